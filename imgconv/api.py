@@ -1,0 +1,116 @@
+"""The library: arrays in, arrays out; Pillow images in, Pillow images out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imgconv.kernels.spec import kernel as to_kernel
+from imgconv.recipe import Options, Recipe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def correlate(array: npt.ArrayLike, kernel: Any, **options: Any) -> npt.NDArray[Any]:
+    """Slides a kernel over an array as it is written.
+
+    Parameters
+    ----------
+    array : array_like, shape (rows, columns) or (rows, columns, channels)
+        Any real type. Channels are filtered each by itself.
+    kernel : str, path, Kernel or array_like
+        Whatever `imgconv.kernel` takes: a name, a file, a matrix.
+    **options
+        border : {"edge", "reflect", "symmetric", "wrap", "constant", "constant:V", "keep", "renormalize"}
+        padding : {"same", "valid", "full"}
+        anchor : (row, column), "low" or "high"
+        scale : float, "sum", "abs-sum" or "none"
+        offset : float, in sample units
+        method : {"auto", "direct"}
+        threads : int
+
+    Returns
+    -------
+    ndarray
+        Of the array's type and number of dimensions. Integers are rounded half up and clipped to their range;
+        floating numbers are neither.
+
+    Raises
+    ------
+    KernelError
+        When the kernel cannot be found or used.
+    PictureError
+        When the array is no picture.
+    UsageError
+        When options contradict each other or are out of range.
+
+    Notes
+    -----
+    out[y, x, c] = offset + sum over i, j of w[i, j] / scale * in[y + i - ay, x + j - ax, c], with the anchor
+    (ay, ax) = ((rows - 1) // 2, (columns - 1) // 2) by default. That is ``scipy.signal.correlate2d(mode="same")``.
+    A kernel that was written in Pillow's convention is flipped vertically first, as Pillow does.
+
+    Examples
+    --------
+    >>> correlate([[1, 2, 3], [4, 5, 6]], "1 0 0", border="constant:0")
+    array([[0, 1, 2],
+           [0, 4, 5]])
+    """
+    return _filter(array, kernel, "correlate", options)
+
+
+def convolve(array: npt.ArrayLike, kernel: Any, **options: Any) -> npt.NDArray[Any]:
+    """True convolution: as `correlate`, with the kernel turned by 180° and its anchor mirrored.
+
+    With border="constant" it is ``scipy.signal.convolve2d(mode="same")``, even-sized kernels included.
+
+    Parameters, returns and errors are those of `correlate`.
+
+    Examples
+    --------
+    >>> convolve([[1, 2, 3], [4, 5, 6]], "1 0 0", border="constant:0")
+    array([[2, 3, 0],
+           [5, 6, 0]])
+    """
+    return _filter(array, kernel, "convolve", options)
+
+
+def apply(image: Image, kernel: Any, **options: Any) -> Image:
+    """Filters a Pillow image.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Modes 1 and P become L or RGB(A) first; every other mode stays.
+    kernel : str, path, Kernel, array_like
+        As `imgconv.kernel` takes it; a list or tuple of names, files or Kernels is a chain, applied in order.
+    **options
+        Those of `correlate`, and mode : {"correlate", "convolve"}.
+
+    Returns
+    -------
+    PIL.Image.Image
+        With the image's info. Pillow's ten named filters give the bytes of ``image.filter``.
+
+    Raises
+    ------
+    KernelError, PictureError, UsageError
+        As `correlate` does.
+    """
+    from imgconv.picture.image import from_array, plain, to_array
+
+    chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
+    kernels = kernel if chain else [kernel]
+    prepared = plain(image)
+    array, _ = Recipe(tuple(to_kernel(k) for k in kernels), Options(**options)).apply(to_array(prepared))
+    result = from_array(array, prepared.mode)
+    result.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    return result
+
+
+def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: dict[str, Any]) -> npt.NDArray[Any]:
+    result, _ = Recipe((to_kernel(kernel),), Options(mode=mode, **options)).apply(np.asarray(array))
+    return result

@@ -1,0 +1,154 @@
+"""Bare arrays in files: NumPy's .npy and matrices written as text. Nothing in a file is ever run."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from imgconv.errors import ImgconvError
+
+ENDINGS = (".npy", ".txt", ".csv")
+
+
+def read_bytes(path: Path, limit: int, error: type[ImgconvError]) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises
+    ------
+    error
+        When it cannot be read, is no regular file or is larger.
+    """
+    try:
+        # not blocking: opening a pipe that nobody writes to would hang for ever
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if stat.S_ISDIR(found.st_mode):
+                raise error(f"{path}: is a folder, not a file")
+            if not stat.S_ISREG(found.st_mode):
+                raise error(f"{path}: is not a regular file")
+            if found.st_size > limit:
+                raise error(f"{path}: {found.st_size:,} bytes, more than the {limit:,} allowed here")
+            return file.read(limit + 1)
+    except OSError as problem:
+        raise error(f"{path}: {reason(problem)}") from None
+
+
+def reason(problem: OSError) -> str:
+    """What the operating system says, in lower case and without the path."""
+    text = problem.strerror or str(problem) or type(problem).__name__
+    return text[0].lower() + text[1:]
+
+
+def parse_number(text: str) -> float:
+    """A finite number written in ASCII, or a fraction such as 1/9.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{text!r} is not a number")
+    top, slash, bottom = text.partition("/")
+    try:
+        value = float(top) / float(bottom) if slash else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not a finite number")
+    return value
+
+
+def parse_matrix(text: str, rows: str = "\n") -> npt.NDArray[np.float64]:
+    """A matrix from text: rows parted by `rows`, numbers by blanks, commas or tabs; # starts a comment.
+
+    Raises
+    ------
+    ValueError
+        When it is empty, ragged or holds something that is not a finite number.
+    """
+    lines = []
+    for number, line in enumerate(text.split(rows), 1):
+        words = re.split(r"\s*,\s*|\s+", line.partition("#")[0].strip())
+        if words == [""]:
+            continue
+        try:
+            lines.append((number, [parse_number(word) for word in words]))
+        except ValueError as problem:
+            raise ValueError(f"row {number}: {problem}") from None
+    if not lines:
+        raise ValueError("holds no numbers")
+    columns = len(lines[0][1])
+    for number, row in lines:
+        if len(row) != columns:
+            raise ValueError(f"row {number} has {len(row)} numbers, row {lines[0][0]} has {columns}")
+    return np.array([row for _, row in lines])
+
+
+def parse_text(data: bytes) -> npt.NDArray[np.float64]:
+    """A matrix from the bytes of a text file. Raises ValueError as `parse_matrix` does."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("is not text") from None
+    return parse_matrix(text)
+
+
+def parse_npy(data: bytes) -> npt.NDArray[Any]:
+    """An array from the bytes of an .npy file; its header is checked before memory is taken.
+
+    Raises
+    ------
+    ValueError
+        When it is no .npy file, is cut short, or holds anything but real numbers.
+    """
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+    except Exception as problem:  # a hostile header raises nearly anything: ValueError, TypeError, SyntaxError …
+        raise ValueError(f"is not a sound .npy file ({type(problem).__name__})") from None
+    if dtype.hasobject or dtype.kind not in "biuf":
+        raise ValueError(f"holds {dtype}, not real numbers")
+    if any(size < 0 for size in shape):
+        raise ValueError("is not a sound .npy file (negative size)")
+    count = math.prod(shape)
+    start = file.tell()
+    if len(data) - start < count * dtype.itemsize:
+        raise ValueError("is cut short")
+    flat = np.frombuffer(data, dtype, count, start)
+    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def npy_bytes(array: npt.NDArray[Any]) -> bytes:
+    """An array as the bytes of an .npy file."""
+    file: BinaryIO = io.BytesIO()
+    np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+    file.seek(0)
+    return file.read()
+
+
+def text_bytes(array: npt.NDArray[Any], separator: str) -> bytes:
+    """A 2-D array as lines of numbers, each the shortest text that reads back to the same number."""
+    if array.dtype.kind == "f":
+        lines = [[_shortest(x) for x in row] for row in array]
+    else:
+        lines = [[str(int(x)) for x in row] for row in array]
+    return "".join(separator.join(line) + "\n" for line in lines).encode()
+
+
+def _shortest(value: Any) -> str:
+    """The shortest text that reads back to the same value; whole numbers without a point."""
+    return np.format_float_positional(value, trim="-") if 1e-5 < abs(value) < 1e16 or value == 0 else str(value)

@@ -1,0 +1,277 @@
+"""Many files: which input goes to which target, and doing them one by one with an honest count of what failed."""
+
+from __future__ import annotations
+
+import os
+import string
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imgconv.errors import ImgconvError, UsageError, WriteError
+from imgconv.picture.formats import FORMATS, endings, name_for
+from imgconv.picture.read import parse, read
+from imgconv.picture.value import Picture
+from imgconv.picture.write import encode, write
+from imgconv.recipe import Recipe, Report
+
+STREAM = "-"
+DEFAULT_NAME = "{dir}/{stem}.{kernel}{ext}"
+FIELDS = ("dir", "stem", "kernel", "ext", "index")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where results go; at most one of the last three is true."""
+
+    output: str | None = None  # a file, a template, or "-"
+    out_dir: Path | None = None
+    format: str | None = None  # an ending such as "png", for "-"
+    overwrite: bool = False
+    in_place: bool = False
+    skip_existing: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and where its result goes; None stands for standard input or output."""
+
+    source: Path | None
+    target: Path | None
+    format: str  # Pillow's name, or NPY, TEXT, CSV; "" for the input's own
+
+    @property
+    def input(self) -> str:
+        return STREAM if self.source is None else str(self.source)
+
+    @property
+    def output(self) -> str:
+        return STREAM if self.target is None else str(self.target)
+
+
+@dataclass
+class Outcome:
+    """What became of a job. Times are in seconds."""
+
+    job: Job
+    status: str = "done"  # done, failed, skipped
+    error: str | None = None
+    before: Picture | None = None
+    after: Picture | None = None
+    report: Report | None = None
+    read_s: float = 0.0
+    write_s: float = 0.0
+    total_s: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+def find_inputs(inputs: Sequence[str], recursive: bool) -> list[tuple[str, Path | None]]:
+    """Every input file, with the folder that it was found under (for keeping the tree); folders are walked with -r."""
+    found: list[tuple[str, Path | None]] = []
+    known = {ending for form in FORMATS for ending in form.endings} | {".npy"}
+    for name in inputs:
+        if recursive and os.path.isdir(name):
+            for folder, folders, files in os.walk(name):
+                folders.sort()
+                found += [
+                    (os.path.join(folder, file), Path(name))
+                    for file in sorted(files)
+                    if os.path.splitext(file)[1].lower() in known and not file.startswith(".imgconv-")
+                ]
+        else:
+            found.append((name, None))
+    return found
+
+
+def make_jobs(inputs: Sequence[tuple[str, Path | None]], recipe_name: str, targets: Targets) -> list[Job]:
+    """One job for each input, with every clash found before any work.
+
+    Raises
+    ------
+    UsageError
+        When two results would go to one file, a target exists or is an input, a folder is missing, or a name has no
+        known ending.
+    """
+    if targets.in_place and (targets.output or targets.out_dir):
+        raise UsageError("--in-place writes over the inputs; it takes neither --output nor --out-dir")
+    if sum((targets.overwrite, targets.in_place, targets.skip_existing)) > 1:
+        raise UsageError("--overwrite, --in-place and --skip-existing exclude each other")
+    if targets.output == STREAM and len(inputs) > 1:
+        raise UsageError(f"{len(inputs)} inputs cannot go to one standard output; give a template or --out-dir")
+    if sum(name == STREAM for name, _ in inputs) > 1:
+        raise UsageError("standard input (-) can be read only once")
+    template = targets.output or DEFAULT_NAME
+    _check_template(template, len(inputs))
+    jobs = [_job(name, root, template, number, recipe_name, targets) for number, (name, root) in enumerate(inputs, 1)]
+    _check_clashes(jobs, targets)
+    return jobs
+
+
+def _check_template(template: str, count: int) -> None:
+    if template == STREAM:
+        return
+    try:
+        fields = [(name, spec) for _, name, spec, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as problem:
+        raise UsageError(f"--output {template!r}: {problem}") from None
+    for name, _ in fields:
+        if name not in FIELDS:
+            raise UsageError(f"--output {template!r}: {{{name}}} is not one of {{{'} {'.join(FIELDS)}}}")
+    if count > 1 and not fields:
+        raise UsageError(
+            f"{count} inputs cannot go to one file {template!r}; use {{stem}} or {{index}} in it, or --out-dir"
+        )
+    if os.path.isdir(template):
+        raise UsageError(f"--output {template!r} is a folder; --out-dir writes there")
+
+
+def _job(name: str, root: Path | None, template: str, number: int, recipe_name: str, targets: Targets) -> Job:
+    source = None if name == STREAM else Path(name)
+    if targets.in_place:
+        if source is None:
+            raise UsageError("--in-place has no file to write over when it reads standard input")
+        return Job(source, source, "")
+    if template == STREAM or (source is None and targets.output is None and targets.out_dir is None):
+        ending = targets.format or (source.suffix if source else "")
+        form = name_for("." + ending.lstrip(".")) if ending else ""
+        if form is None:
+            raise UsageError(f"--format {ending!r} is not one that can be written: {endings()}")
+        return Job(source, None, form)
+    folder = Path() if source is None else source.parent
+    if targets.out_dir is not None:
+        folder = (
+            targets.out_dir if root is None or source is None else targets.out_dir / source.parent.relative_to(root)
+        )
+        if targets.output is not None and "{dir}" not in template:
+            template = "{dir}/" + template
+    try:
+        path = template.format(
+            dir=str(folder) or ".",
+            stem=source.stem if source else "stdin",
+            kernel=recipe_name,
+            ext=source.suffix if source else ".png",
+            index=number,
+        )
+    except (ValueError, KeyError, IndexError, AttributeError) as problem:
+        raise UsageError(f"--output {template!r}: {problem}") from None
+    target = Path(path)
+    form = name_for("." + targets.format.lstrip(".") if targets.format else target.suffix)
+    if form is None:
+        what = f"--format {targets.format!r}" if targets.format else f"{target}: its ending"
+        raise UsageError(f"{what} is not one that can be written: {endings()}")
+    return Job(source, target, form)
+
+
+def _check_clashes(jobs: Sequence[Job], targets: Targets) -> None:
+    sources = {_identity(job.source) for job in jobs if job.source is not None}
+    taken: dict[Any, Job] = {}
+    existing = []
+    for job in jobs:
+        if job.target is None:
+            continue
+        here = _identity(job.target)
+        if here in taken:
+            raise UsageError(f"{taken[here].input} and {job.input} would both be written to {job.target}")
+        taken[here] = job
+        if targets.in_place:
+            continue
+        if here in sources:
+            raise UsageError(f"{job.target}: is an input; --in-place writes over it")
+        if os.path.isdir(job.target):
+            raise UsageError(f"{job.target}: is a folder")
+        if os.path.lexists(job.target) and not targets.overwrite and not targets.skip_existing:
+            existing.append(job.target)
+        if targets.out_dir is None and not job.target.parent.is_dir():
+            raise UsageError(f"{job.target}: there is no folder {job.target.parent}; --out-dir makes one")
+    if existing:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise UsageError(f"{existing[0]}: exists{more}; --overwrite replaces, --skip-existing leaves it")
+
+
+def _identity(path: Path) -> Any:
+    """The same for two names of one file, through symbolic and hard links."""
+    try:
+        found = os.stat(path)
+        return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+    except OSError:
+        return os.path.normcase(os.path.realpath(path))
+
+
+def run(jobs: Sequence[Job], recipe: Recipe, targets: Targets) -> Iterator[Outcome]:
+    """Does the jobs one after the other. A job that fails says so in its outcome; the rest is done."""
+    for job in jobs:
+        yield run_one(job, recipe, targets)
+
+
+def run_one(job: Job, recipe: Recipe, targets: Targets) -> Outcome:
+    """Reads, filters and writes one file. Never raises ImgconvError: it is in the outcome."""
+    outcome = Outcome(job)
+    started = time.perf_counter()
+    if targets.skip_existing and job.target is not None and os.path.lexists(job.target):
+        outcome.status = "skipped"
+        return outcome
+    try:
+        before = read(job.source) if job.source else parse(sys.stdin.buffer.read(), "standard input")
+        outcome.before = before
+        outcome.read_s = time.perf_counter() - started
+        array, outcome.report = recipe.apply(before.array)
+        after = Picture(array, before.mode, before.format, before.info)
+        outcome.after = after
+        writing = time.perf_counter()
+        data = encode(after, job.format or before.format)
+        if job.target is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            if targets.out_dir is not None:
+                make_folder(job.target.parent)
+            write(job.target, data, overwrite=targets.overwrite or targets.in_place)
+        outcome.write_s = time.perf_counter() - writing
+        outcome.notes += before.notes
+    except ImgconvError as problem:
+        outcome.status = "failed"
+        outcome.error = _named(str(problem), job)
+    outcome.total_s = time.perf_counter() - started
+    return outcome
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and its parents. Raises WriteError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise WriteError(f"{folder}: {(problem.strerror or str(problem)).lower()}") from None
+
+
+def _named(text: str, job: Job) -> str:
+    """The error with the file's name in front, if it does not name one."""
+    names = (job.input, job.output, "standard input")
+    return text if text.startswith(names) else f"{job.input}: {text}"
+
+
+def as_json(outcome: Outcome, recipe: Recipe) -> dict[str, Any]:
+    """What `--json` prints of an outcome."""
+    report, before = outcome.report, outcome.before
+    first = report.plans[0] if report else None
+    return {
+        "input": outcome.job.input,
+        "output": outcome.job.output,
+        "kernel": recipe.name,
+        "mode": recipe.options.mode,
+        "border": first.correlation.border if first else recipe.options.border,
+        "method": first.method if first else None,
+        "size": [before.array.shape[1], before.array.shape[0]] if before else None,
+        "channels": before.channels if before else None,
+        "dtype": before.array.dtype.name if before else None,
+        "read_s": round(outcome.read_s, 6),
+        "filter_s": round(report.filter_s, 6) if report else None,
+        "write_s": round(outcome.write_s, 6),
+        "compile_s": round(report.compile_s, 6) if report else None,
+        "total_s": round(outcome.total_s, 6),
+        "clipped": report.clipped if report else None,
+        "status": outcome.status,
+        "error": outcome.error,
+    }

@@ -1,0 +1,93 @@
+"""imgconv doctor: versions, the machine, and the kept code."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+
+from imgconv import __version__
+from imgconv.cli import DONE, FAILED
+from imgconv.cli.apply import duration
+
+PACKAGES = ("numpy", "pillow", "numba", "llvmlite", "click", "rich")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> int | None:
+    """Show versions, threads, CPU, where compiled code is kept and whether it is sound.
+
+    Exit status 1 when an entry is damaged or code cannot be kept.
+    """
+    if ctx.invoked_subcommand is not None:
+        return None
+    facts = _facts()
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        for name in ("imgconv", "python", "packages", "system", "cpu", "cores", "code", "problem"):
+            if facts[name]:
+                value = facts[name]
+                click.echo(
+                    f"{name:9} {'  '.join(f'{k} {v}' for k, v in value.items()) if name == 'packages' else value}"
+                )
+        for entry in facts["entries"]:
+            click.echo(f"  {entry['variant']:18} {entry['bytes']:7,} bytes  {entry['state']}  {entry['file']}")
+        if not facts["entries"]:
+            click.echo("  nothing kept yet; the first use of a kernel compiles, imgconv doctor warm does it now")
+    damaged = any(entry["state"].startswith("damaged") for entry in facts["entries"])
+    return FAILED if damaged or facts["problem"] else DONE
+
+
+@doctor.command()
+def clear() -> None:
+    """Delete all kept code."""
+    from imgconv.engine import native
+
+    count = native.clear()
+    click.echo(f"{count} {'entry' if count == 1 else 'entries'} deleted from {native.directory()}")
+
+
+@doctor.command()
+def warm() -> int:
+    """Compile everything now, so that no later run has to."""
+    from imgconv.engine import native
+
+    for variant in native.every_variant():
+        seconds = native.loop(variant).compile_s
+        click.echo(f"{variant!s:18} {'compiled in ' + duration(seconds) if seconds else 'was there'}")
+    problem = native.keeping_problem()
+    if problem:
+        click.echo(f"not kept: {problem}", err=True)
+    return FAILED if problem else DONE
+
+
+def _facts() -> dict[str, Any]:
+    from imgconv.engine import native
+    from imgconv.engine.run import available_cores
+
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "missing"
+
+    return {
+        "imgconv": __version__,
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "packages": {package: installed(package) for package in PACKAGES},
+        "system": platform.platform(),
+        "cpu": native.cpu_name(),
+        "cores": available_cores(),
+        "code": str(native.directory()),
+        "problem": native.keeping_problem(),
+        "entries": [
+            {"variant": e.variant, "bytes": e.bytes, "state": e.state, "file": e.path.name} for e in native.entries()
+        ],
+    }

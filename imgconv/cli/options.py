@@ -1,0 +1,104 @@
+"""Options that several commands share, each defined once, and the types that turn their words into values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from imgconv.conventions import ANCHORS, METHODS, MODES, PADDINGS, SCALES, parse_border
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Border(click.ParamType[Any]):
+    """A border's name, constant with its value: constant:255."""
+
+    name = "border"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            parse_border(value)
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
+        return value.strip().lower()
+
+
+class Number(click.ParamType[Any]):
+    """A finite number, or one of a few words."""
+
+    name = "number"
+
+    def __init__(self, *words: str, zero: bool = True) -> None:
+        self.words = words
+        self.zero = zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in self.words or isinstance(value, float):
+            return value
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number) or (number == 0 and not self.zero):
+            kind = "a finite number" if self.zero else "a finite number other than 0"
+            self.fail(f"{value!r} is not {' or '.join([kind, *self.words])}", param, ctx)
+        return number
+
+
+class Anchor(click.ParamType[Any]):
+    """Row,column of a tap, or low or high."""
+
+    name = "anchor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in ANCHORS or isinstance(value, tuple):
+            return value
+        parts = value.split(",")
+        if len(parts) != 2 or not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+            self.fail(f"{value!r} is not ROW,COLUMN (counted from 0), low or high", param, ctx)
+        return int(parts[0]), int(parts[1])
+
+
+def kernel_option(function: F) -> F:
+    """-k, repeated for a chain."""
+    return click.option(
+        "-k", "--kernel", "kernels", multiple=True, required=True, metavar="KERNEL",
+        help="A name (imgconv kernels lists them), a file (.toml .npy .txt .csv), or a matrix in place such as"
+        " '0 -1 0; -1 5 -1; 0 -1 0'. Repeat it for a chain.",
+    )(function)  # fmt: skip
+
+
+def filter_options(function: F) -> F:
+    """What changes the numbers."""
+    for option in reversed([
+        click.option("--mode", type=click.Choice(MODES), default="correlate", show_default=True,
+                     help="Slide the kernel as written, or turned by 180°."),
+        click.option("--border", type=Border(), metavar="BORDER",
+                     help="What stands in for pixels outside: edge, reflect, symmetric, wrap, constant[:V], keep,"
+                     " renormalize.  [default: the kernel's own, else edge]"),
+        click.option("--padding", type=click.Choice(PADDINGS), default="same", show_default=True,
+                     help="How large the result is."),
+        click.option("--anchor", type=Anchor(), metavar="Y,X|low|high",
+                     help="The tap on the output pixel; low is (k-1)//2, high is k//2.  [default: low]"),
+        click.option("--scale", type=Number(*SCALES, zero=False), metavar="X|sum|abs-sum|none",
+                     help="What the weights are divided by.  [default: the kernel's own]"),
+        click.option("--offset", type=Number(), metavar="X",
+                     help="What is added to every sum.  [default: the kernel's own]"),
+        click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True,
+                     help="Which way it is computed."),
+        click.option("-t", "--threads", type=click.IntRange(1), metavar="N",
+                     help="Threads in one picture.  [default: the cores]"),
+    ]):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def make_recipe(kernels: tuple[str, ...], **options: Any) -> Any:
+    """The Recipe that -k and the filter options spell."""
+    from imgconv.kernels.spec import kernel
+    from imgconv.recipe import Options, Recipe
+
+    return Recipe(tuple(kernel(spec) for spec in kernels), Options(**options))

@@ -1,0 +1,1 @@
+"""How it is computed: plan, compiled loops, kept machine code, bands and threads."""

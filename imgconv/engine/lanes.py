@@ -1,0 +1,293 @@
+"""The few vector operations that plain Numba source cannot spell, as Numba intrinsics.
+
+Why not leave the vectors to LLVM: with two rows at once its vectoriser gives up on the alias checks, and with one row
+it uses each loaded vector once. Written out, the inner loop has no checks, uses a loaded vector for two output rows,
+and looks the same on every CPU: LLVM splits the wide vectors into whatever registers the machine has.
+No operation here is reassociated or contracted (no fused multiply-add), so the bytes do not depend on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+
+
+class Sample(NamedTuple):
+    """How one sample type is computed: sums are taken in `sum`, then brought into [low, high] and cut (integers)."""
+
+    numba: Any
+    sum: Any
+    low: float | None
+    high: float | None
+    lanes: int
+
+
+def below(limit: float, dtype: type[np.floating[Any]]) -> float:
+    """The largest number of `dtype` under `limit`."""
+    return float(np.nextafter(dtype(limit), dtype(0)))
+
+
+SAMPLES = {
+    "uint8": Sample(types.uint8, types.float32, 0.0, below(2.0**8, np.float32), 16),
+    "uint16": Sample(types.uint16, types.float32, 0.0, below(2.0**16, np.float32), 16),
+    "int32": Sample(types.int32, types.float64, -(2.0**31), below(2.0**31, np.float64), 8),
+    "float32": Sample(types.float32, types.float32, None, None, 16),
+    "float64": Sample(types.float64, types.float64, None, None, 8),
+}
+
+
+@intrinsic
+def load(typingctx: Any, pointer: Any, index: Any) -> Any:
+    """pointer[index], with no wrap-around for negative indices."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(builder.gep(args[0], [args[1]]), align=pointer.dtype.bitwidth // 8)
+
+    return pointer.dtype(pointer, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx: Any, pointer: Any, index: Any, value: Any) -> Any:
+    """pointer[index] = value."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[2], builder.gep(args[0], [args[1]]), align=pointer.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.none(pointer, types.intp, pointer.dtype), codegen
+
+
+@intrinsic
+def advance(typingctx: Any, pointer: Any, count: Any) -> Any:
+    """pointer + count elements."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, types.intp), codegen
+
+
+class Vectors:
+    """Emits LLVM vector code of one width for one sample type into a Numba function."""
+
+    def __init__(self, builder: Any, sample: Sample, dst: Any, lanes: int) -> None:
+        self.b = builder
+        self.sample = sample
+        self.lanes = lanes
+        self.scalar = ir.FloatType() if sample.sum is types.float32 else ir.DoubleType()
+        self.vector = ir.VectorType(self.scalar, lanes)
+        self.ints = ir.VectorType(I32, lanes)
+        self.out = ir.VectorType(dst.type.pointee, lanes)
+        self.sum_bytes = sample.sum.bitwidth // 8
+        self.out_bytes = sample.numba.bitwidth // 8
+
+    def constant(self, value: float) -> Any:
+        return ir.Constant(self.vector, [value] * self.lanes)
+
+    def splat(self, scalar: Any) -> Any:
+        undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
+        one = self.b.insert_element(undefined, scalar, ir.Constant(I32, 0))
+        return self.b.shuffle_vector(one, undefined, ir.Constant(self.ints, [0] * self.lanes))
+
+    def load(self, pointer: Any, index: Any) -> Any:
+        address = self.b.gep(pointer, [index])
+        return self.b.load(self.b.bitcast(address, self.vector.as_pointer()), align=self.sum_bytes)
+
+    def finish(self, total: Any) -> tuple[Any, Any]:
+        """Sums -> (output samples, mask of those that were clipped or None)."""
+        b = self.b
+        if self.sample.low is None or self.sample.high is None:
+            return total, None
+        low, high = self.constant(self.sample.low), self.constant(self.sample.high)
+        inside = b.select(b.fcmp_ordered(">", total, low), total, low)
+        inside = b.select(b.fcmp_ordered("<", inside, high), inside, high)
+        whole = b.fptosi(inside, self.ints)
+        if self.sample.low < 0:  # cutting goes toward zero; rounding half up needs the floor
+            above = b.fcmp_ordered(">", b.sitofp(whole, self.vector), inside)
+            whole = b.add(whole, b.sext(above, self.ints))
+        samples = whole if self.out == self.ints else b.trunc(whole, self.out)
+        return samples, b.fcmp_unordered("!=", total, inside)
+
+    def store(self, samples: Any, pointer: Any, index: Any) -> None:
+        address = self.b.bitcast(self.b.gep(pointer, [index]), self.out.as_pointer())
+        self.b.store(samples, address, align=self.out_bytes)
+
+    def store_first(self, samples: Any, pointer: Any, index: Any, mask: Any) -> None:
+        """Stores the lanes that `mask` selects."""
+        address = self.b.bitcast(self.b.gep(pointer, [index]), self.out.as_pointer())
+        name = f"llvm.masked.store.v{self.lanes}{self._suffix()}.p0"
+        kind = ir.FunctionType(ir.VoidType(), [self.out, self.out.as_pointer(), I32, ir.VectorType(I1, self.lanes)])
+        function = cgutils.get_or_insert_function(self.b.module, kind, name)
+        self.b.call(function, [samples, address, ir.Constant(I32, self.out_bytes), mask])
+
+    def _suffix(self) -> str:
+        element = self.out.element
+        if isinstance(element, ir.IntType):
+            return f"i{element.width}"
+        return "f32" if isinstance(element, ir.FloatType) else "f64"
+
+    def first(self, count: Any) -> Any:
+        """Mask of the first `count` lanes."""
+        lane = ir.Constant(self.ints, list(range(self.lanes)))
+        return self.b.icmp_signed("<", lane, self.splat(self.b.trunc(count, I32)))
+
+
+def walk(
+    v: Vectors,
+    dst: Any,
+    dst_rows: Sequence[Any],
+    samples: Any,
+    block: int,
+    sums: Callable[[Any, int], list[list[Any]]],
+) -> Any:
+    """Emits the loop along a row: whole blocks, then single vectors, the last one masked. Returns the clipped count.
+
+    `sums(x, n)` emits the sums of n vectors from sample x on, for each output row.
+    """
+    b = v.b
+    clipped = cgutils.alloca_once_value(b, ir.Constant(v.ints, [0] * v.lanes))
+
+    def emit(x: Any, count: int, mask: Any) -> None:
+        for start, row in zip(dst_rows, sums(x, count), strict=True):
+            for n, total in enumerate(row):
+                out, over = v.finish(total)
+                at = b.add(b.add(start, x), ir.Constant(I64, n * v.lanes))
+                if mask is None:
+                    v.store(out, dst, at)
+                else:
+                    v.store_first(out, dst, at, mask)
+                if over is not None:
+                    over = over if mask is None else b.and_(over, mask)
+                    b.store(b.sub(b.load(clipped), b.sext(over, v.ints)), clipped)
+
+    step = v.lanes * block
+    whole = b.mul(b.sdiv(samples, ir.Constant(I64, step)), ir.Constant(I64, step))
+    with cgutils.for_range_slice(b, ir.Constant(I64, 0), whole, ir.Constant(I64, step), I64) as (x, _):
+        emit(x, block, None)
+    with cgutils.for_range_slice(b, whole, samples, ir.Constant(I64, v.lanes), I64) as (x, _):
+        emit(x, 1, v.first(b.sub(samples, x)))
+    kind = ir.FunctionType(I32, [v.ints])
+    add = cgutils.get_or_insert_function(b.module, kind, f"llvm.vector.reduce.add.v{v.lanes}i32")
+    return b.zext(b.call(add, [b.load(clipped)]), I64)
+
+
+def unrolled_rows(sample: Sample, rows: int, columns: int, at_once: int, block: int) -> Any:
+    """An intrinsic: the sums of `at_once` output rows under a kernel of fixed shape, every tap written out.
+
+    Sums start from `base`; kernel rows are added from the bottom one up, each summed left to right first: Pillow's
+    order. A vector that is loaded serves every output row that it lies under.
+    """
+
+    @intrinsic
+    def sweep(
+        typingctx: Any, ring: Any, lines: Any, step: Any, weights: Any, base: Any, dst: Any, starts: Any, samples: Any
+    ) -> Any:
+        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+            ring, lines, step, weights, base, dst, starts, samples = args
+            v = Vectors(b, sample, dst, sample.lanes)
+
+            def item(pointer: Any, index: int) -> Any:
+                return b.load(b.gep(pointer, [ir.Constant(I64, index)]))
+
+            line = [b.gep(ring, [item(lines, i)]) for i in range(rows + at_once - 1)]
+            taps = [[v.splat(item(weights, i * columns + j)) for j in range(columns)] for i in range(rows)]
+            bases = v.splat(base)
+            shifts = [b.mul(step, ir.Constant(I64, j)) for j in range(columns)]
+
+            def sums(x: Any, count: int) -> list[list[Any]]:
+                total = [[bases] * count for _ in range(at_once)]
+                at = [
+                    [b.add(b.add(x, ir.Constant(I64, n * v.lanes)), shifts[j]) for n in range(count)]
+                    for j in range(columns)
+                ]
+                for i in reversed(range(rows + at_once - 1)):
+                    under = [r for r in range(at_once) if 0 <= i - r < rows]
+                    partial: dict[tuple[int, int], Any] = {}
+                    for j in range(columns):
+                        for n in range(count):
+                            samples_here = v.load(line[i], at[j][n])
+                            for r in under:
+                                product = b.fmul(taps[i - r][j], samples_here)
+                                partial[r, n] = b.fadd(partial[r, n], product) if j else product
+                    for r in under:
+                        for n in range(count):
+                            total[r][n] = b.fadd(total[r][n], partial[r, n])
+                return total
+
+            starts_ = [item(starts, r) for r in range(at_once)]
+            return walk(v, dst, starts_, samples, block, sums)
+
+        arguments = (ring, lines, types.intp, weights, base, dst, starts, types.intp)
+        return types.intp(*arguments), codegen
+
+    return sweep
+
+
+def listed_row(sample: Sample, block: int) -> Any:
+    """An intrinsic: the sums of one output row under any kernel, given as a list of taps: same order, same bytes.
+
+    `ends[i]` is one past the last tap of the i-th ring line (bottom line first); `shifts` are in samples.
+    """
+
+    @intrinsic
+    def sweep(
+        typingctx: Any,
+        ring: Any,
+        lines: Any,
+        count: Any,
+        ends: Any,
+        shifts: Any,
+        weights: Any,
+        base: Any,
+        dst: Any,
+        start: Any,
+        samples: Any,
+    ) -> Any:
+        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+            ring, lines, count, ends, shifts, weights, base, dst, start, samples = args
+            v = Vectors(b, sample, dst, sample.lanes)
+            one = ir.Constant(I64, 1)
+
+            def sums(x: Any, vectors: int) -> list[list[Any]]:
+                bases = v.splat(base)
+                totals = [cgutils.alloca_once_value(b, bases) for _ in range(vectors)]
+                partials = [cgutils.alloca_once(b, v.vector) for _ in range(vectors)]
+                for total in totals:
+                    b.store(bases, total)
+                first = cgutils.alloca_once_value(b, ir.Constant(I64, 0))
+                b.store(ir.Constant(I64, 0), first)
+
+                def products(line: Any, tap: Any) -> list[Any]:
+                    weight = v.splat(b.load(b.gep(weights, [tap])))
+                    at = b.gep(line, [b.load(b.gep(shifts, [tap]))])
+                    return [b.fmul(weight, v.load(at, ir.Constant(I64, n * v.lanes))) for n in range(vectors)]
+
+                with cgutils.for_range(b, count, intp=I64) as loop:
+                    line = b.gep(ring, [b.add(b.load(b.gep(lines, [loop.index])), x)])
+                    begin, end = b.load(first), b.load(b.gep(ends, [loop.index]))
+                    with b.if_then(b.icmp_signed("<", begin, end)):
+                        for partial, product in zip(partials, products(line, begin), strict=True):
+                            b.store(product, partial)
+                        with cgutils.for_range_slice(b, b.add(begin, one), end, one, I64) as (tap, _):
+                            for partial, product in zip(partials, products(line, tap), strict=True):
+                                b.store(b.fadd(b.load(partial), product), partial)
+                        for total, partial in zip(totals, partials, strict=True):
+                            b.store(b.fadd(b.load(total), b.load(partial)), total)
+                    b.store(end, first)
+                return [[b.load(total) for total in totals]]
+
+            return walk(v, dst, [start], samples, block, sums)
+
+        arguments = (
+            ring, lines, types.intp, ends, shifts, weights, base, dst, types.intp, types.intp,
+        )  # fmt: skip
+        return types.intp(*arguments), codegen
+
+    return sweep

@@ -1,0 +1,276 @@
+"""Compiles a band loop once, keeps its machine code, and loads it later without importing Numba.
+
+An entry is one file: a line of JSON (the key, the symbol, the SHA-256 of the code), then an object file as LLVM wrote
+it. The code is handed to LLVM only when owner, mode, key and hash are right: of objects with one bit flipped, one in
+four crashed the process or gave wrong pixels without a word. Anything wrong means: compile again. Where nothing can be
+kept, the code lives for this process only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import secrets
+import stat
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FORMAT = 1
+LONGEST_HEADER = 16_384
+LARGEST_ENTRY = 4 * 2**20
+SHAPES = ((3, 3), (5, 5))  # kernel shapes with a loop of their own
+SAMPLE_TYPES = ("uint8", "uint16", "int32", "float32", "float64")
+
+
+class Variant(NamedTuple):
+    """One compiled loop: for a sample type, and a kernel shape (rows, columns) or any shape (None)."""
+
+    dtype: str
+    shape: tuple[int, int] | None
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {f'{self.shape[0]}×{self.shape[1]}' if self.shape else 'any shape'}"
+
+
+class Loop(NamedTuple):
+    """A loaded loop: call it through ctypes, which releases the GIL."""
+
+    call: Any
+    compile_s: float
+
+
+class Entry(NamedTuple):
+    """One file of kept code, as `imgconv doctor` shows it."""
+
+    path: Path
+    variant: str
+    bytes: int
+    state: str  # "sound", "stale" or what is wrong
+
+
+_loaded: dict[Variant, Loop] = {}
+_engines: list[Any] = []  # LLVM frees the code with its engine
+_lock = threading.RLock()
+
+
+def loop(variant: Variant) -> Loop:
+    """The loop for `variant`: from this process, else from kept code, else compiled now (and kept)."""
+    with _lock:
+        found = _loaded.get(variant)
+        if found is None:
+            started = time.perf_counter()
+            kept = _read(_path(variant), _key(variant))
+            if kept is not None:
+                found = Loop(_link(variant, *kept), 0.0)
+            else:
+                symbol, code = _compile(variant)
+                _write(variant, symbol, code)
+                found = Loop(_link(variant, symbol, code), time.perf_counter() - started)
+            _loaded[variant] = found._replace(compile_s=0.0)
+        return found
+
+
+def every_variant() -> Iterator[Variant]:
+    """All loops that imgconv can ever need."""
+    for dtype in SAMPLE_TYPES:
+        yield Variant(dtype, None)
+        for shape in SHAPES:
+            yield Variant(dtype, shape)
+
+
+def directory() -> Path:
+    """Where code is kept: $IMGCONV_CACHE_DIR, else the user's cache folder."""
+    if chosen := os.environ.get("IMGCONV_CACHE_DIR"):
+        return Path(chosen).absolute()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "imgconv"
+
+
+def entries() -> list[Entry]:
+    """Every kept entry with its state; never raises for what it finds there."""
+    try:
+        paths = sorted(directory().glob("*.code"))
+    except OSError:
+        return []
+    current = {_path(variant): variant for variant in every_variant()}
+    result = []
+    for path in paths:
+        try:
+            size = path.stat().st_size
+        except OSError:
+            continue
+        variant = current.get(path)
+        if variant is None:
+            result.append(Entry(path, "?", size, "stale"))
+        else:
+            sound = _read(path, _key(variant)) is not None
+            result.append(Entry(path, str(variant), size, "sound" if sound else "damaged, will be compiled again"))
+    return result
+
+
+def clear() -> int:
+    """Deletes every kept entry; returns how many went."""
+    count = 0
+    for path in [*directory().glob("*.code"), *directory().glob("*.part")]:
+        try:
+            path.unlink()
+            count += 1
+        except OSError:
+            pass
+    return count
+
+
+def keeping_problem() -> str | None:
+    """Why code cannot be kept, in words, or None when it can."""
+    try:
+        _private(directory(), make=True)
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def cpu_name() -> str:
+    """What LLVM calls this machine's CPU."""
+    return _machine()[0]
+
+
+@cache
+def _machine() -> tuple[str, str]:
+    import llvmlite.binding as llvm
+
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+@cache
+def _versions() -> str:
+    """Versions of everything that shapes the code, found without importing Numba."""
+    import llvmlite
+
+    numba = find_spec("numba")
+    if numba is None or numba.origin is None:
+        return f"llvmlite {llvmlite.__version__}"
+    source = Path(numba.origin).with_name("_version.py").read_bytes()
+    return f"numba {hashlib.sha256(source).hexdigest()} llvmlite {llvmlite.__version__}"
+
+
+@cache
+def _sources() -> str:
+    here = Path(__file__).parent
+    names = ("lanes.py", "loops.py", "native.py")
+    return hashlib.sha256(b"\0".join((here / name).read_bytes() for name in names)).hexdigest()
+
+
+def _key(variant: Variant) -> str:
+    return json.dumps([FORMAT, _sources(), variant.dtype, variant.shape, _versions(), *_machine(), sys.platform])
+
+
+def _path(variant: Variant) -> Path:
+    return directory() / (hashlib.sha256(_key(variant).encode()).hexdigest()[:32] + ".code")
+
+
+def _private(folder: Path, *, make: bool) -> None:
+    """Raises OSError unless `folder` is the user's own and closed to others."""
+    if make:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name != "posix":
+        return
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(f"{folder} is not a folder")
+    if found.st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user")
+    if found.st_mode & 0o022:
+        raise PermissionError(f"{folder} can be written by others (chmod 700 it)")
+
+
+def _read(path: Path, key: str) -> tuple[str, bytes] | None:
+    """(symbol, code) of a sound entry, else None."""
+    try:
+        _private(path.parent, make=False)
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags)
+        with open(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            ours = os.name != "posix" or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_ENTRY or not ours:
+                return None
+            header = json.loads(file.readline(LONGEST_HEADER))
+            code = file.read(LARGEST_ENTRY)
+        if header["key"] != key or header["sha256"] != _digest(header["symbol"], code):
+            return None
+        return header["symbol"], code
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _digest(symbol: str, code: bytes) -> str:
+    return hashlib.sha256(symbol.encode() + b"\0" + code).hexdigest()
+
+
+def _write(variant: Variant, symbol: str, code: bytes) -> None:
+    """Keeps an entry if that is possible; a reader sees all of it or nothing."""
+    path = _path(variant)
+    part = path.with_name(secrets.token_hex(8) + ".part")
+    header = {"key": _key(variant), "symbol": symbol, "sha256": _digest(symbol, code)}
+    try:
+        _private(path.parent, make=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    except OSError:
+        return
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(json.dumps(header).encode() + b"\n" + code)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+
+
+def _compile(variant: Variant) -> tuple[str, bytes]:
+    """Numba compiles the loop; LLVM turns its code into an object file for this CPU."""
+    import llvmlite.binding as llvm
+    from numba import cfunc
+
+    from imgconv.engine.loops import band, signature
+
+    wide = "+avx512f" in _machine()[1].split(",")
+    compiled = cfunc(signature(variant.dtype))(band(variant.dtype, variant.shape, wide))
+    module = llvm.parse_assembly(compiled.inspect_llvm())
+    return compiled.native_name, _target().emit_object(module)
+
+
+@cache
+def _target() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    cpu, features = _machine()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=cpu, features=features, opt=3, reloc="default", codemodel="jitdefault", jit=True
+    )
+
+
+def _link(variant: Variant, symbol: str, code: bytes) -> Any:
+    """Object file -> a function that ctypes can call."""
+    import llvmlite.binding as llvm
+
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    real = ctypes.c_float if variant.dtype in ("uint8", "uint16", "float32") else ctypes.c_double
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 9, real, real, *[ctypes.c_int64] * 12)
+    return kind(engine.get_function_address(symbol))

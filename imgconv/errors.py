@@ -1,0 +1,30 @@
+"""What can go wrong, as exceptions whose text is one line for the person at the terminal.
+
+ImgconvError
+├── UsageError       options that contradict each other, or a value out of range
+├── KernelError      a kernel that cannot be found, read or used
+├── PictureError     a file that cannot be read as a picture, or a picture that cannot be filtered
+└── WriteError       a result that could not be written; the target is as it was
+"""
+
+from __future__ import annotations
+
+
+class ImgconvError(Exception):
+    """Base of every error that imgconv raises on purpose."""
+
+
+class UsageError(ImgconvError):
+    """Options that contradict each other, or a value out of its range."""
+
+
+class KernelError(ImgconvError):
+    """A kernel that cannot be found, read or used."""
+
+
+class PictureError(ImgconvError):
+    """A file that cannot be read as a picture, or a picture that cannot be filtered."""
+
+
+class WriteError(ImgconvError):
+    """A result that could not be written. The target is as it was before."""

@@ -1,0 +1,70 @@
+"""From what a user writes after -k to a Kernel."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imgconv.arrayfile import parse_matrix
+from imgconv.errors import KernelError
+from imgconv.kernels.catalogue import named
+from imgconv.kernels.files import ENDINGS, read_kernel
+from imgconv.kernels.value import Kernel
+
+
+def kernel(spec: str | os.PathLike[str] | Kernel | Any) -> Kernel:
+    """The kernel that `spec` means.
+
+    Parameters
+    ----------
+    spec : str, path, Kernel or array_like
+        A name from the catalogue ("edge_enhance"), a file (anything with a path separator or an ending such as
+        .toml, .npy, .txt, .csv), a matrix in place ("0 -1 0; -1 5 -1; 0 -1 0"), weights as nested lists or an
+        ndarray of shape (rows, columns), or a Kernel, which is returned as it is.
+
+    Returns
+    -------
+    Kernel
+
+    Raises
+    ------
+    KernelError
+        When there is no such kernel or it cannot be read.
+
+    Examples
+    --------
+    >>> kernel("0 -1 0; -1 5 -1; 0 -1 0").weights.sum()
+    np.float64(1.0)
+    """
+    if isinstance(spec, Kernel):
+        return spec
+    if isinstance(spec, os.PathLike):
+        return read_kernel(Path(spec))
+    if not isinstance(spec, str):
+        return Kernel(np.atleast_2d(spec), name="array")
+    text = spec.strip()
+    if not text:
+        raise KernelError("the kernel is empty; give a name, a file or a matrix")
+    if _is_matrix(text):
+        try:
+            return Kernel(parse_matrix(text, rows=";"), name="matrix")
+        except ValueError as problem:
+            raise KernelError(f"kernel {_short(text)!r}: {problem}") from None
+    if "/" in text or os.sep in text or text.lower().endswith(ENDINGS):
+        return read_kernel(Path(text))
+    return named(text)
+
+
+def _is_matrix(text: str) -> bool:
+    """Whether it begins like a number and is no file name: 0 -1 0; 1/9, 1/9; .5"""
+    if text.lower().endswith(ENDINGS):
+        return False
+    return ";" in text or re.match(r"[-+]?\.?\d[\d.eE+-]*(/\d+)?([\s,].*)?$", text, re.DOTALL) is not None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "…"

@@ -1,0 +1,122 @@
+"""The Kernel value: weights as they were written, and what their author said about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imgconv.conventions import LIKES, parse_border
+from imgconv.errors import KernelError
+
+LARGEST_SIDE = 4095  # taps along an axis; a window beyond that is a mistake or an attack
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """Weights with their scale, offset and name. Checked when made; never changed after.
+
+    Attributes
+    ----------
+    weights : ndarray of float64, shape (rows, columns)
+        As written in their source; read-only.
+    scale : float
+        Divides every weight.
+    offset : float
+        Added to every sum, in the units of the picture (0 to 255 for 8 bits).
+    name : str
+        What it is called in file names and messages.
+    anchor : (int, int) or None
+        Row and column of the tap that lies on the output pixel; None for the middle, (k - 1) // 2.
+    border : str or None
+        What stands in for pixels outside, such as "reflect" or "constant:255"; None for the default.
+    like : str or None
+        The tool whose convention the weights were written in. "pillow" flips them vertically before it correlates,
+        and copies the pixels along the border.
+    about, title, source : str
+        For people.
+
+    Raises
+    ------
+    KernelError
+        When the weights are empty, too large or not finite, the scale is 0, or a field has no meaning.
+    """
+
+    weights: npt.NDArray[np.float64]
+    scale: float = 1.0
+    offset: float = 0.0
+    name: str = "kernel"
+    anchor: tuple[int, int] | None = None
+    border: str | None = None
+    like: str | None = None
+    about: str = ""
+    title: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            weights = np.array(self.weights, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise KernelError(f"{self.name}: weights must be rows of numbers, all rows equally long") from None
+        if weights.ndim != 2:
+            raise KernelError(f"{self.name}: weights need 2 levels (rows, columns), not {weights.ndim}")
+        if weights.size == 0:
+            raise KernelError(f"{self.name}: has no weights")
+        if max(weights.shape) > LARGEST_SIDE:
+            raise KernelError(f"{self.name}: {weights.shape[0]}×{weights.shape[1]}, more than {LARGEST_SIDE} on a side")
+        if not np.isfinite(weights).all():
+            raise KernelError(f"{self.name}: weights must be finite numbers")
+        if not np.isfinite(self.scale) or self.scale == 0:
+            raise KernelError(f"{self.name}: scale must be a finite number other than 0, not {self.scale:g}")
+        if not np.isfinite(self.offset):
+            raise KernelError(f"{self.name}: offset must be a finite number, not {self.offset:g}")
+        if self.like is not None and self.like not in LIKES:
+            raise KernelError(f"{self.name}: like = {self.like!r} is not one of {', '.join(LIKES)}")
+        if self.border is not None:
+            try:
+                parse_border(self.border)
+            except ValueError as problem:
+                raise KernelError(f"{self.name}: {problem}") from None
+        if self.anchor is not None and not all(0 <= a < k for a, k in zip(self.anchor, weights.shape, strict=True)):
+            raise KernelError(
+                f"{self.name}: anchor {self.anchor[0]},{self.anchor[1]} lies outside the"
+                f" {weights.shape[0]}×{weights.shape[1]} weights"
+            )
+        weights.flags.writeable = False
+        object.__setattr__(self, "weights", weights)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Kernel):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        fields = (self.scale, self.offset, self.name, self.anchor, self.border, self.like)
+        return (self.weights.shape, self.weights.tobytes(), *fields, self.about, self.title, self.source)
+
+    @property
+    def oriented(self) -> npt.NDArray[np.float64]:
+        """The weights as correlation slides them: flipped vertically for like = "pillow"."""
+        return self.weights[::-1] if self.like == "pillow" else self.weights
+
+    @property
+    def oriented_anchor(self) -> tuple[int, int] | None:
+        """The anchor, if one was given, on the oriented weights."""
+        if self.anchor is None or self.like != "pillow":
+            return self.anchor
+        return self.weights.shape[0] - 1 - self.anchor[0], self.anchor[1]
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether turning the weights by 180° changes nothing, so that correlation and convolution agree."""
+        return bool((self.weights == self.weights[::-1, ::-1]).all())
+
+    @property
+    def rank(self) -> int:
+        """Rank of the weights, counted exactly up to rounding; 1 means separable."""
+        return int(np.linalg.matrix_rank(self.weights))

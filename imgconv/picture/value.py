@@ -1,0 +1,43 @@
+"""The Picture value: pixels, and what the file said about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels of one frame and everything that should travel along with them.
+
+    Attributes
+    ----------
+    array : ndarray, shape (rows, columns) or (rows, columns, channels)
+        uint8, uint16, int32 or float32 for pictures; any real type for bare arrays.
+    mode : str
+        Pillow's mode ("L", "RGB", "CMYK", "I;16", …), or "" for a bare array.
+    format : str
+        Pillow's name of the file format ("PNG"), or "NPY", "TEXT".
+    info : dict
+        What the encoder is told again: exif, icc_profile, dpi, quantisation tables …
+    notes : tuple of str
+        What the user should know about reading it, such as frames that were left out.
+    """
+
+    array: npt.NDArray[Any]
+    mode: str
+    format: str
+    info: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> str:
+        """Columns × rows, as people give the size of a picture."""
+        return f"{self.array.shape[1]}×{self.array.shape[0]}"
+
+    @property
+    def channels(self) -> int:
+        """How many samples a pixel has."""
+        return self.array.shape[2] if self.array.ndim == 3 else 1
