@@ -77,7 +77,8 @@ def band(dtype: str, shape: tuple[int, int] | None, wide: bool) -> Any:
         slot = tile + reach + slack
         starts = advance(lines, window)
         clipped = 0
-        for x in range(0, samples, tile):
+        x = 0
+        while x < samples:  # a range with a step from outside could raise
             width = min(tile, samples - x)
             filled = 0
             for y in range(0, rows, at_once):
@@ -106,6 +107,7 @@ def band(dtype: str, shape: tuple[int, int] | None, wide: bool) -> Any:
                         clipped += sweep(ring, lines, step, weights, base, dst, starts, width)
                     else:
                         clipped += sweep_last(ring, lines, step, weights, base, dst, starts, width)
+            x += tile
         return clipped
 
     return loop

@@ -240,15 +240,28 @@ def _write(variant: Variant, symbol: str, code: bytes) -> None:
 
 def _compile(variant: Variant) -> tuple[str, bytes]:
     """Numba compiles the loop; LLVM turns its code into an object file for this CPU."""
+    symbol, module = _module(variant)
+    return symbol, _target().emit_object(module)
+
+
+def _module(variant: Variant) -> tuple[str, Any]:
+    """(symbol, LLVM module) of the loop, with no reference to anything outside itself."""
     import llvmlite.binding as llvm
     from numba import cfunc
 
     from imgconv.engine.loops import band, signature
 
     wide = "+avx512f" in _machine()[1].split(",")
-    compiled = cfunc(signature(variant.dtype))(band(variant.dtype, variant.shape, wide))
+    # with NumPy's rules a division by zero does not raise, and code that cannot raise needs nothing from Numba
+    compiled = cfunc(signature(variant.dtype), error_model="numpy")(band(variant.dtype, variant.shape, wide))
     module = llvm.parse_assembly(compiled.inspect_llvm())
-    return compiled.native_name, _target().emit_object(module)
+    # the C wrapper handles errors that the loop cannot have: drop that code, and with it Python's and Numba's symbols
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_ipsccp_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, llvm.create_pass_builder(_target(), llvm.create_pipeline_tuning_options(0)))
+    return compiled.native_name, module
 
 
 @cache

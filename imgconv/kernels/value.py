@@ -57,7 +57,7 @@ class Kernel:
 
     def __post_init__(self) -> None:
         try:
-            weights = np.array(self.weights, dtype=np.float64)
+            weights = np.array(self.weights, dtype=np.float64) + 0.0  # a minus in front of 0 means nothing here
         except (TypeError, ValueError):
             raise KernelError(f"{self.name}: weights must be rows of numbers, all rows equally long") from None
         if weights.ndim != 2:

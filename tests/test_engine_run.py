@@ -1,0 +1,204 @@
+import itertools
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgconv.conventions import BORDERS, PADDINGS
+from imgconv.engine import run
+from imgconv.engine.native import SAMPLE_TYPES
+from imgconv.engine.plan import Correlation, plan
+from imgconv.errors import PictureError, UsageError
+
+scipy_signal = pytest.importorskip("scipy.signal")
+scipy_ndimage = pytest.importorskip("scipy.ndimage")
+
+PADDED = tuple(oracle.PAD_MODES)
+SHAPES = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (1, 9), (9, 1), (4, 3), (5, 5), (4, 4), (7, 7), (3, 6)]
+SIZES = [(1, 1), (1, 5), (2, 2), (3, 4), (5, 5), (7, 67), (20, 3)]
+
+
+def picture(rng, shape, dtype):
+    if np.dtype(dtype).kind == "f":
+        return rng.standard_normal(shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return rng.integers(max(limits.min, -(10**6)), min(limits.max, 10**6), shape, endpoint=True).astype(dtype)
+
+
+def correlate(
+    src, weights, scale=1.0, offset=0.0, anchor=None, border="edge", outside=0.0, padding="same", threads=None
+):
+    rows, columns = weights.shape
+    anchor = anchor or ((rows - 1) // 2, (columns - 1) // 2)
+    c = Correlation(np.asarray(weights, float), scale, offset, anchor, border, outside, padding)
+    chosen = plan(c, src.dtype.name)
+    return run.execute(chosen, src, threads)
+
+
+@pytest.mark.parametrize("dtype", SAMPLE_TYPES)
+@pytest.mark.parametrize("border", PADDED)
+def test_every_pixel_is_the_oracles(dtype, border):
+    rng = np.random.default_rng(1)
+    for number, (shape, size) in enumerate(itertools.product(SHAPES, SIZES)):
+        src = picture(rng, (*size, 1 + number % 4), dtype)
+        weights = rng.standard_normal(shape) + 0.3
+        if number % 3 == 0:
+            weights[rng.random(shape) < 0.5] = 0
+        rows, columns = shape
+        for padding in PADDINGS:
+            for anchor in {((rows - 1) // 2, (columns - 1) // 2), (rows // 2, columns // 2), (0, columns - 1)}:
+                how = dict(scale=1.7, offset=3.25, anchor=anchor, border=border, outside=7.0, padding=padding)
+                if padding == "valid" and (size[0] < rows or size[1] < columns):
+                    with pytest.raises(PictureError, match="leaves nothing"):
+                        correlate(src, weights, **how)
+                    continue
+                expected = oracle.correlate(src, weights, **how)
+                got = correlate(src, weights, **how)
+                np.testing.assert_array_equal(got.array, expected, str((shape, size, how)))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32"])
+def test_clipped_samples_are_counted(dtype):
+    rng = np.random.default_rng(2)
+    for shape, size in itertools.product([(3, 3), (5, 5), (2, 4)], [(1, 1), (5, 64), (33, 71)]):
+        src = picture(rng, (*size, 3), dtype)
+        weights = rng.integers(-3000, 3000, shape).astype(float)
+        assert correlate(src, weights).clipped == oracle.clipped_count(src, weights)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 3), (4, 3), (5, 4), (1, 6), (7, 7)])
+def test_scipy_agrees_to_the_last_digits(shape):
+    rng = np.random.default_rng(3)
+    src, weights = rng.standard_normal((11, 13)), rng.standard_normal(shape)
+    rows, columns = shape
+    for padding in PADDINGS:
+        ours = correlate(src[:, :, None], weights, border="constant", padding=padding).array[:, :, 0]
+        theirs = scipy_signal.correlate2d(src, weights, mode=padding)
+        if padding == "same":  # for even kernels correlate2d takes the anchor (k - 1) // 2 too
+            assert theirs.shape == ours.shape
+        np.testing.assert_allclose(ours, theirs, atol=1e-12, rtol=1e-12)
+        mirrored = (rows - 1 - (rows - 1) // 2, columns - 1 - (columns - 1) // 2)
+        turned = correlate(src[:, :, None], weights[::-1, ::-1], border="constant", padding=padding, anchor=mirrored)
+        np.testing.assert_allclose(
+            turned.array[:, :, 0], scipy_signal.convolve2d(src, weights, mode=padding), atol=1e-12, rtol=1e-12
+        )
+    modes = {"edge": "nearest", "reflect": "mirror", "symmetric": "reflect", "wrap": "wrap", "constant": "constant"}
+    for border, mode in modes.items():
+        ours = correlate(src[:, :, None], weights, border=border, anchor=(rows // 2, columns // 2)).array[:, :, 0]
+        theirs = scipy_ndimage.correlate(src, weights, mode=mode)
+        np.testing.assert_allclose(ours, theirs, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("border", PADDED)
+def test_a_picture_smaller_than_the_kernel_is_no_error(border):
+    rng = np.random.default_rng(4)
+    src, weights = picture(rng, (2, 3, 2), "uint8"), rng.random((31, 17))
+    expected = oracle.correlate(src, weights, scale=200, border=border)
+    np.testing.assert_array_equal(correlate(src, weights, scale=200, border=border).array, expected)
+
+
+def test_keep_copies_the_frame_and_computes_the_rest():
+    rng = np.random.default_rng(5)
+    src, weights = picture(rng, (9, 12, 3), "uint8"), rng.random((4, 3))
+    got = correlate(src, weights, scale=7, border="keep").array
+    expected = src.copy()
+    expected[1:-2, 1:-1] = oracle.correlate(src, weights, scale=7, padding="valid")
+    np.testing.assert_array_equal(got, expected)
+    small = src[:3, :2].copy()
+    np.testing.assert_array_equal(correlate(small, weights, border="keep").array, small)
+
+
+def test_keep_cannot_fill_what_lies_outside():
+    with pytest.raises(UsageError, match="keep"):
+        correlate(np.zeros((4, 4, 1), np.uint8), np.ones((3, 3)), border="keep", padding="full")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (9, 8)])
+def test_renormalize_counts_only_what_is_inside(size):
+    rng = np.random.default_rng(6)
+    for shape in [(3, 3), (2, 4), (5, 5), (1, 7)]:
+        weights = rng.random(shape) + 0.1
+        anchor = ((shape[0] - 1) // 2, (shape[1] - 1) // 2)
+        src = rng.random((*size, 2))
+        got = correlate(src, weights, scale=weights.sum(), border="renormalize").array
+        np.testing.assert_allclose(got, oracle.renormalized(src, weights, anchor) / weights.sum(), rtol=1e-12)
+        grey = np.full((*size, 1), 200, np.uint8)  # a mean of equal samples is that sample, at the border too
+        assert (correlate(grey, weights, scale=weights.sum(), border="renormalize").array == 200).all()
+
+
+def test_renormalize_takes_nan_as_missing():
+    rng = np.random.default_rng(7)
+    src, weights = rng.random((9, 11, 2)), rng.random((3, 3)) + 0.1
+    src[rng.random(src.shape) < 0.3] = np.nan
+    got = correlate(src, weights, scale=weights.sum(), border="renormalize").array
+    np.testing.assert_allclose(got, oracle.renormalized(src, weights, (1, 1)) / weights.sum(), rtol=1e-12)
+    alone = np.full((5, 5, 1), np.nan)
+    assert np.isnan(correlate(alone, weights, border="renormalize").array).all()
+
+
+def test_renormalize_needs_weights_with_a_sum():
+    with pytest.raises(UsageError, match="sum to 0"):
+        correlate(np.zeros((4, 4, 1), np.uint8), np.array([[-1.0, 0, 1]]), border="renormalize")
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (5, 5), (9, 2)])
+def test_bytes_do_not_depend_on_threads_bands_or_tiles(shape, monkeypatch):
+    rng = np.random.default_rng(8)
+    src, weights = picture(rng, (301, 210, 3), "uint8"), rng.standard_normal(shape)
+    once = correlate(src, weights, scale=3, threads=1)
+    for threads, band, tile in [(2, 128, 2304), (3, 6, 64), (7, 2, 100), (2, 1, 17)]:
+        monkeypatch.setattr(run, "BAND_ROWS", band)
+        monkeypatch.setattr(run, "TILE_SAMPLES", tile)
+        again = correlate(src, weights, scale=3, threads=threads)
+        np.testing.assert_array_equal(again.array, once.array)
+        assert again.clipped == once.clipped
+
+
+def test_signed_integers_are_rounded_half_up():
+    src = np.array([[[-7], [-2], [3], [5]]], np.int32)
+    got = correlate(src, np.array([[1.0]]), scale=2).array.ravel().tolist()
+    assert got == [-3, -1, 2, 3]  # -3.5, -1, 1.5, 2.5
+    assert correlate(src, np.array([[1.0]])).array.ravel().tolist() == src.ravel().tolist()
+
+
+def test_extreme_samples_survive():
+    limits = np.iinfo(np.int32)
+    src = np.array([[[limits.min], [limits.max]]], np.int32)
+    np.testing.assert_array_equal(correlate(src, np.array([[1.0]])).array, src)
+    double = correlate(src, np.array([[2.0]]))
+    np.testing.assert_array_equal(double.array, src)
+    assert double.clipped == 2
+
+
+def test_nan_and_infinity_pass_through_and_taps_of_zero_do_not_spread_them():
+    src = np.zeros((5, 5, 1), np.float32)
+    src[2, 2] = np.nan
+    got = correlate(src, np.array([[0.0, 1, 0], [0, 1, 0], [0, 0, 0]])).array[:, :, 0]
+    assert np.isnan(got[2, 2])
+    assert np.isnan(got[3, 2])
+    assert np.isnan(got).sum() == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_properties_of_correlation(data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    rows, columns = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 6))
+    src = rng.standard_normal((data.draw(st.integers(1, 9)), data.draw(st.integers(1, 40)), 2))
+    other = rng.standard_normal(src.shape)
+    weights = rng.standard_normal((rows, columns))
+    border = data.draw(st.sampled_from([b for b in BORDERS if b in PADDED]))
+    a = correlate(src, weights, border=border).array
+    b = correlate(other, weights, border=border).array
+    together = correlate(2 * src + other, weights, border=border).array
+    np.testing.assert_allclose(together, 2 * a + b, atol=1e-12)  # linear
+    each = [correlate(src[:, :, c : c + 1].copy(), weights, border=border).array for c in range(2)]
+    np.testing.assert_array_equal(np.concatenate(each, axis=2), a)  # channel by channel
+    second = rng.standard_normal((2, 3))
+    chain = correlate(correlate(src, weights, border="constant", padding="full").array, second,
+                      border="constant", padding="full").array  # fmt: skip
+    composed = scipy_signal.convolve2d(weights, second)
+    at_once = correlate(src, composed, border="constant", padding="full").array
+    np.testing.assert_allclose(chain, at_once, atol=1e-11)  # a chain is the composed kernel
