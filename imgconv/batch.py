@@ -1,18 +1,23 @@
-"""Many files: which input goes to which target, and doing them one by one with an honest count of what failed."""
+"""Many files: which input goes to which target, and doing them with an honest count of what failed."""
 
 from __future__ import annotations
 
 import os
+import re
+import stat
 import string
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imgconv.errors import ImgconvError, UsageError, WriteError
-from imgconv.picture.formats import FORMATS, endings, name_for
+from imgconv.arrayfile import reason
+from imgconv.engine.run import available_cores
+from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError
+from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, METADATA, endings, name_for
 from imgconv.picture.read import parse, read
 from imgconv.picture.value import Picture
 from imgconv.picture.write import encode, write
@@ -33,6 +38,15 @@ class Targets:
     overwrite: bool = False
     in_place: bool = False
     skip_existing: bool = False
+
+
+@dataclass(frozen=True)
+class Handling:
+    """What happens to a picture besides being filtered."""
+
+    encoder: Mapping[str, Any] = field(default_factory=dict)  # from formats.parse_encoder_options
+    metadata: frozenset[str] = frozenset(METADATA)  # words of it: what travels along
+    auto_orient: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,8 +73,10 @@ class Outcome:
     job: Job
     status: str = "done"  # done, failed, skipped
     error: str | None = None
-    before: Picture | None = None
-    after: Picture | None = None
+    shape: tuple[int, ...] | None = None  # of the input
+    result_shape: tuple[int, ...] | None = None
+    mode: str = ""  # Pillow's; "" for arrays
+    dtype: str = ""
     report: Report | None = None
     read_s: float = 0.0
     write_s: float = 0.0
@@ -68,21 +84,37 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-def find_inputs(inputs: Sequence[str], recursive: bool) -> list[tuple[str, Path | None]]:
-    """Every input file, with the folder that it was found under (for keeping the tree); folders are walked with -r."""
+def find_inputs(inputs: Sequence[str], targets: Targets, recursive: bool) -> list[tuple[str, Path | None]]:
+    """Every input file, with the folder that it was found under (for keeping the tree); folders are walked with -r.
+
+    Raises
+    ------
+    UsageError
+        When an input is a folder and is not to be walked.
+    PictureError
+        When a folder cannot be listed.
+    """
     found: list[tuple[str, Path | None]] = []
     known = {ending for form in FORMATS for ending in form.endings} | {".npy"}
+    results = None if targets.out_dir is None else os.path.realpath(targets.out_dir)
+
+    def refuse(problem: OSError) -> None:
+        raise PictureError(f"{problem.filename}: {reason(problem)}")
+
     for name in inputs:
-        if recursive and os.path.isdir(name):
-            for folder, folders, files in os.walk(name):
-                folders.sort()
-                found += [
-                    (os.path.join(folder, file), Path(name))
-                    for file in sorted(files)
-                    if os.path.splitext(file)[1].lower() in known and not file.startswith(".imgconv-")
-                ]
-        else:
+        if not os.path.isdir(name):
             found.append((name, None))
+            continue
+        if not recursive:
+            raise UsageError(f"{name}: is a folder; -r walks it")
+        for folder, folders, files in os.walk(name, onerror=refuse):
+            # results of an earlier run are no inputs
+            folders[:] = sorted(each for each in folders if os.path.realpath(os.path.join(folder, each)) != results)
+            found += [
+                (os.path.join(folder, file), Path(name))
+                for file in sorted(files)
+                if os.path.splitext(file)[1].lower() in known and not file.startswith(".imgconv-")
+            ]
     return found
 
 
@@ -95,8 +127,10 @@ def make_jobs(inputs: Sequence[tuple[str, Path | None]], recipe_name: str, targe
         When two results would go to one file, a target exists or is an input, a folder is missing, or a name has no
         known ending.
     """
-    if targets.in_place and (targets.output or targets.out_dir):
-        raise UsageError("--in-place writes over the inputs; it takes neither --output nor --out-dir")
+    if targets.in_place and (targets.output or targets.out_dir or targets.format):
+        raise UsageError("--in-place writes over the inputs; it takes neither --output, --out-dir nor --format")
+    if targets.output == STREAM and targets.out_dir:
+        raise UsageError("--output - and --out-dir exclude each other")
     if sum((targets.overwrite, targets.in_place, targets.skip_existing)) > 1:
         raise UsageError("--overwrite, --in-place and --skip-existing exclude each other")
     if targets.output == STREAM and len(inputs) > 1:
@@ -117,9 +151,13 @@ def _check_template(template: str, count: int) -> None:
         fields = [(name, spec) for _, name, spec, _ in string.Formatter().parse(template) if name is not None]
     except ValueError as problem:
         raise UsageError(f"--output {template!r}: {problem}") from None
-    for name, _ in fields:
+    for name, spec in fields:
         if name not in FIELDS:
             raise UsageError(f"--output {template!r}: {{{name}}} is not one of {{{'} {'.join(FIELDS)}}}")
+        if spec and (name != "index" or re.fullmatch(r"\d{1,2}d?", spec, re.ASCII) is None):
+            raise UsageError(
+                f"--output {template!r}: only index takes a width, such as {{index:04}}; not {{{name}:{spec}}}"
+            )
     if count > 1 and not fields:
         raise UsageError(
             f"{count} inputs cannot go to one file {template!r}; use {{stem}} or {{index}} in it, or --out-dir"
@@ -147,18 +185,17 @@ def _job(name: str, root: Path | None, template: str, number: int, recipe_name: 
         )
         if targets.output is not None and "{dir}" not in template:
             template = "{dir}/" + template
-    try:
-        path = template.format(
-            dir=str(folder) or ".",
+    ending = "." + targets.format.lstrip(".") if targets.format else source.suffix if source else ".png"
+    target = Path(
+        template.format(
+            dir=str(folder),
             stem=source.stem if source else "stdin",
             kernel=recipe_name,
-            ext=source.suffix if source else ".png",
+            ext=ending,
             index=number,
         )
-    except (ValueError, KeyError, IndexError, AttributeError) as problem:
-        raise UsageError(f"--output {template!r}: {problem}") from None
-    target = Path(path)
-    form = name_for("." + targets.format.lstrip(".") if targets.format else target.suffix)
+    )
+    form = name_for(ending if targets.format else target.suffix)
     if form is None:
         what = f"--format {targets.format!r}" if targets.format else f"{target}: its ending"
         raise UsageError(f"{what} is not one that can be written: {endings()}")
@@ -180,8 +217,8 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets) -> None:
             continue
         if here in sources:
             raise UsageError(f"{job.target}: is an input; --in-place writes over it")
-        if os.path.isdir(job.target):
-            raise UsageError(f"{job.target}: is a folder")
+        if os.path.exists(job.target) and not stat.S_ISREG(os.stat(job.target).st_mode):
+            raise UsageError(f"{job.target}: is {'a folder' if os.path.isdir(job.target) else 'not a regular file'}")
         if os.path.lexists(job.target) and not targets.overwrite and not targets.skip_existing:
             existing.append(job.target)
         if targets.out_dir is None and not job.target.parent.is_dir():
@@ -200,13 +237,49 @@ def _identity(path: Path) -> Any:
         return os.path.normcase(os.path.realpath(path))
 
 
-def run(jobs: Sequence[Job], recipe: Recipe, targets: Targets) -> Iterator[Outcome]:
-    """Does the jobs one after the other. A job that fails says so in its outcome; the rest is done."""
-    for job in jobs:
-        yield run_one(job, recipe, targets)
+def check_encoder_options(jobs: Sequence[Job], options: Mapping[str, Any]) -> None:
+    """Raises UsageError for an encoder option that no job has a use for."""
+    forms = sorted({job.format or name_for(job.source.suffix if job.source else "") or "" for job in jobs})
+    for key in options:
+        if "" not in forms and not set(forms) & set(ENCODER_OPTIONS[key].formats):
+            takes = [name for name, option in ENCODER_OPTIONS.items() if set(forms) & set(option.formats)]
+            raise UsageError(
+                f"--co {key}: {' and '.join(forms)} take{'s' * (len(forms) == 1)} {' and '.join(takes) or 'no option'}"
+            )
 
 
-def run_one(job: Job, recipe: Recipe, targets: Targets) -> Outcome:
+def run(
+    jobs: Sequence[Job], recipe: Recipe, targets: Targets, handling: Handling | None = None, at_once: int = 1
+) -> Generator[Outcome]:
+    """Does the jobs, `at_once` of them at a time, and yields what became of them in their order.
+
+    A job that fails says so in its outcome; the rest is done. When the iterator is closed, jobs that have begun are
+    finished and the others are left. Unless the recipe says how many threads work on one picture, the cores are shared
+    between the jobs.
+    """
+    handling = handling or Handling()
+    if at_once == 1:
+        for job in jobs:
+            yield run_one(job, recipe, targets, handling)
+        return
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    if recipe.options.threads is None:
+        recipe = replace(recipe, options=replace(recipe.options, threads=max(1, available_cores() // at_once)))
+    waiting: deque[Future[Outcome]] = deque()
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(run_one, job, recipe, targets, handling))
+            if len(waiting) == 2 * at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Outcome:
     """Reads, filters and writes one file. Never raises ImgconvError: it is in the outcome."""
     outcome = Outcome(job)
     started = time.perf_counter()
@@ -214,28 +287,61 @@ def run_one(job: Job, recipe: Recipe, targets: Targets) -> Outcome:
         outcome.status = "skipped"
         return outcome
     try:
-        before = read(job.source) if job.source else parse(sys.stdin.buffer.read(), "standard input")
-        outcome.before = before
-        outcome.read_s = time.perf_counter() - started
-        array, outcome.report = recipe.apply(before.array)
-        after = Picture(array, before.mode, before.format, before.info)
-        outcome.after = after
-        writing = time.perf_counter()
-        data = encode(after, job.format or before.format)
-        if job.target is None:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        else:
-            if targets.out_dir is not None:
-                make_folder(job.target.parent)
-            write(job.target, data, overwrite=targets.overwrite or targets.in_place)
-        outcome.write_s = time.perf_counter() - writing
-        outcome.notes += before.notes
+        _do(job, recipe, targets, handling, outcome)
     except ImgconvError as problem:
         outcome.status = "failed"
         outcome.error = _named(str(problem), job)
+    except MemoryError:
+        outcome.status = "failed"
+        outcome.error = f"{job.input}: is too large for the memory of this machine"
     outcome.total_s = time.perf_counter() - started
     return outcome
+
+
+def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> None:
+    started = time.perf_counter()
+    before = _read(job, handling.auto_orient)
+    outcome.shape, outcome.mode, outcome.dtype = before.array.shape, before.mode, before.array.dtype.name
+    outcome.read_s = time.perf_counter() - started
+    if before.frames > 1 and targets.in_place:
+        raise PictureError(f"{job.input}: has {before.frames} frames; --in-place would leave only the first")
+    if before.frames > 1:
+        outcome.notes.append(f"only the first of {before.frames} frames was filtered")
+    outcome.notes += before.notes
+    array, outcome.report = recipe.apply(before.array)
+    outcome.result_shape = array.shape
+    started = time.perf_counter()
+    dropped = {key for word, key in METADATA.items() if word not in handling.metadata}
+    info = {key: value for key, value in before.info.items() if key not in dropped}
+    data, notes = encode(replace(before, array=array, info=info), job.format or before.format, handling.encoder)
+    if job.target is None:
+        _write_stream(data)
+    else:
+        if targets.out_dir is not None:
+            make_folder(job.target.parent)
+        write(job.target, data, overwrite=targets.overwrite or targets.in_place)
+    outcome.notes += notes
+    outcome.write_s = time.perf_counter() - started
+
+
+def _read(job: Job, auto_orient: bool) -> Picture:
+    if job.source is not None:
+        return read(job.source, auto_orient=auto_orient)
+    try:
+        data = sys.stdin.buffer.read()
+    except (OSError, AttributeError):  # closed by the caller: <&-
+        raise PictureError("standard input: cannot be read") from None
+    return parse(data, "standard input", auto_orient=auto_orient)
+
+
+def _write_stream(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise WriteError(f"standard output: {reason(problem)}") from None
 
 
 def make_folder(folder: Path) -> None:
@@ -243,19 +349,19 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise WriteError(f"{folder}: {(problem.strerror or str(problem)).lower()}") from None
+        raise WriteError(f"{folder}: {reason(problem)}") from None
 
 
 def _named(text: str, job: Job) -> str:
     """The error with the file's name in front, if it does not name one."""
-    names = (job.input, job.output, "standard input")
+    names = (job.input, job.output, str(job.target and job.target.parent), "standard input", "standard output")
     return text if text.startswith(names) else f"{job.input}: {text}"
 
 
 def as_json(outcome: Outcome, recipe: Recipe) -> dict[str, Any]:
     """What `--json` prints of an outcome."""
-    report, before = outcome.report, outcome.before
-    first = report.plans[0] if report else None
+    report, shape = outcome.report, outcome.shape
+    first = report.plans[0] if report and report.plans else None
     return {
         "input": outcome.job.input,
         "output": outcome.job.output,
@@ -263,9 +369,9 @@ def as_json(outcome: Outcome, recipe: Recipe) -> dict[str, Any]:
         "mode": recipe.options.mode,
         "border": first.correlation.border if first else recipe.options.border,
         "method": first.method if first else None,
-        "size": [before.array.shape[1], before.array.shape[0]] if before else None,
-        "channels": before.channels if before else None,
-        "dtype": before.array.dtype.name if before else None,
+        "size": [shape[1], shape[0]] if shape else None,
+        "channels": (*shape, 1)[2] if shape else None,
+        "dtype": outcome.dtype or None,
         "read_s": round(outcome.read_s, 6),
         "filter_s": round(report.filter_s, 6) if report else None,
         "write_s": round(outcome.write_s, 6),

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
+import warnings
 from importlib import import_module
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from imgconv import __version__
 from imgconv.errors import ImgconvError, KernelError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 DONE, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -45,7 +50,10 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="imgconv %(version)s")
-def cli() -> None:
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
+              help="Colour; auto is on a terminal without NO_COLOR.")  # fmt: skip
+@click.pass_context
+def cli(ctx: click.Context, color: str) -> None:
     """Filter pictures with convolution kernels: right to the last bit, and fast.
 
     \b
@@ -53,40 +61,66 @@ def cli() -> None:
     imgconv apply *.jpg -k sharpen --out-dir sharp    many
     imgconv kernels                                   what -k can name
     """
+    ctx.color = {"auto": None, "always": True, "never": False}[color]
 
 
 def main() -> NoReturn:
     """Entry point of the `imgconv` command."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # it warns about metadata that it skips; errors are raised
+    _prepare_streams()
     try:
         status = cli.main(prog_name="imgconv", standalone_mode=False)
         sys.stdout.flush()
-        _exit(status if isinstance(status, int) else DONE)
+        sys.exit(status if isinstance(status, int) else DONE)
     except click.exceptions.NoArgsIsHelpError as problem:
         click.echo(problem.ctx.get_help() if problem.ctx else "", err=True)
-        _exit(MISUSED)
+        sys.exit(MISUSED)
     except click.ClickException as problem:
         fail(problem.format_message(), _command(problem), MISUSED)
     except (UsageError, KernelError) as problem:
         fail(str(problem), None, MISUSED)
     except ImgconvError as problem:
         fail(str(problem), None, FAILED)
-    except (KeyboardInterrupt, click.Abort):
-        fail("interrupted", None, INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _exit(FAILED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            say("interrupted")
+        raise
+    except OSError as problem:
+        if problem.filename is not None:
+            raise
+        # what is printed goes nowhere: the reader has gone, as `| head` does, or the disk is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(problem, BrokenPipeError):
+            say(f"standard output: {problem.strerror or problem}")
+        sys.exit(FAILED)
 
 
 def fail(text: str, command: str | None, status: int) -> NoReturn:
     """One line on stderr, then the exit."""
     say(" ".join(text.split()), command)
-    _exit(status)
+    sys.exit(status)
 
 
 def say(text: str, command: str | None = None) -> None:
     """A warning or an error: one line on stderr."""
-    click.echo(f"{'imgconv ' + command if command else 'imgconv'}: {text}", err=True)
+    click.echo(f"{'imgconv ' + command if command else 'imgconv'}: {one_line(text)}", err=True)
+
+
+def one_line(text: str) -> str:
+    """The text with control characters spelt out: a file's name must not move the cursor or break a line."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: ascii(found[0])[1:-1], text)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console that obeys --color and NO_COLOR."""
+    from rich.console import Console
+
+    wanted = click.get_current_context().find_root().color
+    plain = wanted is False or (wanted is None and bool(os.environ.get("NO_COLOR")))
+    return Console(stderr=stderr, force_terminal=wanted, color_system=None if plain else "auto")
 
 
 def _command(problem: click.ClickException) -> str | None:
@@ -94,9 +128,14 @@ def _command(problem: click.ClickException) -> str | None:
     return context.info_name if context is not None and context.parent is not None else None
 
 
-def _exit(status: int) -> NoReturn:
-    sys.exit(status)
+def _prepare_streams() -> None:
+    """Standard streams that can be closed, or meet any file name, without a traceback."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 -- lives as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    sys.exit(TERMINATED)
+def _stop(number: int, frame: FrameType | None) -> None:
+    sys.exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, say
-from imgconv.cli.options import filter_options, kernel_option, make_recipe
+from imgconv.cli import DONE, FAILED, console, one_line, say
+from imgconv.cli.options import Metadata, filter_options, kernel_option, make_recipe
 from imgconv.errors import UsageError
+from imgconv.picture.formats import parse_encoder_options
 
 if TYPE_CHECKING:
     from imgconv.batch import Outcome
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 @click.option("--in-place", is_flag=True, help="Replace the inputs.")
 @click.option("--skip-existing", is_flag=True, help="Leave inputs whose result exists.")
 @filter_options
+@click.option("-j", "--jobs", "at_once", type=click.IntRange(1), default=1, show_default=True, metavar="N",
+              help="Files at once; they share the cores.")  # fmt: skip
+@click.option("--co", "encoder", multiple=True, metavar="KEY=VALUE",
+              help="Tell the encoder: quality=90, subsampling=4:2:0, progressive=true (JPEG), compress_level=1 (PNG),"
+              " lossless=false (WebP), compression=lzw (TIFF) … Repeatable.")  # fmt: skip
+@click.option("--metadata", type=Metadata(), default="all", show_default=True, metavar="all|none|LIST",
+              help="What travels along, such as icc,dpi out of exif, icc and dpi.")  # fmt: skip
+@click.option("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -41,7 +50,8 @@ if TYPE_CHECKING:
 def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: Path | None, recursive: bool,
     form: str | None, overwrite: bool, in_place: bool, skip_existing: bool, dry_run: bool, as_json: bool, quiet: bool,
-    verbose: bool, keep_going: bool, **options: Any,
+    verbose: bool, keep_going: bool, at_once: int, encoder: tuple[str, ...], metadata: frozenset[str],
+    auto_orient: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -56,9 +66,11 @@ def apply(
     from imgconv import batch
 
     targets = batch.Targets(output, out_dir, form, overwrite, in_place, skip_existing)
-    jobs = batch.make_jobs(batch.find_inputs(inputs, recursive), recipe.name, targets)
+    jobs = batch.make_jobs(batch.find_inputs(inputs, targets, recursive), recipe.name, targets)
     if not jobs:
         raise UsageError(f"no pictures in {', '.join(inputs)}")
+    handling = batch.Handling(parse_encoder_options(encoder), metadata, auto_orient)
+    batch.check_encoder_options(jobs, handling.encoder)
     to_stdout = any(job.target is None for job in jobs)
     if to_stdout and as_json:
         raise UsageError("--json and a picture on standard output do not go together")
@@ -67,21 +79,22 @@ def apply(
     if dry_run:
         for job in jobs:
             line = {"input": job.input, "output": job.output, "kernel": recipe.name, "status": "planned"}
-            click.echo(json.dumps(line) if as_json else f"{job.input} → {job.output}")
+            click.echo(json.dumps(line) if as_json else one_line(f"{job.input} → {job.output}"))
         return DONE
 
     failed = 0
-    with _progress(len(jobs)) as advance:
-        for outcome in batch.run(jobs, recipe, targets):
+    outcomes = batch.run(jobs, recipe, targets, handling, at_once)
+    with contextlib.closing(outcomes), _progress(len(jobs)) as advance:
+        for outcome in outcomes:
             for note in outcome.notes:
                 say(f"{outcome.job.input}: {note}")
             if outcome.error:
                 failed += 1
                 say(outcome.error)
             if as_json:
-                click.echo(json.dumps(batch.as_json(outcome, recipe), ensure_ascii=False))
+                click.echo(json.dumps(batch.as_json(outcome, recipe)))
             elif not quiet and outcome.status != "failed":
-                click.echo(human_line(outcome), err=to_stdout)
+                click.echo(one_line(human_line(outcome)), err=to_stdout)
                 if verbose and outcome.report:
                     for plan in outcome.report.plans:
                         click.echo(f"    {plan.method}: {plan.reason}; border {plan.correlation.border}", err=to_stdout)
@@ -95,14 +108,16 @@ def apply(
 
 def human_line(outcome: Outcome) -> str:
     """The line for a person: photo.png → photo.blur.png   4000×3000 RGB   read 29 ms · filter 4 ms …"""
-    job, report, before, after = outcome.job, outcome.report, outcome.before, outcome.after
+    job, report, before, after = outcome.job, outcome.report, outcome.shape, outcome.result_shape
     if report is None or before is None or after is None:
         return f"{job.input} → {job.output}   exists, skipped"
     target = job.output
     if job.source is not None and job.target is not None and job.source.parent == job.target.parent:
         target = job.target.name
-    size = before.size if before.size == after.size else f"{before.size} → {after.size}"
-    kind = before.mode or f"{before.array.dtype}" + (f" × {before.channels}" if before.channels > 1 else "")
+    size = f"{before[1]}×{before[0]}"
+    if after != before:
+        size += f" → {after[1]}×{after[0]}"
+    kind = outcome.mode or " × ".join([outcome.dtype, *map(str, before[2:])])
     plan = report.plans[-1]
     rows, columns = plan.correlation.weights.shape
     how = f"{plan.method} {rows}×{columns}" if len(report.plans) == 1 else f"{len(report.plans)} kernels"
@@ -132,11 +147,10 @@ def _progress(count: int) -> Iterator[Callable[[], None]]:
     if count < 2 or not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
+    bar = Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
     with bar:
         task = bar.add_task("filtering", total=count)
         yield lambda: bar.advance(task)

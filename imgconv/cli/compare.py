@@ -30,7 +30,7 @@ def compare(input: str, kernels: tuple[str, ...], rounds: int, as_json: bool, **
 
     result = compare_with_pillow(read(Path(input)), recipe, rounds)
     if as_json:
-        click.echo(json.dumps({"input": input, "kernel": recipe.name, **result.as_dict()}, ensure_ascii=False))
+        click.echo(json.dumps({"input": input, "kernel": recipe.name, **result.as_dict()}))
         return DONE if result.equal else FAILED
     if result.impossible:
         click.echo(f"{input}   {recipe.name}   Pillow cannot do this: {result.impossible}")

@@ -29,7 +29,7 @@ def doctor(ctx: click.Context, as_json: bool) -> int | None:
         return None
     facts = _facts()
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        click.echo(json.dumps(facts))
     else:
         for name in ("imgconv", "python", "packages", "system", "cpu", "cores", "code", "problem"):
             if facts[name]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imgconv.cli import console
+
 if TYPE_CHECKING:
     from imgconv.kernels.value import Kernel
 
@@ -28,9 +30,8 @@ def list_kernels(as_json: bool = False) -> None:
 
     found = [named(name) for name in names()]
     if as_json:
-        click.echo(json.dumps([as_dict(kernel) for kernel in found], ensure_ascii=False))
-    elif sys.stdout.isatty():
-        from rich.console import Console
+        click.echo(json.dumps([as_dict(kernel) for kernel in found]))
+    elif screen := console() if sys.stdout.isatty() or click.get_current_context().find_root().color else None:
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -38,7 +39,7 @@ def list_kernels(as_json: bool = False) -> None:
             table.add_column(heading, no_wrap=heading != "about", style="cyan" if heading == "name" else None)
         for kernel in found:
             table.add_row(kernel.name, _size(kernel), kernel.about)
-        Console().print(table)
+        screen.print(table)
     else:
         for kernel in found:
             click.echo(f"{kernel.name}\t{_size(kernel)}\t{kernel.about}")
@@ -55,7 +56,7 @@ def show(kernel: str, as_json: bool, as_toml: bool) -> None:
 
     found = to_kernel(kernel)
     if as_json:
-        click.echo(json.dumps(as_dict(found), ensure_ascii=False))
+        click.echo(json.dumps(as_dict(found)))
     elif as_toml:
         click.echo(toml_text(found), nl=False)
     else:

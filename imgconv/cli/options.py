@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from imgconv.conventions import ANCHORS, METHODS, MODES, PADDINGS, SCALES, parse_border
+from imgconv.picture.formats import METADATA
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,6 +61,22 @@ class Anchor(click.ParamType[Any]):
         if len(parts) != 2 or not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
             self.fail(f"{value!r} is not ROW,COLUMN (counted from 0), low or high", param, ctx)
         return int(parts[0]), int(parts[1])
+
+
+class Metadata(click.ParamType[Any]):
+    """Words for what travels along: all, none, or a list such as exif,icc."""
+
+    name = "metadata"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, frozenset):
+            return value
+        if value in ("all", "none"):
+            return frozenset(METADATA if value == "all" else ())
+        words = frozenset(word.strip() for word in value.split(","))
+        for word in sorted(words - METADATA.keys()):
+            self.fail(f"{word!r} is neither all, none nor one of {', '.join(METADATA)}", param, ctx)
+        return words
 
 
 def kernel_option(function: F) -> F:

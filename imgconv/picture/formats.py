@@ -1,8 +1,11 @@
-"""The picture formats that imgconv reads and writes, and what each can hold."""
+"""The picture formats that imgconv reads and writes, what each can hold, and what its encoder can be told."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from imgconv.errors import UsageError
 
 
 class Format(NamedTuple):
@@ -12,23 +15,25 @@ class Format(NamedTuple):
     endings: tuple[str, ...]
     modes: tuple[str, ...]  # Pillow modes that it holds without loss of channels or depth
     keeps: tuple[str, ...]  # what else it can carry: exif, icc_profile, dpi
+    longest_side: int = 2**31 - 1  # pixels
 
 
 FORMATS = (
     Format("PNG", (".png", ".apng"), ("L", "LA", "RGB", "RGBA", "I;16"), ("exif", "icc_profile", "dpi")),
-    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), ("L", "RGB", "CMYK", "YCbCr"), ("exif", "icc_profile", "dpi")),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), ("L", "RGB", "CMYK"), ("exif", "icc_profile", "dpi"), 65500),
     Format(
         "TIFF",
         (".tif", ".tiff"),
         ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"),
         ("exif", "icc_profile", "dpi"),
     ),
-    Format("WEBP", (".webp",), ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile")),
-    Format("BMP", (".bmp", ".dib"), ("L", "RGB", "RGBA"), ("dpi",)),
+    Format("WEBP", (".webp",), ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile"), 16383),
+    Format("BMP", (".bmp", ".dib"), ("L", "RGB"), ("dpi",)),  # readers take the fourth byte of a pixel for filler
     Format("PPM", (".ppm", ".pgm", ".pnm"), ("L", "RGB", "I;16"), ()),
-    Format("GIF", (".gif",), ("L", "LA", "RGB", "RGBA"), ()),
+    Format("GIF", (".gif",), ("L", "LA", "RGB", "RGBA"), (), 65535),
 )
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
+METADATA = {"exif": "exif", "icc": "icc_profile", "dpi": "dpi"}  # the user's word, and the encoder's
 
 
 def by_name(name: str) -> Format:
@@ -47,3 +52,64 @@ def name_for(ending: str) -> str | None:
 def endings() -> str:
     """Every ending that can be written, as a message lists them."""
     return ", ".join([form.endings[0] for form in FORMATS] + list(ARRAY_ENDINGS))
+
+
+class EncoderOption(NamedTuple):
+    """Something that `--co KEY=VALUE` tells an encoder."""
+
+    formats: tuple[str, ...]
+    values: str  # as a message describes them
+    parse: Callable[[str], Any]  # raises ValueError or KeyError
+
+
+def _whole(low: int, high: int) -> tuple[str, Callable[[str], int]]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and low <= int(text[:9]) <= high):
+            raise ValueError
+        return int(text)
+
+    return f"a whole number from {low} to {high}", parse
+
+
+def _one_of(values: dict[str, Any]) -> tuple[str, Callable[[str], Any]]:
+    return "one of " + ", ".join(values), lambda text: values[text.lower()]
+
+
+_FLAG = ("true or false", lambda text: {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
+    text.lower()
+])  # fmt: skip
+_COMPRESSIONS = {
+    "none": "raw", "lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate", "packbits": "packbits", "zstd": "zstd",
+    "lzma": "lzma",
+}  # fmt: skip
+ENCODER_OPTIONS = {
+    "quality": EncoderOption(("JPEG", "WEBP"), *_whole(1, 100)),
+    "subsampling": EncoderOption(("JPEG",), *_one_of({"4:4:4": 0, "4:2:2": 1, "4:2:0": 2})),
+    "progressive": EncoderOption(("JPEG",), *_FLAG),
+    "optimize": EncoderOption(("PNG", "JPEG"), *_FLAG),
+    "compress_level": EncoderOption(("PNG",), *_whole(0, 9)),
+    "lossless": EncoderOption(("WEBP",), *_FLAG),
+    "method": EncoderOption(("WEBP",), *_whole(0, 6)),
+    "compression": EncoderOption(("TIFF",), *_one_of(_COMPRESSIONS)),
+}
+
+
+def parse_encoder_options(pairs: Iterable[str]) -> dict[str, Any]:
+    """Values for encoders from words such as "quality=90".
+
+    Raises
+    ------
+    UsageError
+        When a key is not known or its value makes no sense.
+    """
+    found = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        option = ENCODER_OPTIONS.get(key.strip().lower())
+        if option is None:
+            raise UsageError(f"--co {pair}: {key!r} is not one of {', '.join(ENCODER_OPTIONS)}")
+        try:
+            found[key.strip().lower()] = option.parse(value.strip())
+        except (ValueError, KeyError):
+            raise UsageError(f"--co {pair}: {key} takes {option.values}") from None
+    return found

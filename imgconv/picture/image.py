@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from imgconv.errors import PictureError
+
+# everything that Pillow has been seen to raise on broken files and odd metadata
+BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, NotImplementedError, TypeError,
+          RuntimeError, IndexError, KeyError, AttributeError, struct.error, OverflowError, EOFError,
+          ZeroDivisionError, AssertionError)  # fmt: skip
 
 # modes whose pixels can be filtered as they are, and the type of their samples
 SAMPLES = {
@@ -29,7 +35,7 @@ SAMPLES = {
 def plain(image: Image.Image) -> Image.Image:
     """The image in a mode of `SAMPLES`: bilevel becomes L, palettes and colour keys become L, LA, RGB or RGBA."""
     if image.mode == "1":
-        return image.convert("L")
+        return image.convert("LA" if "transparency" in image.info else "L")
     if image.mode in ("P", "PA"):
         return image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
     if image.mode in ("L", "RGB") and "transparency" in image.info:
@@ -39,14 +45,10 @@ def plain(image: Image.Image) -> Image.Image:
     if image.mode == "La":
         return image.convert("LA")
     if image.mode.startswith("I;16"):
-        return image if image.mode == "I;16" else _swapped(image)
+        return image if image.mode == "I;16" else Image.fromarray(np.asarray(image).astype(np.uint16))
     if image.mode not in SAMPLES:
         raise PictureError(f"pictures of mode {image.mode} cannot be filtered")
     return image
-
-
-def _swapped(image: Image.Image) -> Image.Image:
-    return Image.fromarray(np.asarray(image).astype(np.uint16))
 
 
 def to_array(image: Image.Image) -> npt.NDArray[Any]:

@@ -3,52 +3,72 @@
 from __future__ import annotations
 
 import io
+import math
 import re
-import struct
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from imgconv.arrayfile import parse_npy, parse_text, read_bytes
 from imgconv.errors import PictureError
 from imgconv.picture.formats import FORMATS, name_for
-from imgconv.picture.image import plain, to_array
+from imgconv.picture.image import BROKEN, plain, to_array
 from imgconv.picture.value import Picture
 
 LARGEST_FILE = 16 * 2**30
 LARGEST_PICTURE = 2**30  # pixels; beyond that it is a decompression bomb
-
-# everything that Pillow has been seen to raise on broken files
-BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, NotImplementedError, TypeError,
-          RuntimeError, IndexError, KeyError, AttributeError, struct.error, OverflowError, EOFError,
-          ZeroDivisionError, AssertionError)  # fmt: skip
+Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE  # Pillow's own limit is below what cameras and scanners make
+DEFLATE_RATIO = 1032  # at most, by its format
 
 # TIFF tags that describe how the old file was laid out, not the picture
 TIFF_LAYOUT = frozenset(
     [254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 330,
      332, 338, 339, 347, 512, 513, 514, 529, 530, 531, 532, 700, 33723, 34377, 34675, 282, 283, 296]
 )  # fmt: skip
+ORIENTATION = 274
+# EXIF orientation: how the stored rows and columns become the upright picture (transpose, then flip rows, columns)
+UPRIGHT = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
 
 
-def read(path: Path) -> Picture:
+def read(path: Path, *, auto_orient: bool = False) -> Picture:
     """The picture (its first frame) or array in a file.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file. Its ending tells arrays (.npy, .txt, .csv); pictures are told by their content.
+    auto_orient : bool
+        Turn the pixels upright as the EXIF orientation says, and reset that.
 
     Raises
     ------
     PictureError
         When the file cannot be read, is no picture, is broken, or would lose detail by being read.
     """
-    return parse(read_bytes(path, LARGEST_FILE, PictureError), str(path), path.suffix)
+    data = read_bytes(path, LARGEST_FILE, PictureError)
+    return parse(data, str(path), path.suffix, auto_orient=auto_orient)
 
 
-def parse(data: bytes, name: str, ending: str = "") -> Picture:
+def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False) -> Picture:
     """The picture or array in `data`; `name` is what messages call it. Raises PictureError as `read` does."""
+    if not data:
+        raise PictureError(f"{name}: is empty")
     kind = name_for(ending)
     if kind is None and data.startswith(b"\x93NUMPY"):
         kind = "NPY"
+    elif not ending and re.match(rb"\s*(#|[-+.]*\d)", data):
+        kind = "TEXT"
     if kind in ("NPY", "TEXT", "CSV"):
         try:
             array = parse_npy(data) if kind == "NPY" else parse_text(data)
@@ -57,10 +77,8 @@ def parse(data: bytes, name: str, ending: str = "") -> Picture:
         if array.ndim not in (2, 3) or array.size == 0:
             raise PictureError(f"{name}: shape {array.shape} is no picture's; it takes (rows, columns[, channels])")
         return Picture(array, "", kind)
-    if not data:
-        raise PictureError(f"{name}: is empty")
     try:
-        return _decode(data, name)
+        return _decode(data, name, auto_orient)
     except UnidentifiedImageError:
         known = ", ".join(form.name for form in FORMATS)
         raise PictureError(f"{name}: is not a picture that can be read ({known})") from None
@@ -75,56 +93,69 @@ def _one_line(problem: BaseException) -> str:
     return text[:200] or type(problem).__name__
 
 
-def _decode(data: bytes, name: str) -> Picture:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns about metadata that it skips; the pixels are what counts
-        with Image.open(io.BytesIO(data), formats=[form.name for form in FORMATS]) as image:
-            if image.width * image.height > LARGEST_PICTURE:
-                raise PictureError(f"{name}: {image.width}×{image.height} pixels are more than imgconv takes")
-            form = "JPEG" if image.format == "MPO" else image.format or ""
-            _refuse_cut(data, image, name)
-            frames = getattr(image, "n_frames", 1)
-            info = _info(image, form, data)
-            image.load()
-            prepared = plain(image)
-            array = to_array(prepared)
-            if form == "PPM" and prepared.mode == "I":  # Pillow widens 16-bit PGM to 32 bits
-                return Picture(array.astype(np.uint16), "I;16", form, info)
-            notes = (f"only the first of {frames} frames was filtered",) if frames > 1 else ()
-            return Picture(array, prepared.mode, form, info, notes)
+def _decode(data: bytes, name: str, auto_orient: bool) -> Picture:
+    with Image.open(io.BytesIO(data), formats=[form.name for form in FORMATS]) as image:
+        _refuse_bomb(data, image, name)
+        form = "JPEG" if image.format == "MPO" else image.format or ""
+        _refuse_cut(data, image, name)
+        frames = getattr(image, "n_frames", 1)
+        image.load()  # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
+        info = _info(image, form, data)
+        prepared = plain(image)
+        array, mode = to_array(prepared), prepared.mode
+        if form == "PPM" and mode == "I":  # Pillow widens 16-bit PGM to 32 bits
+            array, mode = array.astype(np.uint16), "I;16"
+        notes = ("its transparent level is left out",) if "transparency" in prepared.info else ()
+        if auto_orient:
+            array = _upright(array, info)
+        return Picture(array, mode, form, info, frames, notes)
+
+
+def _refuse_bomb(data: bytes, image: Image.Image, name: str) -> None:
+    """Raises PictureError, before memory is taken, where a file claims more pixels than it can hold."""
+    pixels = image.width * image.height
+    if pixels > LARGEST_PICTURE:
+        raise PictureError(f"{name}: {image.width}×{image.height} pixels are more than imgconv takes")
+    if image.format == "PNG" and pixels * data[24] > 8 * DEFLATE_RATIO * len(data):
+        raise PictureError(f"{name}: is broken: {len(data):,} bytes cannot hold {image.width}×{image.height} pixels")
 
 
 def _refuse_cut(data: bytes, image: Image.Image, name: str) -> None:
-    """Raises PictureError where Pillow would cut 16-bit colour to 8 bits without a word."""
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
-        return
-    bits = 8
-    if image.format == "PNG" and len(data) > 25:
+    """Raises PictureError where Pillow would cut samples to fewer bits without a word."""
+    bits, whole = 8, True
+    if image.format == "PNG":
         bits = data[24]
     elif image.format == "TIFF":
-        found: Any = image.tag_v2.get(258, (1,))  # type: ignore[attr-defined]
-        bits = max(found) if isinstance(found, tuple) else int(found)
-    elif image.format == "PPM" and (header := _ppm_maximum(data)) is not None:
-        bits = 16 if header > 255 else 8
-    if bits > 8:
+        tags: Any = image.tag_v2  # type: ignore[attr-defined]
+        bits = max(tags.get(258, (1,)))
+        whole = max(tags.get(339, (1,))) == 1
+    elif image.format == "PPM":
+        bits = 16 if _ppm_maximum(data) > 255 else 8
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        # one channel: all its bits are kept, but for doubles, and for whole numbers that pass the signed range
+        if bits > 32 or (bits == 32 and whole and image.mode == "I"):
+            kind = "whole numbers without a sign" if whole else "bits per sample"
+            raise PictureError(f"{name}: has {bits}-bit samples ({kind}) that would be cut; convert it to .npy first")
+    elif bits > 8:
         raise PictureError(
             f"{name}: has {bits} bits per channel in {image.mode}, which would be cut to 8; convert it to 8 bits first,"
             " or filter its channels one by one as 16-bit grey"
         )
 
 
-def _ppm_maximum(data: bytes) -> int | None:
+def _ppm_maximum(data: bytes) -> int:
     header = re.sub(rb"#[^\n]*\n", b"\n", data[:4096])
-    match = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d+)", header)
-    return int(match[1]) if match else None
+    match = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", header)
+    return int(match[1]) if match else 0
 
 
 def _info(image: Image.Image, form: str, data: bytes) -> dict[str, Any]:
     """What should be told to the encoder again."""
     info: dict[str, Any] = {}
-    for key in ("icc_profile", "dpi"):
-        if image.info.get(key):
-            info[key] = image.info[key]
+    if image.info.get("icc_profile"):
+        info["icc_profile"] = image.info["icc_profile"]
+    if dpi := _dpi(image.info.get("dpi")):
+        info["dpi"] = dpi
     if form == "TIFF":
         exif = image.getexif()
         for tag in list(exif):
@@ -134,7 +165,8 @@ def _info(image: Image.Image, form: str, data: bytes) -> dict[str, Any]:
             info["exif"] = exif.tobytes()
         info["compression"] = image.info.get("compression")
     elif image.info.get("exif"):
-        info["exif"] = image.info["exif"]
+        # JPEG wants this mark in front, WebP files mostly have none
+        info["exif"] = b"Exif\0\0" + image.info["exif"].removeprefix(b"Exif\0\0")
     elif form == "PNG" and (exif := image.getexif()):  # ImageMagick's raw profile
         info["exif"] = exif.tobytes()
     if form == "JPEG":
@@ -146,3 +178,30 @@ def _info(image: Image.Image, form: str, data: bytes) -> dict[str, Any]:
     if form == "WEBP":
         info["lossless"] = b"VP8L" in data[12:4096]
     return info
+
+
+def _dpi(found: Any) -> tuple[float, float] | None:
+    """A resolution that every encoder can write, or None."""
+    try:
+        across, down = (float(number) for number in found)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    sound = all(math.isfinite(number) and 0 < number < 65535 for number in (across, down))
+    return (across, down) if sound else None
+
+
+def _upright(array: npt.NDArray[Any], info: dict[str, Any]) -> npt.NDArray[Any]:
+    """The pixels turned as the EXIF orientation in `info` says, which is reset."""
+    exif = Image.Exif()
+    exif.load(info.get("exif", b""))
+    turn = UPRIGHT.get(exif.get(ORIENTATION, 1))
+    if turn is None:
+        return array
+    transpose, flip_rows, flip_columns = turn
+    exif[ORIENTATION] = 1
+    info["exif"] = exif.tobytes()
+    if transpose:
+        array = array.swapaxes(0, 1)
+        if "dpi" in info:
+            info["dpi"] = info["dpi"][::-1]
+    return np.ascontiguousarray(array[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])

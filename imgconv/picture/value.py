@@ -19,17 +19,20 @@ class Picture:
     mode : str
         Pillow's mode ("L", "RGB", "CMYK", "I;16", …), or "" for a bare array.
     format : str
-        Pillow's name of the file format ("PNG"), or "NPY", "TEXT".
+        Pillow's name of the file format ("PNG"), or "NPY", "TEXT", "CSV".
     info : dict
         What the encoder is told again: exif, icc_profile, dpi, quantisation tables …
+    frames : int
+        How many the file holds; the pixels are those of the first.
     notes : tuple of str
-        What the user should know about reading it, such as frames that were left out.
+        What the user should know about reading it, such as transparency that was left out.
     """
 
     array: npt.NDArray[Any]
     mode: str
     format: str
     info: dict[str, Any] = field(default_factory=dict)
+    frames: int = 1
     notes: tuple[str, ...] = ()
 
     @property

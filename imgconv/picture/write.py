@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import secrets
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +15,27 @@ import numpy as np
 
 from imgconv.arrayfile import npy_bytes, reason, text_bytes
 from imgconv.errors import WriteError
-from imgconv.picture.formats import by_name
-from imgconv.picture.image import from_array
+from imgconv.picture.formats import ENCODER_OPTIONS, by_name
+from imgconv.picture.image import BROKEN, from_array
 from imgconv.picture.value import Picture
 
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
+GIF_COLOURS = 256
 PIECE = 2**24  # bytes handed to the system at once
 
 
-def encode(picture: Picture, form: str) -> bytes:
-    """The bytes of a file of format `form` ("PNG", …, "NPY", "TEXT", "CSV").
+def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None) -> tuple[bytes, tuple[str, ...]]:
+    """A picture as the bytes of a file, and what the user should know about it.
+
+    Parameters
+    ----------
+    picture : Picture
+        What its `info` holds is told to the encoder, as far as the format can carry it.
+    form : str
+        "PNG", …, "NPY", "TEXT", "CSV".
+    options : mapping, optional
+        As `formats.parse_encoder_options` gives them; those of other formats are passed over.
 
     Raises
     ------
@@ -30,44 +43,52 @@ def encode(picture: Picture, form: str) -> bytes:
         When the format cannot hold the picture as it is.
     """
     if form == "NPY":
-        return npy_bytes(picture.array)
+        return npy_bytes(picture.array), ()
     if form in ("TEXT", "CSV"):
         array = picture.array
         if array.ndim == 3 and array.shape[2] == 1:
             array = array[:, :, 0]
         if array.ndim != 2:
             raise WriteError(f"text holds one channel, not {picture.channels}; write .npy instead")
-        return text_bytes(array, " " if form == "TEXT" else ",")
+        return text_bytes(array, " " if form == "TEXT" else ","), ()
     known = by_name(form)
     mode = picture.mode or _mode_of_array(picture.array, form)
     if mode not in known.modes:
         raise WriteError(f"{form} cannot hold {_describe(mode)}; write {_better(mode)}")
+    if max(picture.array.shape[:2]) > known.longest_side:
+        raise WriteError(f"{form} holds at most {known.longest_side} pixels on a side, not {picture.size}; write .png")
     image = from_array(picture.array, mode)
-    options = {key: picture.info[key] for key in known.keeps if key in picture.info}
-    options |= _encoder_options(picture, form)
+    told = {key: picture.info[key] for key in known.keeps if key in picture.info}
+    given = {key: value for key, value in (options or {}).items() if form in ENCODER_OPTIONS[key].formats}
+    told |= _encoder_options(picture, form, given)
     file = io.BytesIO()
     try:
-        image.save(file, form, **options)
-    except (OSError, ValueError, TypeError, RuntimeError) as problem:
+        image.save(file, form, **told)
+    except BROKEN as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
-    return file.getvalue()
+    reduced = form == "GIF" and mode != "L" and image.getcolors(GIF_COLOURS) is None
+    return file.getvalue(), (f"GIF holds {GIF_COLOURS} colours; the others were replaced by near ones",) * reduced
 
 
-def _encoder_options(picture: Picture, form: str) -> dict[str, Any]:
+def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What Pillow is told besides the metadata: what the user gave, then what the old file had, then our defaults."""
     info = picture.info
+    if form == "JPEG" and picture.format != "JPEG":
+        return {"quality": 95, "subsampling": 0, **given}
     if form == "JPEG":
-        if picture.format != "JPEG":
-            return {"quality": 95, "subsampling": 0}
-        options: dict[str, Any] = {"qtables": info["qtables"], "progressive": info["progressive"]}
-        if info["subsampling"] >= 0:
-            options["subsampling"] = info["subsampling"]
-        return options
+        options: dict[str, Any] = {"progressive": info["progressive"]}
+        if "quality" not in given:
+            options["qtables"] = info["qtables"]
+        if picture.mode == "RGB":  # -1: a subsampling that Pillow cannot write; none loses nothing
+            options["subsampling"] = max(0, info["subsampling"])
+        return options | given
     if form == "TIFF":
         compression = info.get("compression")
-        return {"compression": compression if compression in TIFF_LOSSLESS else "raw"}
+        return {"compression": compression if compression in TIFF_LOSSLESS else "raw", **given}
     if form == "WEBP":
-        return {"lossless": info.get("lossless", picture.format != "WEBP"), "quality": 90, "exact": True}
-    return {}
+        lossless = info.get("lossless", picture.format != "WEBP") and "quality" not in given
+        return {"lossless": lossless, "quality": 90, "exact": True, **given}
+    return given
 
 
 def _mode_of_array(array: Any, form: str) -> str:
@@ -78,7 +99,8 @@ def _mode_of_array(array: Any, form: str) -> str:
         return "I;16"
     if array.dtype in (np.int32, np.float32) and channels == 1:
         return "I" if array.dtype == np.int32 else "F"
-    raise WriteError(f"{form} cannot hold an array of {array.dtype} with {channels} channels; write .npy instead")
+    many = f"{channels} channel{'s' if channels > 1 else ''}"
+    raise WriteError(f"{form} cannot hold an array of {array.dtype} with {many}; write .npy instead")
 
 
 def _describe(mode: str) -> str:
@@ -93,30 +115,28 @@ def _describe(mode: str) -> str:
 
 
 def _better(mode: str) -> str:
-    if mode in ("L", "LA", "RGB", "RGBA", "I;16"):
-        return ".png or .tif"
-    return ".tif"
+    return ".png or .tif" if mode in by_name("PNG").modes else ".tif"
 
 
 def write(path: Path, data: bytes, *, overwrite: bool) -> None:
     """Writes `data` to `path`: whole, on the disk, or not at all.
 
     The bytes go to a file of random name beside the target, are synced, and take its place in one step. A symbolic
-    link is followed. The mode of the new file follows the umask.
+    link is followed. The mode of a new file follows the umask; a file that is replaced keeps its own.
 
     Raises
     ------
     WriteError
-        When the target exists and `overwrite` is false, or the system refuses. The target is as it was.
+        When the target exists and `overwrite` is false, is no regular file, or the system refuses. The target is as
+        it was.
     """
     target = Path(os.path.realpath(path))
     part = target.with_name(f".imgconv-{secrets.token_hex(8)}.part")
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    except OSError as problem:
-        raise WriteError(f"{path}: {reason(problem)}") from None
-    try:
         with open(descriptor, "wb", buffering=0) as file:
+            if overwrite and target.exists():
+                _take_mode(descriptor, target)
             view = memoryview(data)
             while view:
                 view = view[file.write(view[:PIECE]) :]
@@ -130,7 +150,17 @@ def write(path: Path, data: bytes, *, overwrite: bool) -> None:
     except OSError as problem:
         raise WriteError(f"{path}: {reason(problem)}; nothing was written") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _take_mode(descriptor: int, target: Path) -> None:
+    """Gives the new file the permissions of the one it replaces; a device or pipe is not replaced."""
+    mode = os.stat(target).st_mode
+    if not stat.S_ISREG(mode):
+        raise OSError("is not a regular file")
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, stat.S_IMODE(mode))
 
 
 def _place(part: Path, target: Path) -> None:
