@@ -16,20 +16,6 @@ from imgconv.engine.lanes import SAMPLES, advance, listed_row, load, store, unro
 AT_ONCE = 2  # output rows that an unrolled loop takes at once
 
 
-def signature(dtype: str) -> Any:
-    """The C signature of every band loop over samples of `dtype`."""
-    sample = SAMPLES[dtype]
-    pointer, index = types.CPointer, types.CPointer(types.int64)
-    return types.int64(
-        pointer(sample.numba), pointer(sample.numba),  # src, dst
-        index, index,  # row_map, column_map
-        index, index, pointer(sample.sum),  # ends, shifts, weights
-        pointer(sample.sum), index,  # ring, lines
-        sample.sum, sample.sum,  # outside, base
-        *[types.int64] * 12,
-    )  # fmt: skip
-
-
 def fill_line(dtype: str) -> Any:
     """A function that widens samples [begin, end) of one padded row into a ring line."""
     widen = SAMPLES[dtype].sum
@@ -53,8 +39,10 @@ def fill_line(dtype: str) -> Any:
     return fill
 
 
-def band(dtype: str, shape: tuple[int, int] | None, wide: bool) -> Any:
+def band(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
     """The loop over a band of rows: for one kernel shape with every tap unrolled, or for any list of taps (None).
+
+    Returns the function and its C signature.
 
     `wide` says that the CPU has 32 vector registers of 512 bits; without them, half as many samples are held at once.
     """
@@ -110,4 +98,13 @@ def band(dtype: str, shape: tuple[int, int] | None, wide: bool) -> Any:
             x += tile
         return clipped
 
-    return loop
+    pointer, index = types.CPointer, types.CPointer(types.int64)
+    signature = types.int64(
+        pointer(sample.numba), pointer(sample.numba),  # src, dst
+        index, index,  # row_map, column_map
+        index, index, pointer(sample.sum),  # ends, shifts, weights
+        pointer(sample.sum), index,  # ring, lines
+        sample.sum, sample.sum,  # outside, base
+        *[types.int64] * 12,
+    )  # fmt: skip
+    return loop, signature

@@ -31,13 +31,22 @@ SAMPLE_TYPES = ("uint8", "uint16", "int32", "float32", "float64")
 
 
 class Variant(NamedTuple):
-    """One compiled loop: for a sample type, and a kernel shape (rows, columns) or any shape (None)."""
+    """One compiled loop: for a sample type, and for "band" a kernel shape (rows, columns) or any shape (None)."""
 
     dtype: str
-    shape: tuple[int, int] | None
+    shape: tuple[int, int] | None = None
+    kind: str = "band"  # a function of that name in loops.py builds it
 
     def __str__(self) -> str:
-        return f"{self.dtype} {f'{self.shape[0]}×{self.shape[1]}' if self.shape else 'any shape'}"
+        shape = f"{self.shape[0]}×{self.shape[1]}" if self.shape else "any shape"
+        return f"{self.dtype} {shape if self.kind == 'band' else self.kind}"
+
+    @property
+    def prototype(self) -> tuple[type[Any], ...]:
+        """The C types of its arguments; it returns a 64-bit integer."""
+        pointer, index = ctypes.c_void_p, ctypes.c_int64
+        real = ctypes.c_float if self.dtype in ("uint8", "uint16", "float32") else ctypes.c_double
+        return (*[pointer] * 9, real, real, *[index] * 12)
 
 
 class Loop(NamedTuple):
@@ -174,7 +183,7 @@ def _sources() -> str:
 
 
 def _key(variant: Variant) -> str:
-    return json.dumps([FORMAT, _sources(), variant.dtype, variant.shape, _versions(), *_machine(), sys.platform])
+    return json.dumps([FORMAT, _sources(), *variant, _versions(), *_machine(), sys.platform])
 
 
 def _path(variant: Variant) -> Path:
@@ -249,11 +258,12 @@ def _module(variant: Variant) -> tuple[str, Any]:
     import llvmlite.binding as llvm
     from numba import cfunc
 
-    from imgconv.engine.loops import band, signature
+    from imgconv.engine import loops
 
     wide = "+avx512f" in _machine()[1].split(",")
+    function, signature = getattr(loops, variant.kind)(variant.dtype, variant.shape, wide)
     # with NumPy's rules a division by zero does not raise, and code that cannot raise needs nothing from Numba
-    compiled = cfunc(signature(variant.dtype), error_model="numpy")(band(variant.dtype, variant.shape, wide))
+    compiled = cfunc(signature, error_model="numpy")(function)
     module = llvm.parse_assembly(compiled.inspect_llvm())
     # the C wrapper handles errors that the loop cannot have: drop that code, and with it Python's and Numba's symbols
     passes = llvm.create_new_module_pass_manager()
@@ -284,6 +294,4 @@ def _link(variant: Variant, symbol: str, code: bytes) -> Any:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
-    real = ctypes.c_float if variant.dtype in ("uint8", "uint16", "float32") else ctypes.c_double
-    kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 9, real, real, *[ctypes.c_int64] * 12)
-    return kind(engine.get_function_address(symbol))
+    return ctypes.CFUNCTYPE(ctypes.c_int64, *variant.prototype)(engine.get_function_address(symbol))
