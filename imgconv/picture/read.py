@@ -82,6 +82,8 @@ def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False
     except UnidentifiedImageError:
         known = ", ".join(form.name for form in FORMATS)
         raise PictureError(f"{name}: is not a picture that can be read ({known})") from None
+    except Image.DecompressionBombError:
+        raise PictureError(f"{name}: claims more than the {LARGEST_PICTURE:,} pixels that imgconv takes") from None
     except MemoryError:
         raise PictureError(f"{name}: is too large for the memory of this machine") from None
     except BROKEN as problem:
@@ -100,6 +102,8 @@ def _decode(data: bytes, name: str, auto_orient: bool) -> Picture:
         _refuse_cut(data, image, name)
         frames = getattr(image, "n_frames", 1)
         image.load()  # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
+        if form == "PNG" and image.mode == "L" and "transparency" in image.info:
+            image.info["transparency"] *= {2: 85, 4: 17}.get(data[24], 1)  # Pillow widens the pixels, but not the key
         info = _info(image, form, data)
         prepared = plain(image)
         array, mode = to_array(prepared), prepared.mode
@@ -115,7 +119,7 @@ def _refuse_bomb(data: bytes, image: Image.Image, name: str) -> None:
     """Raises PictureError, before memory is taken, where a file claims more pixels than it can hold."""
     pixels = image.width * image.height
     if pixels > LARGEST_PICTURE:
-        raise PictureError(f"{name}: {image.width}×{image.height} pixels are more than imgconv takes")
+        raise Image.DecompressionBombError
     if image.format == "PNG" and pixels * data[24] > 8 * DEFLATE_RATIO * len(data):
         raise PictureError(f"{name}: is broken: {len(data):,} bytes cannot hold {image.width}×{image.height} pixels")
 

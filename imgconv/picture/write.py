@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from imgconv.arrayfile import npy_bytes, reason, text_bytes
 from imgconv.errors import WriteError
@@ -66,8 +67,16 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         image.save(file, form, **told)
     except BROKEN as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
-    reduced = form == "GIF" and mode != "L" and image.getcolors(GIF_COLOURS) is None
-    return file.getvalue(), (f"GIF holds {GIF_COLOURS} colours; the others were replaced by near ones",) * reduced
+    return file.getvalue(), _lost_in_gif(image) if form == "GIF" else ()
+
+
+def _lost_in_gif(image: Image.Image) -> tuple[str, ...]:
+    notes = []
+    if image.mode != "L" and image.getcolors(GIF_COLOURS) is None:
+        notes.append(f"GIF holds {GIF_COLOURS} colours; the others were replaced by near ones")
+    if image.mode in ("LA", "RGBA") and any(image.getchannel("A").histogram()[1:255]):
+        notes.append("GIF knows no half-transparent pixels; they are now opaque or gone")
+    return tuple(notes)
 
 
 def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,112 @@
+"""Picture files made by hand, byte by byte, where Pillow cannot write them; and a way to run the command."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "PPM", "GIF")
+ENDINGS = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "WEBP": ".webp", "BMP": ".bmp", "PPM": ".ppm", "GIF": ".gif"}
+
+
+def noise(*shape: int, dtype: str = "uint8", seed: int = 0) -> np.ndarray:
+    top = 256 if dtype == "uint8" else 65536
+    return np.random.default_rng(seed).integers(0, top, shape).astype(dtype)
+
+
+def smooth(rows: int, columns: int) -> np.ndarray:
+    """RGB that JPEG can hold well."""
+    y, x = np.mgrid[:rows, :columns]
+    return np.stack([x * 255 // columns, y * 255 // rows, (x + y) * 255 // (rows + columns)], axis=2).astype(np.uint8)
+
+
+def saved(image: Image.Image, form: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width: int, height: int, depth: int, kind: int, raw: bytes, *extra: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))
+    body = b"".join(extra) + chunk(b"IDAT", zlib.compress(raw))
+    return b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b"")
+
+
+def png16(array: np.ndarray) -> bytes:
+    """A 16-bit PNG of shape (rows, columns[, 1 to 4])."""
+    rows, columns = array.shape[:2]
+    channels = array.shape[2] if array.ndim == 3 else 1
+    lines = array.astype(">u2").reshape(rows, -1)
+    raw = b"".join(b"\0" + line.tobytes() for line in lines)
+    return png(columns, rows, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], raw)
+
+
+def tiff(array: np.ndarray) -> bytes:
+    """An uncompressed little-endian TIFF of one strip, of any sample type."""
+    rows, columns = array.shape[:2]
+    channels = array.shape[2] if array.ndim == 3 else 1
+    pixels = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    bits = array.dtype.itemsize * 8
+    kind = {"u": 1, "i": 2, "f": 3}[array.dtype.kind]
+    entries = [
+        (256, 4, [columns]),
+        (257, 4, [rows]),
+        (258, 3, [bits] * channels),
+        (259, 3, [1]),
+        (262, 3, [2 if channels >= 3 else 1]),
+        (273, 4, [8]),
+        (277, 3, [channels]),
+        (278, 4, [rows]),
+        (279, 4, [len(pixels)]),
+        *([(338, 3, [2])] if channels == 4 else []),
+        (339, 3, [kind] * channels),
+    ]
+    start = 8 + len(pixels)
+    spare = start + 2 + 12 * len(entries) + 4
+    table, tail = struct.pack("<H", len(entries)), b""
+    for tag, code, values in entries:
+        packed = struct.pack(f"<{len(values)}{'HI'[code - 3]}", *values)
+        if len(packed) > 4:
+            table += struct.pack("<HHII", tag, code, len(values), spare + len(tail))
+            tail += packed
+        else:
+            table += struct.pack("<HHI", tag, code, len(values)) + packed.ljust(4, b"\0")
+    return struct.pack("<2sHI", b"II", 42, start) + pixels + table + struct.pack("<I", 0) + tail
+
+
+def exif(**tags: Any) -> Image.Exif:
+    made = Image.Exif()
+    made[271] = "maker"
+    made.get_ifd(0x8769)[0x829D] = 2.8  # the aperture, in the nested table
+    for name, value in tags.items():
+        made[{"orientation": 274}[name]] = value
+    return made
+
+
+def imgconv(*words: Any, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs the command as a process of its own."""
+    given = {"capture_output": True, "text": True, "timeout": 120, "cwd": cwd} | options
+    return subprocess.run([sys.executable, "-m", "imgconv", *map(str, words)], **given)
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if name.startswith(".imgconv-")]
