@@ -105,12 +105,13 @@ def apply(image: Image, kernel: Any, **options: Any) -> Image:
     chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
     kernels = kernel if chain else [kernel]
     prepared = plain(image)
-    array, _ = Recipe(tuple(to_kernel(k) for k in kernels), Options(**options)).apply(to_array(prepared))
-    result = from_array(array, prepared.mode)
+    recipe = Recipe(tuple(to_kernel(k) for k in kernels), Options(**options))
+    array, mode, _ = recipe.apply(to_array(prepared), prepared.mode)
+    result = from_array(array, mode)
     result.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return result
 
 
 def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: dict[str, Any]) -> npt.NDArray[Any]:
-    result, _ = Recipe((to_kernel(kernel),), Options(mode=mode, **options)).apply(np.asarray(array))
+    result, _, _ = Recipe((to_kernel(kernel),), Options(mode=mode, **options)).apply(np.asarray(array))
     return result

@@ -308,12 +308,13 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     if before.frames > 1:
         outcome.notes.append(f"only the first of {before.frames} frames was filtered")
     outcome.notes += before.notes
-    array, outcome.report = recipe.apply(before.array)
+    array, mode, outcome.report = recipe.apply(before.array, before.mode)
     outcome.result_shape = array.shape
     started = time.perf_counter()
     dropped = {key for word, key in METADATA.items() if word not in handling.metadata}
     info = {key: value for key, value in before.info.items() if key not in dropped}
-    data, notes = encode(replace(before, array=array, info=info), job.format or before.format, handling.encoder)
+    after = replace(before, array=array, mode=mode, info=info)
+    data, notes = encode(after, job.format or before.format, handling.encoder)
     if job.target is None:
         _write_stream(data)
     else:

@@ -57,10 +57,10 @@ def compare_with_pillow(picture: Picture, recipe: Recipe, rounds: int = 5) -> Co
     image = from_array(picture.array, picture.mode)
     image.load()
     ours, theirs = [], []
-    recipe.apply(picture.array)  # compiles, if that is to do
+    recipe.apply(picture.array, picture.mode)  # compiles, if that is to do
     for _ in range(rounds):
         started = time.perf_counter()
-        result, _ = recipe.apply(picture.array)
+        result, _, _ = recipe.apply(picture.array, picture.mode)
         ours.append(time.perf_counter() - started)
         started = time.perf_counter()
         other = image

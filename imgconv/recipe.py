@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from imgconv.conventions import ANCHORS, MODES, SCALES, parse_border
+from imgconv.conventions import (
+    AFTERS,
+    ALPHAS,
+    ANCHORS,
+    COMBINES,
+    LIKES,
+    METHODS,
+    MODES,
+    PADDINGS,
+    SCALES,
+    parse_border,
+)
+from imgconv.engine import channels
 from imgconv.engine.plan import Correlation, Plan, plan
-from imgconv.engine.run import available_cores, execute, prepare, to_samples
+from imgconv.engine.run import available_cores, execute, prepare
 from imgconv.errors import KernelError, PictureError, UsageError
-from imgconv.kernels.value import Kernel
+from imgconv.kernels.value import LARGEST_SIDE, Kernel
+
+Array = npt.NDArray[Any]
 
 # how each sample type is computed when no loop takes it as it is; the result comes back in the type that went in
 WIDER = {
@@ -25,12 +39,16 @@ WIDER = {
     "uint64": "float64",
     "float16": "float32",
 }
+LETTERS = {
+    "L": "l", "LA": "la", "RGB": "rgb", "RGBA": "rgba", "CMYK": "cmyk", "YCbCr": "ybr", "HSV": "hsv", "LAB": "lab",
+    "I": "l", "F": "l",
+}  # fmt: skip
 EXACT = 2.0**53  # whole numbers up to here are exact in float64
 
 
 @dataclass(frozen=True)
 class Options:
-    """How kernels are applied; None means the kernel's own word, else the default.
+    """How kernels are applied; None means what `like` says, else the kernel's own word, else the default.
 
     Attributes
     ----------
@@ -38,14 +56,31 @@ class Options:
         "correlate" slides the kernel as it stands, "convolve" turns it by 180° first.
     border : str or None
         One of edge, reflect, symmetric, wrap, constant (or constant:VALUE), keep, renormalize. Default edge.
-    padding : str
-        "same", "valid" or "full": how large the result is.
+    padding : str or None
+        "same", "valid", "full" or "tf-same" (TensorFlow's rule under strides): how large the result is. Default same.
     anchor : (int, int), "low", "high" or None
         The tap on the output pixel, rows first. "low" is (k - 1) // 2, "high" is k // 2. Default low.
     scale : float, "sum", "abs-sum", "none" or None
         What the weights are divided by.
     offset : float or None
         What is added to every sum.
+    bias : tuple of float or None
+        What is added to each output channel; one number for all of them.
+    stride, dilation : (int, int)
+        Steps between output pixels, and between taps; rows first.
+    channels : str
+        "each", "sum" (adds over the channels, as Conv2D), or the letters of those to filter, such as "rgb".
+    after : str or None
+        What becomes of values outside the range: clip, abs, relu, minmax, offset128, float. Default clip.
+    alpha : str or None
+        "straight" filters alpha like any channel, "keep" leaves it, "premultiply" weighs colours by it. Default
+        "auto": premultiply where the weights sum to the scale, else keep; straight for kernels in Pillow's convention.
+    linear : bool
+        Filter in linear light: samples are taken as sRGB.
+    combine : str or None
+        Apply every kernel to the picture itself and take the hypot, sum, max or mean of the results.
+    like : str or None
+        The tool whose conventions hold; one of pillow, scipy, ndimage, opencv, keras, imagemagick.
     method : str
         How it is computed; "auto" chooses.
     threads : int or None
@@ -54,16 +89,30 @@ class Options:
 
     mode: str = "correlate"
     border: str | None = None
-    padding: str = "same"
+    padding: str | None = None
     anchor: tuple[int, int] | str | None = None
     scale: float | str | None = None
     offset: float | None = None
+    bias: tuple[float, ...] | None = None
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    channels: str = "each"
+    after: str | None = None
+    alpha: str | None = None
+    linear: bool = False
+    combine: str | None = None
+    like: str | None = None
     method: str = "auto"
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise UsageError(f"mode {self.mode!r} is not one of {', '.join(MODES)}")
+        for name, words in (
+            ("mode", MODES), ("padding", PADDINGS), ("after", AFTERS), ("alpha", ALPHAS), ("combine", COMBINES),
+            ("like", tuple(LIKES)), ("method", METHODS),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and value not in words:
+                raise UsageError(f"{name} {value!r} is not one of {', '.join(words)}")
         if self.border is not None:
             try:
                 parse_border(self.border)
@@ -77,8 +126,39 @@ class Options:
             raise UsageError(f"scale must be a finite number other than 0, not {self.scale:g}")
         if self.offset is not None and not np.isfinite(self.offset):
             raise UsageError(f"offset must be a finite number, not {self.offset:g}")
+        if self.bias is not None and not (len(self.bias) and np.isfinite(self.bias).all()):
+            raise UsageError("bias must be finite numbers, one for each output channel or one for all")
+        for name in ("stride", "dilation"):
+            if min(getattr(self, name)) < 1:
+                raise UsageError(f"{name} must be 1 or more, not {','.join(map(str, getattr(self, name)))}")
+        if self.channels not in ("each", "sum") and not self.channels.isalpha():
+            raise UsageError(f"channels {self.channels!r} is neither each nor sum nor letters such as rgb")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads must be 1 or more, not {self.threads}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options and a kernel's own word put together: nothing is left open but what depends on the picture."""
+
+    flip: str
+    border: str
+    outside: float
+    padding: str
+    anchor: tuple[int, int] | str
+    scale: float
+    offset: float
+    after: str
+    rounding: str
+    alpha: str
+
+    def describe(self) -> dict[str, Any]:
+        """Every setting by its option's name, for `--explain`."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        outside = found.pop("outside")
+        if self.border == "constant":
+            found["border"] = f"constant:{outside:g}"
+        return found
 
 
 @dataclass(frozen=True)
@@ -100,77 +180,343 @@ class Recipe:
     options: Options = Options()
 
     def __post_init__(self) -> None:
+        o = self.options
         for kernel in self.kernels:
-            correlation(kernel, self.options)
+            s = settle(kernel, o, picture=False)
+            correlation(kernel, o, s)
+            if kernel.weights.ndim > 2 and o.channels not in ("each", "sum"):
+                raise UsageError(f"channels {o.channels!r} takes kernels of 2 levels; {kernel.name} has more")
+            if s.border == "keep" and (kernel.weights.ndim == 4 or o.channels == "sum"):
+                raise UsageError("border keep copies pixels from the picture, so it cannot go with a sum over channels")
 
     @property
     def name(self) -> str:
         """The kernels' names, as a file name has them."""
         return "+".join(kernel.name for kernel in self.kernels)
 
-    def apply(self, array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Report]:
+    def apply(self, array: Array, mode: str = "") -> tuple[Array, str, Report]:
         """Filters an array of shape (rows, columns) or (rows, columns, channels) of any real type.
 
-        Integers are rounded half up and clipped to their type after each kernel; floating numbers are neither.
+        Parameters
+        ----------
+        array : ndarray
+        mode : str
+            Pillow's mode of a picture, which says which channel is alpha; "" for a bare array.
+
+        Returns
+        -------
+        (ndarray, str, Report)
+            Of the array's type and dimensions, unless an option asks for others; and the mode that it has now.
+            Integers are rounded half up and clipped to their type after each kernel; floating numbers are neither.
 
         Raises
         ------
         PictureError
             When the array is empty, has another shape, or holds what cannot be computed.
+        UsageError
+            When an option does not fit the picture.
         """
         samples, back = _samples(array)
-        steps = [correlation(kernel, self.options) for kernel in self.kernels]
-        plans = tuple(plan(step, samples.dtype.name, self.options.method) for step in steps)
-        compile_s = sum(prepare(chosen) for chosen in plans)
-        clipped = 0
+        job = _Job(self, mode, back)
         started = time.perf_counter()
-        for chosen in plans:
-            done = execute(chosen, samples, self.options.threads)
-            samples, clipped = done.array, clipped + done.clipped
-            if samples.dtype != back and back.kind in "iub":
-                samples, more = _narrow(samples, back)
-                clipped += more
-        filter_s = time.perf_counter() - started
-        result = samples.reshape(samples.shape[:2]) if array.ndim == 2 else samples
+        samples = job.run(samples)
+        filter_s = time.perf_counter() - started - job.compile_s
+        if array.ndim == 2 and samples.shape[2] == 1:
+            samples = samples[:, :, 0]
+        if not job.floating or back.kind == "f":
+            samples = samples.astype(back, copy=False)
         threads = self.options.threads or available_cores()
-        return result.astype(back, copy=False), Report(plans, filter_s, compile_s, clipped, threads)
+        report = Report(tuple(job.plans), filter_s, job.compile_s, job.clipped, threads)
+        return samples, job.mode_of(samples), report
 
 
-def correlation(kernel: Kernel, options: Options) -> Correlation:
-    """What `kernel` means under `options`, as weights that are slid as they stand.
+class _Job:
+    """One application of a recipe: what is known about the picture, and what is found out on the way."""
+
+    def __init__(self, recipe: Recipe, mode: str, back: np.dtype[Any]) -> None:
+        self.kernels = recipe.kernels
+        self.options = recipe.options
+        self.settings = [settle(kernel, recipe.options, picture=bool(mode)) for kernel in recipe.kernels]
+        self.mode = mode
+        self.letters = LETTERS.get(mode.partition(";")[0], "")
+        self.has_alpha = self.letters in ("la", "rgba")
+        self.back = back  # the type to come back to
+        self.top = float(np.iinfo(back).max) if back.kind in "iu" else 1.0
+        self.clipped = 0
+        self.floating = False  # the result is left floating
+        self.compile_s = 0.0
+        self.plans: list[Plan] = []
+
+    def run(self, samples: Array) -> Array:
+        """Every kernel in turn, or all of them on the same picture when they are to be combined."""
+        steps = list(zip(self.kernels, self.settings, strict=True))
+        if self.options.combine:
+            results = [self.values(samples, kernel, s) for kernel, s in steps]
+            return self.finish(combined(results, self.options.combine), samples.dtype, steps[-1][1], last=True)
+        for number, (kernel, s) in enumerate(steps, 1):
+            if self.is_plain(samples, kernel, s):
+                c = correlation(kernel, self.options, s, shape=samples.shape)
+                chosen = self.planned(plan(c, samples.dtype.name, self.options.method))
+                done = execute(chosen, samples, self.options.threads)
+                samples = self.narrow(done.array, done.clipped)
+            else:
+                samples = self.finish(self.values(samples, kernel, s), samples.dtype, s, last=number == len(steps))
+        return samples
+
+    def is_plain(self, samples: Array, kernel: Kernel, s: Settings) -> bool:
+        """Whether the kernel is one correlation from samples to samples: the fast way."""
+        o = self.options
+        return (
+            kernel.weights.ndim == 2
+            and (o.channels, o.stride, o.linear) == ("each", (1, 1), False)
+            and (o.bias is None or len(o.bias) == 1)
+            and (s.after, s.rounding) == ("clip", "half-up")
+            and (not self.has_alpha or self.alpha_way(samples, kernel, s) == "straight")
+        )
+
+    def planned(self, chosen: Plan) -> Plan:
+        """Notes a plan and loads its code, so that compiling is not taken for filtering."""
+        self.compile_s += prepare(chosen)
+        self.plans.append(chosen)
+        return chosen
+
+    def values(self, samples: Array, kernel: Kernel, s: Settings) -> Array:
+        """The unrounded results of one kernel: channels chosen, alpha and light minded."""
+        o = self.options
+        exact = s.rounding != "half-up" or samples.dtype.name in ("int32", "float64")
+        values = samples.astype(np.float64 if exact else np.float32)
+        if o.channels not in ("each", "sum"):
+            return self.some_channels(values, kernel, s)
+        if not self.has_alpha or kernel.weights.ndim > 2 or o.channels == "sum":
+            return self.light(values, kernel, s)
+        way = self.alpha_way(samples, kernel, s)
+        if way == "straight":
+            return self.light(values, kernel, s)
+        colour, cover = values[:, :, :-1], values[:, :, -1:]
+        if way == "keep":
+            if self.changes_size(kernel, s):
+                raise UsageError("alpha keep copies alpha from the picture, so the result must have the same size")
+            return np.concatenate([self.light(colour, kernel, s), cover], axis=2)
+        top = self.top
+        weighed = np.concatenate([colour * (cover / top), cover], axis=2)
+        weighed = self.light(weighed, kernel, replace(s, offset=0.0))
+        cover = np.clip(weighed[:, :, -1:], 0, top)
+        seen = cover > 0
+        colour = np.divide(weighed[:, :, :-1] * top, cover, out=np.zeros_like(colour), where=seen) + s.offset
+        return np.concatenate([colour, cover], axis=2)
+
+    def alpha_way(self, samples: Array, kernel: Kernel, s: Settings) -> str:
+        """How alpha is treated: "auto" looks at the kernel, and opaque pictures need no weighing."""
+        way = s.alpha
+        if way == "auto":
+            mean = kernel.weights.ndim == 2 and bool(np.isclose(kernel.weights.sum(), s.scale))
+            way = "premultiply" if mean else "keep"
+        if way == "premultiply" and s.offset == 0 and s.border not in ("constant", "keep") and s.padding != "full":
+            opaque = bool((samples[:, :, -1] == self.top).all())
+            return "straight" if opaque else way
+        return way
+
+    def some_channels(self, values: Array, kernel: Kernel, s: Settings) -> Array:
+        """Only the channels that `--channels` names; the others stay."""
+        wanted = self.options.channels.lower()
+        letters = self.letters or {1: "l", 2: "la", 3: "rgb", 4: "rgba"}.get(values.shape[2], "")
+        unknown = [letter for letter in wanted if letter not in letters]
+        if unknown:
+            have = letters or f"{values.shape[2]} without letters"
+            raise UsageError(f"channels {wanted!r}: {unknown[0]!r} is not among the picture's ({have})")
+        if self.changes_size(kernel, s):
+            raise UsageError("a choice of channels leaves the others as they are, so the size must stay the same")
+        chosen = sorted({letters.index(letter) for letter in wanted})
+        result = values.copy()
+        result[:, :, chosen] = self.light(np.ascontiguousarray(values[:, :, chosen]), kernel, s)
+        return result
+
+    def light(self, values: Array, kernel: Kernel, s: Settings) -> Array:
+        """The sums, taken in linear light if that was asked for."""
+        if not self.options.linear:
+            return self.sums(values, kernel, s)
+        kind = values.dtype
+        light = (channels.to_linear(values / self.top) * self.top).astype(kind)
+        return (channels.from_linear(self.sums(light, kernel, s) / self.top) * self.top).astype(kind)
+
+    def sums(self, values: Array, kernel: Kernel, s: Settings) -> Array:
+        """The floating sums of every output channel, with offset, bias and stride."""
+        o = self.options
+
+        def one(part: Array, taps: Array, offset: bool) -> Array:
+            c = correlation(kernel, o, s if offset else replace(s, offset=0.0), taps, part.shape)
+            chosen = self.planned(plan(c, part.dtype.name, o.method))
+            return execute(chosen, np.ascontiguousarray(part), o.threads).array
+
+        result = channels.sums(values, kernel.weights, o.channels == "sum", one)[:: o.stride[0], :: o.stride[1]]
+        if o.bias is not None and len(o.bias) > 1:
+            if len(o.bias) != result.shape[2]:
+                raise UsageError(f"bias has {len(o.bias)} numbers, the result has {result.shape[2]} channels")
+            result = result + np.asarray(o.bias, values.dtype)
+        return result
+
+    def changes_size(self, kernel: Kernel, s: Settings) -> bool:
+        """Whether the result has another size than the picture."""
+        return self.options.stride != (1, 1) or (s.padding in ("valid", "full") and kernel.shape != (1, 1))
+
+    def finish(self, values: Array, kind: np.dtype[Any], s: Settings, last: bool) -> Array:
+        """Unrounded results as samples again; only the last kernel of a chain is stretched or left floating."""
+        if last and s.after == "float":
+            self.floating = True
+            return values
+        if last:
+            values = channels.after(values, s.after, self.top, self.back.kind == "f")
+        samples, clipped = channels.to_samples(values, kind, s.rounding)
+        return self.narrow(samples, clipped)
+
+    def narrow(self, samples: Array, clipped: int) -> Array:
+        """Counts what was clipped; where a wider type was computed, clips to the range of the real one."""
+        self.clipped += clipped
+        if samples.dtype == self.back or self.back.kind not in "iub":
+            return samples
+        if self.back.kind == "b":
+            inside = np.minimum(samples, 1)
+            self.clipped += int(np.count_nonzero(inside != samples))
+            return inside
+        narrow, more = channels.to_samples(samples.astype(np.float64, copy=False), self.back)
+        self.clipped += more
+        return narrow.astype(samples.dtype)
+
+    def mode_of(self, result: Array) -> str:
+        """The mode that a picture has after its channels or its type have changed."""
+        count = result.shape[2] if result.ndim == 3 else 1
+        if not self.mode or (count == max(1, len(self.letters)) and result.dtype == self.back):
+            return self.mode
+        if count == 1 and result.dtype.kind == "f":
+            return "F"
+        if self.back not in (np.uint8, np.uint16) or result.dtype != self.back or count > 4:
+            return f"{count} channels of {result.dtype}"
+        plain = ("L", "LA", "RGB", "RGBA")[count - 1]
+        if self.back == np.uint8:
+            return plain
+        return "I;16" if count == 1 else f"{plain};16"
+
+
+def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
+    """Puts options, `like` and the kernel's own word together: an option wins over --like, that over the kernel.
+
+    For a `picture`, a tool that gives floating numbers is followed up to the sums; a file wants samples.
+    """
+    asked = LIKES[options.like] if options.like else {}
+    own = LIKES[kernel.like] if kernel.like and not options.like else {}
+    both = own | asked
+    padding = options.padding or both.get("padding", "same")
+    if own.get("border") == "keep" and padding == "full":
+        both = {key: value for key, value in both.items() if key != "border"}
+    border, outside = parse_border(options.border or asked.get("border") or kernel.border or both.get("border", "edge"))
+    anchor = options.anchor or kernel.anchor or both.get("anchor", "low")
+    flip = both.get("flip", "none")
+    if flip == "vertical" and options.anchor is None and kernel.anchor is not None:
+        anchor = (kernel.shape[0] - 1 - kernel.anchor[0], kernel.anchor[1])
+    scale = options.scale
+    if scale is None and options.mode == "correlate" and kernel.weights.sum() != 0:
+        scale = asked.get("scale")
+    after = options.after or both.get("after", "clip")
+    if picture and options.after is None and after == "float":
+        after = "clip"
+    offset = kernel.offset if options.offset is None else options.offset
+    if options.bias is not None and len(options.bias) == 1:
+        offset += options.bias[0]
+    return Settings(
+        flip=flip,
+        border=border,
+        outside=outside,
+        padding=padding,
+        anchor=anchor,
+        scale=_scale(kernel, scale),
+        offset=offset,
+        after=after,
+        rounding=both.get("rounding", "half-up"),
+        alpha=options.alpha or both.get("alpha", "auto"),
+    )
+
+
+def correlation(
+    kernel: Kernel,
+    options: Options,
+    settings: Settings | None = None,
+    taps: Array | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> Correlation:
+    """What a plane of a kernel's weights (`taps`, default the first) means, as weights that are slid as they stand.
+
+    `shape` is the picture's; TensorFlow's padding depends on it.
 
     Raises
     ------
-    KernelError, UsageError
-        When the two do not go together.
+    UsageError
+        When the settings do not go together.
     """
-    weights = kernel.oriented
-    rows, columns = weights.shape
-    anchor = kernel.oriented_anchor if options.anchor is None else options.anchor
-    if anchor is None or anchor == "low":
-        anchor = ((rows - 1) // 2, (columns - 1) // 2)
+    s = settings or settle(kernel, options, picture=False)
+    if taps is None:
+        taps = kernel.weights.reshape(*kernel.shape, -1)[:, :, 0]
+    if s.flip == "vertical":
+        taps = taps[::-1]
+    size = taps.shape
+    anchor = s.anchor
+    if anchor == "low":
+        anchor = ((size[0] - 1) // 2, (size[1] - 1) // 2)
     elif anchor == "high":
-        anchor = (rows // 2, columns // 2)
+        anchor = (size[0] // 2, size[1] // 2)
     assert not isinstance(anchor, str)
-    if not (0 <= anchor[0] < rows and 0 <= anchor[1] < columns):
+    if not all(0 <= a < k for a, k in zip(anchor, size, strict=True)):
         raise UsageError(
-            f"anchor {anchor[0]},{anchor[1]} lies outside the {rows}×{columns} kernel {kernel.name}"
-            f" (rows 0 to {rows - 1}, columns 0 to {columns - 1})"
+            f"anchor {anchor[0]},{anchor[1]} lies outside the {size[0]}×{size[1]} kernel {kernel.name}"
+            f" (rows 0 to {size[0] - 1}, columns 0 to {size[1] - 1})"
         )
     if options.mode == "convolve":
-        weights = weights[::-1, ::-1]
-        anchor = (rows - 1 - anchor[0], columns - 1 - anchor[1])
-    own_border = kernel.border or ("keep" if kernel.like == "pillow" and options.padding != "full" else "edge")
-    border, outside = parse_border(options.border or own_border)
+        taps = taps[::-1, ::-1]
+        anchor = (size[0] - 1 - anchor[0], size[1] - 1 - anchor[1])
+    if options.dilation != (1, 1):
+        dy, dx = options.dilation
+        spread = np.zeros(((size[0] - 1) * dy + 1, (size[1] - 1) * dx + 1))
+        if max(spread.shape) > LARGEST_SIDE:
+            raise UsageError(f"dilation {dy},{dx} makes a {size[0]}×{size[1]} kernel larger than {LARGEST_SIDE}")
+        spread[::dy, ::dx] = taps
+        taps, anchor = spread, (anchor[0] * dy, anchor[1] * dx)
+    padding = s.padding
+    if padding == "tf-same":
+        padding = "same"
+        if shape is not None and options.anchor is None and kernel.anchor is None:
+            anchor = _tensorflow_anchor(shape, taps.shape, options.stride)
     return Correlation(
-        weights=np.ascontiguousarray(weights),
-        scale=_scale(kernel, options.scale),
-        offset=kernel.offset if options.offset is None else options.offset,
+        weights=np.ascontiguousarray(taps),
+        scale=s.scale,
+        offset=s.offset,
         anchor=anchor,
-        border=border,
-        outside=outside,
-        padding=options.padding,
+        border=s.border,
+        outside=s.outside,
+        padding=padding,
     )
+
+
+def _tensorflow_anchor(shape: tuple[int, ...], taps: tuple[int, ...], stride: tuple[int, int]) -> tuple[int, int]:
+    """Where the first window starts under TensorFlow's SAME, which spreads the padding as evenly as it can.
+
+    tf.nn: out = ceil(in / stride), padding = max((out - 1) * stride + k - in, 0), of which half, rounded down, comes
+    first.
+    """
+    before = []
+    for size, k, step in zip(shape, taps, stride, strict=False):
+        out = -(-size // step)
+        before.append(max((out - 1) * step + k - size, 0) // 2)
+    return before[0], before[1]
+
+
+def combined(results: list[Array], how: str) -> Array:
+    """Several results of the same shape as one: their hypot (root of the sum of squares), sum, max or mean."""
+    if len({result.shape for result in results}) > 1:
+        raise UsageError("combined kernels must give results of the same size; use --padding same")
+    stack = np.stack(results)
+    if how == "hypot":
+        return np.asarray(np.sqrt((stack * stack).sum(axis=0)))
+    ways: dict[str, Any] = {"sum": np.sum, "max": np.max, "mean": np.mean}
+    return np.asarray(ways[how](stack, axis=0))
 
 
 def _scale(kernel: Kernel, scale: float | str | None) -> float:
@@ -179,6 +525,8 @@ def _scale(kernel: Kernel, scale: float | str | None) -> float:
     if scale == "none":
         return 1.0
     if scale in ("sum", "abs-sum"):
+        if kernel.weights.ndim > 2:
+            raise UsageError(f"scale {scale} takes a kernel of 2 levels; {kernel.name} has {kernel.weights.ndim}")
         total = float(kernel.weights.sum() if scale == "sum" else np.abs(kernel.weights).sum())
         if total == 0:
             raise KernelError(f"{kernel.name}: the weights sum to 0, so they cannot be scaled by {scale}")
@@ -201,12 +549,3 @@ def _samples(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], np.dtype[Any]]:
         raise PictureError(f"{back} samples beyond 2**53 cannot be summed exactly; convert them to float64 first")
     shaped = array[:, :, None] if array.ndim == 2 else array
     return np.ascontiguousarray(shaped, dtype=name), back
-
-
-def _narrow(samples: npt.NDArray[Any], back: np.dtype[Any]) -> tuple[npt.NDArray[Any], int]:
-    """Samples of a wider type, rounded and clipped to the range of `back`; still in the wider type."""
-    if back.kind == "b":
-        inside = np.minimum(samples, 1)
-        return inside, int(np.count_nonzero(inside != samples))
-    narrow, clipped = to_samples(samples.astype(np.float64, copy=False), back)
-    return narrow.astype(samples.dtype), clipped

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgconv.conventions import BORDERS, PADDINGS
+from imgconv.conventions import BORDERS
 from imgconv.engine import run
 from imgconv.engine.native import SAMPLE_TYPES
-from imgconv.engine.plan import Correlation, plan
+from imgconv.engine.plan import PADDINGS, Correlation, plan
 from imgconv.errors import PictureError, UsageError
 
 scipy_signal = pytest.importorskip("scipy.signal")

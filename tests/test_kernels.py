@@ -211,12 +211,6 @@ def test_a_kernel_is_a_value():
     assert imgconv.kernel(made) is made
 
 
-def test_pillows_convention_flips_rows():
-    made = Kernel(np.arange(6).reshape(3, 2), like="pillow", anchor=(0, 1))
-    assert made.oriented.tolist() == [[4, 5], [2, 3], [0, 1]]
-    assert made.oriented_anchor == (2, 1)
-
-
 def test_what_show_says():
     assert kernel("gaussian_blur").rank == 1
     assert kernel("emboss").rank == 2

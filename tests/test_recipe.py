@@ -37,6 +37,14 @@ def test_a_kernel_in_pillows_convention_keeps_the_frame():
     assert correlation(kernel("emboss"), Options()).weights.tolist() == kernel("emboss").weights[::-1].tolist()
 
 
+def test_pillows_convention_flips_rows_and_the_anchor_with_them():
+    made = Kernel(np.arange(6).reshape(3, 2), like="pillow", anchor=(0, 1))
+    c = correlation(made, Options())
+    assert c.weights.tolist() == [[4, 5], [2, 3], [0, 1]]
+    assert c.anchor == (2, 1)
+    assert correlation(made, Options(anchor=(0, 1))).anchor == (0, 1)
+
+
 def test_scales_in_words():
     assert correlation(CORNER, Options(scale="sum")).scale == 15
     assert correlation(kernel("laplacian"), Options(scale="abs-sum")).scale == 8
@@ -71,7 +79,7 @@ def test_every_real_type_comes_back_as_itself(dtype, channels):
     shape = (9, 12) if channels is None else (9, 12, channels)
     array = rng.integers(0, 2, shape).astype(dtype) if dtype == "bool" else rng.integers(0, 100, shape).astype(dtype)
     weights = np.array([[1.0, -2, 1], [2, 0, -3]])
-    result, report = Recipe((Kernel(weights, offset=10),)).apply(array)
+    result, _, report = Recipe((Kernel(weights, offset=10),)).apply(array)
     assert result.dtype == np.dtype(dtype).newbyteorder("=")
     assert result.shape == shape
     wide = array.reshape(9, 12, -1).astype(np.float64)
@@ -101,9 +109,9 @@ def test_a_chain_rounds_between_its_kernels():
     rng = np.random.default_rng(1)
     src = rng.integers(0, 256, (20, 30, 3), np.uint8)
     first, second = kernel("smooth"), kernel("0 -1 0; -1 5 -1; 0 -1 0")
-    chained, report = Recipe((first, second)).apply(src)
-    step, _ = Recipe((first,)).apply(src)
-    expected, _ = Recipe((second,)).apply(step)
+    chained, _, report = Recipe((first, second)).apply(src)
+    step, _, _ = Recipe((first,)).apply(src)
+    expected, _, _ = Recipe((second,)).apply(step)
     np.testing.assert_array_equal(chained, expected)
     assert len(report.plans) == 2
 

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imgconv.conventions import BORDERS, METHODS, PADDINGS
+from imgconv.conventions import BORDERS, METHODS
 from imgconv.engine.native import SHAPES, Variant
 from imgconv.errors import KernelError, UsageError
 
+PADDINGS = ("same", "valid", "full")
 SUM_TYPES = {"uint8": "float32", "uint16": "float32", "int32": "float64", "float32": "float32", "float64": "float64"}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imgconv.engine import native
+from imgconv.engine.channels import to_samples
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
 from imgconv.errors import PictureError
 
@@ -260,13 +261,3 @@ def _renormalized(chosen: Plan, source: Array, window: tuple[Span, Span], thread
     sums[nothing] = 0 if source.dtype.kind in "ui" else np.nan
     array, clipped = to_samples(sums + sum_type.type(c.offset), source.dtype)
     return Filtered(array, clipped)
-
-
-def to_samples(values: Array, dtype: np.dtype[Any]) -> tuple[Array, int]:
-    """Floating values as samples of `dtype`: integers are rounded half up and clipped; also how many were clipped."""
-    if dtype.kind == "f":
-        return values.astype(dtype, copy=False), 0
-    limits = np.iinfo(dtype)
-    whole = np.floor(values + 0.5)
-    inside = np.clip(whole, limits.min, limits.max)
-    return inside.astype(dtype), int(np.count_nonzero(whole != inside))

@@ -12,6 +12,7 @@ from imgconv.conventions import LIKES, parse_border
 from imgconv.errors import KernelError
 
 LARGEST_SIDE = 4095  # taps along an axis; a window beyond that is a mistake or an attack
+LARGEST_SIZE = LARGEST_SIDE**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +21,10 @@ class Kernel:
 
     Attributes
     ----------
-    weights : ndarray of float64, shape (rows, columns)
-        As written in their source; read-only.
+    weights : ndarray of float64
+        As written in their source; read-only. Shape (rows, columns): the same kernel on every channel;
+        (rows, columns, channels): one for each channel, as Keras' DepthwiseConv2D; (rows, columns, channels in,
+        channels out): summed over the channels in, as Keras' Conv2D.
     scale : float
         Divides every weight.
     offset : float
@@ -60,11 +63,14 @@ class Kernel:
             weights = np.array(self.weights, dtype=np.float64) + 0.0  # a minus in front of 0 means nothing here
         except (TypeError, ValueError):
             raise KernelError(f"{self.name}: weights must be rows of numbers, all rows equally long") from None
-        if weights.ndim != 2:
-            raise KernelError(f"{self.name}: weights need 2 levels (rows, columns), not {weights.ndim}")
+        if weights.ndim not in (2, 3, 4):
+            raise KernelError(
+                f"{self.name}: weights need 2 levels (rows, columns), 3 (and channels) or 4 (and channels out),"
+                f" not {weights.ndim}"
+            )
         if weights.size == 0:
             raise KernelError(f"{self.name}: has no weights")
-        if max(weights.shape) > LARGEST_SIDE:
+        if max(weights.shape) > LARGEST_SIDE or weights.size > LARGEST_SIZE:
             raise KernelError(f"{self.name}: {weights.shape[0]}×{weights.shape[1]}, more than {LARGEST_SIDE} on a side")
         if not np.isfinite(weights).all():
             raise KernelError(f"{self.name}: weights must be finite numbers")
@@ -79,7 +85,7 @@ class Kernel:
                 parse_border(self.border)
             except ValueError as problem:
                 raise KernelError(f"{self.name}: {problem}") from None
-        if self.anchor is not None and not all(0 <= a < k for a, k in zip(self.anchor, weights.shape, strict=True)):
+        if self.anchor is not None and not all(0 <= a < k for a, k in zip(self.anchor, weights.shape, strict=False)):
             raise KernelError(
                 f"{self.name}: anchor {self.anchor[0]},{self.anchor[1]} lies outside the"
                 f" {weights.shape[0]}×{weights.shape[1]} weights"
@@ -100,16 +106,9 @@ class Kernel:
         return (self.weights.shape, self.weights.tobytes(), *fields, self.about, self.title, self.source)
 
     @property
-    def oriented(self) -> npt.NDArray[np.float64]:
-        """The weights as correlation slides them: flipped vertically for like = "pillow"."""
-        return self.weights[::-1] if self.like == "pillow" else self.weights
-
-    @property
-    def oriented_anchor(self) -> tuple[int, int] | None:
-        """The anchor, if one was given, on the oriented weights."""
-        if self.anchor is None or self.like != "pillow":
-            return self.anchor
-        return self.weights.shape[0] - 1 - self.anchor[0], self.anchor[1]
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.weights.shape[0], self.weights.shape[1]
 
     @property
     def is_symmetric(self) -> bool:
@@ -118,5 +117,6 @@ class Kernel:
 
     @property
     def rank(self) -> int:
-        """Rank of the weights, counted exactly up to rounding; 1 means separable."""
-        return int(np.linalg.matrix_rank(self.weights))
+        """Rank of the weights, counted exactly up to rounding; 1 means separable. The largest over the channels."""
+        planes = np.moveaxis(self.weights.reshape(*self.shape, -1), 2, 0)
+        return int(np.linalg.matrix_rank(planes).max())

@@ -1,0 +1,104 @@
+"""One kernel over all channels of a picture, as floating sums, and what turns such sums into samples again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imgconv.errors import PictureError
+
+Array = npt.NDArray[Any]
+
+
+def sums(samples: Array, weights: Array, summed: bool, one: Callable[[Array, Array, bool], Array]) -> Array:
+    """The floating sums of every output channel.
+
+    Parameters
+    ----------
+    samples : ndarray of float32 or float64, shape (rows, columns, channels)
+    weights : ndarray, shape (rows, columns), (rows, columns, channels) or (rows, columns, channels in, channels out)
+    summed : bool
+        Add up the channels: one comes out of 2- or 3-level weights. Those of 4 levels always add up.
+    one : callable
+        (samples, weights of one plane, whether to add the offset) -> sums.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns, channels out)
+
+    Raises
+    ------
+    PictureError
+        When the weights are for another number of channels.
+    """
+    count = samples.shape[2]
+    if weights.ndim > 2 and weights.shape[2] != count:
+        raise PictureError(f"the kernel's weights are for {weights.shape[2]} channels, the picture has {count}")
+    if weights.ndim == 2:
+        if not summed:
+            return one(samples, weights, True)
+        weights = np.repeat(weights[:, :, None], count, axis=2)
+    if weights.ndim == 3:
+        if not summed:
+            each = [one(samples[:, :, c : c + 1], weights[:, :, c], True) for c in range(count)]
+            return np.concatenate(each, axis=2)
+        weights = weights[:, :, :, None]
+    totals = []
+    for out in range(weights.shape[3]):
+        total = one(samples[:, :, :1], weights[:, :, 0, out], True)
+        for c in range(1, count):
+            total += one(samples[:, :, c : c + 1], weights[:, :, c, out], False)
+        totals.append(total)
+    return np.concatenate(totals, axis=2)
+
+
+def after(values: Array, how: str, top: float, floating: bool) -> Array:
+    """Moves floating sums into the range from 0 to `top` in one of the ways of `--after`.
+
+    "abs" takes the magnitude, "relu" cuts what is negative, "minmax" stretches the whole picture from 0 to the top of
+    the range, "offset128" adds half the range (128 for 8 bits, 0.5 for floating pictures); "clip" leaves the sums.
+    """
+    if how == "abs":
+        return np.abs(values)
+    if how == "relu":
+        return np.maximum(values, 0)
+    if how == "offset128":
+        return values + (0.5 if floating else (top + 1) / 2)
+    if how == "minmax":
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        return (values - low) * (top / (high - low)) if high > low else np.zeros_like(values)
+    return values
+
+
+def to_samples(values: Array, dtype: np.dtype[Any], rounding: str = "half-up") -> tuple[Array, int]:
+    """Floating values as samples of `dtype`; also how many lay outside its range.
+
+    Integers are rounded "half-up" or "half-even" and clipped, or cut toward zero and taken modulo the range ("wrap").
+    Floating types are neither rounded nor clipped.
+    """
+    if dtype.kind == "f":
+        return values.astype(dtype, copy=False), 0
+    limits = np.iinfo(dtype)
+    if rounding == "wrap":
+        whole = np.trunc(values)
+        outside = (whole < limits.min) | (whole > limits.max)
+        return whole.astype(np.int64).astype(dtype), int(np.count_nonzero(outside))
+    whole = np.rint(values) if rounding == "half-even" else np.floor(values + 0.5)
+    high = float(limits.max)
+    if int(high) > limits.max:  # 2**63 - 1 rounds up, out of the range
+        high = float(np.nextafter(high, 0))
+    inside = np.clip(whole, limits.min, high)
+    return inside.astype(dtype), int(np.count_nonzero(whole != inside))
+
+
+def to_linear(samples: Array) -> Array:
+    """sRGB samples from 0 to 1 as linear light (IEC 61966-2-1)."""
+    return np.where(samples <= 0.04045, samples / 12.92, ((np.maximum(samples, 0) + 0.055) / 1.055) ** 2.4)
+
+
+def from_linear(light: Array) -> Array:
+    """Linear light from 0 to 1 as sRGB samples (IEC 61966-2-1)."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
