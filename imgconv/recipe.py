@@ -292,17 +292,15 @@ class _Job:
         way = self.alpha_way(samples, kernel, s)
         if way == "straight":
             return self.light(values, kernel, s)
-        colour, cover = values[:, :, :-1], values[:, :, -1:]
+        colour, cover = values[:, :, :-1], np.ascontiguousarray(values[:, :, -1:])
         if way == "keep":
             if self.changes_size(kernel, s):
                 raise UsageError("alpha keep copies alpha from the picture, so the result must have the same size")
             return np.concatenate([self.light(colour, kernel, s), cover], axis=2)
-        top = self.top
-        weighed = np.concatenate([colour * (cover / top), cover], axis=2)
-        weighed = self.light(weighed, kernel, replace(s, offset=0.0))
-        cover = np.clip(weighed[:, :, -1:], 0, top)
-        seen = cover > 0
-        colour = np.divide(weighed[:, :, :-1] * top, cover, out=np.zeros_like(colour), where=seen) + s.offset
+        weighed = np.concatenate([colour * (cover / self.top), cover], axis=2)
+        result: Any = self.light(weighed, kernel, replace(s, offset=0.0))
+        colour, cover = result[:, :, :-1] * self.top, np.clip(result[:, :, -1:], 0, self.top)
+        colour = np.divide(colour, cover, out=np.zeros_like(colour), where=cover > 0) + s.offset
         return np.concatenate([colour, cover], axis=2)
 
     def alpha_way(self, samples: Array, kernel: Kernel, s: Settings) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from imgconv.conventions import ANCHORS, METHODS, MODES, PADDINGS, SCALES, parse_border
+from imgconv.conventions import AFTERS, ALPHAS, ANCHORS, COMBINES, LIKES, METHODS, MODES, PADDINGS, SCALES, parse_border
 from imgconv.picture.formats import METADATA
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,6 +63,31 @@ class Anchor(click.ParamType[Any]):
         return int(parts[0]), int(parts[1])
 
 
+class Steps(click.ParamType[Any]):
+    """One or two whole numbers from 1 up; one stands for both axes."""
+
+    name = "steps"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in value.split(",")]
+        if len(parts) > 2 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+            self.fail(f"{value!r} is not N or ROWS,COLUMNS, from 1 up", param, ctx)
+        return int(parts[0]), int(parts[-1])
+
+
+class Numbers(click.ParamType[Any]):
+    """Finite numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        return tuple(Number().convert(part, param, ctx) for part in value.split(","))
+
+
 class Metadata(click.ParamType[Any]):
     """Words for what travels along: all, none, or a list such as exif,icc."""
 
@@ -96,14 +121,31 @@ def filter_options(function: F) -> F:
         click.option("--border", type=Border(), metavar="BORDER",
                      help="What stands in for pixels outside: edge, reflect, symmetric, wrap, constant[:V], keep,"
                      " renormalize.  [default: the kernel's own, else edge]"),
-        click.option("--padding", type=click.Choice(PADDINGS), default="same", show_default=True,
-                     help="How large the result is."),
+        click.option("--padding", type=click.Choice(PADDINGS),
+                     help="How large the result is; tf-same is TensorFlow's rule under strides.  [default: same]"),
+        click.option("--stride", type=Steps(), default="1", metavar="N[,M]", show_default=True,
+                     help="Pixels from one output pixel to the next; rows first."),
+        click.option("--dilation", type=Steps(), default="1", metavar="N[,M]", show_default=True,
+                     help="Pixels from one tap to the next; rows first."),
         click.option("--anchor", type=Anchor(), metavar="Y,X|low|high",
                      help="The tap on the output pixel; low is (k-1)//2, high is k//2.  [default: low]"),
+        click.option("--channels", default="each", metavar="each|sum|LETTERS", show_default=True,
+                     help="Filter each channel, add them up as Conv2D does, or filter only some, such as rgb, a, l."),
         click.option("--scale", type=Number(*SCALES, zero=False), metavar="X|sum|abs-sum|none",
                      help="What the weights are divided by.  [default: the kernel's own]"),
         click.option("--offset", type=Number(), metavar="X",
                      help="What is added to every sum.  [default: the kernel's own]"),
+        click.option("--bias", type=Numbers(), metavar="X[,…]",
+                     help="What is added to each output channel, or to all of them."),
+        click.option("--after", type=click.Choice(AFTERS),
+                     help="What becomes of values outside the range.  [default: clip]"),
+        click.option("--alpha", type=click.Choice(ALPHAS),
+                     help="Filter alpha like any channel, keep it, or weigh colours by it.  [default: auto, which is"
+                     " straight for Pillow's kernels, premultiply for means, keep for the rest]"),
+        click.option("--linear", is_flag=True, help="Filter in linear light: samples are taken as sRGB."),
+        click.option("--combine", type=click.Choice(COMBINES),
+                     help="Apply every kernel to the picture itself, and take this of the results."),
+        click.option("--like", type=click.Choice(tuple(LIKES)), help="Do as that tool does; single options still win."),
         click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True,
                      help="Which way it is computed."),
         click.option("-t", "--threads", type=click.IntRange(1), metavar="N",
@@ -113,9 +155,9 @@ def filter_options(function: F) -> F:
     return function
 
 
-def make_recipe(kernels: tuple[str, ...], **options: Any) -> Any:
+def make_recipe(kernel_specs: tuple[str, ...], **options: Any) -> Any:
     """The Recipe that -k and the filter options spell."""
     from imgconv.kernels.spec import kernel
     from imgconv.recipe import Options, Recipe
 
-    return Recipe(tuple(kernel(spec) for spec in kernels), Options(**options))
+    return Recipe(tuple(kernel(spec) for spec in kernel_specs), Options(**options))
