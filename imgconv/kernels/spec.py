@@ -11,7 +11,7 @@ import numpy as np
 
 from imgconv.arrayfile import parse_matrix
 from imgconv.errors import KernelError
-from imgconv.kernels.catalogue import named
+from imgconv.kernels.catalogue import named, names
 from imgconv.kernels.files import ENDINGS, read_kernel
 from imgconv.kernels.value import Kernel
 
@@ -22,8 +22,9 @@ def kernel(spec: str | os.PathLike[str] | Kernel | Any) -> Kernel:
     Parameters
     ----------
     spec : str, path, Kernel or array_like
-        A name from the catalogue ("edge_enhance"), a file (anything with a path separator or an ending such as
-        .toml, .npy, .txt, .csv), a matrix in place ("0 -1 0; -1 5 -1; 0 -1 0"), weights as nested lists or an
+        A name from the catalogue ("edge_enhance"), a formula ("gaussian:sigma=2.5", "gaussian:2.5" for its first
+        parameter, "gaussian" for its defaults), a file (anything with a path separator or an ending such as .toml,
+        .npy, .txt, .csv), a matrix in place ("0 -1 0; -1 5 -1; 0 -1 0"), weights as nested lists or an
         ndarray of shape (rows, columns), or a Kernel, which is returned as it is.
 
     Returns
@@ -54,9 +55,32 @@ def kernel(spec: str | os.PathLike[str] | Kernel | Any) -> Kernel:
             return Kernel(parse_matrix(text, rows=";"), name="matrix")
         except ValueError as problem:
             raise KernelError(f"kernel {_short(text)!r}: {problem}") from None
+    if is_formula(text):
+        from imgconv.kernels.formulas import formula
+
+        return formula(text)
     if "/" in text or os.sep in text or text.lower().endswith(ENDINGS):
         return read_kernel(Path(text))
-    return named(text)
+    return _named(text)
+
+
+def is_formula(text: str) -> bool:
+    """Whether it is written as a formula with parameters: a word of two letters or more (C: is a drive), a colon."""
+    return re.match(r"\s*[A-Za-z][\w -]+:", text) is not None and not text.lower().strip().endswith(ENDINGS)
+
+
+def _named(text: str) -> Kernel:
+    """The named kernel or, where there is none of that name, the formula with its defaults."""
+    try:
+        return named(text)
+    except KernelError:
+        from imgconv.kernels.formulas import FORMULAS, canonical, formula, near
+
+        if canonical(text) in names():  # it is there, and broken
+            raise
+        if canonical(text) in FORMULAS:
+            return formula(text)
+        raise KernelError(f"no kernel named {_short(text)!r}; {near(canonical(text), {*names(), *FORMULAS})}") from None
 
 
 def _is_matrix(text: str) -> bool:
