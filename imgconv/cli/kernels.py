@@ -25,24 +25,29 @@ def kernels(ctx: click.Context) -> None:
 @kernels.command("list")
 @click.option("--json", "as_json", is_flag=True, help="A JSON array.")
 def list_kernels(as_json: bool = False) -> None:
-    """List the named kernels: a table on a terminal, plain lines in a pipe."""
+    """List the named kernels, then the formulas: a table on a terminal, plain lines in a pipe."""
     from imgconv.kernels.catalogue import named, names
+    from imgconv.kernels.formulas import FORMULAS, formula, parameters
 
     found = [named(name) for name in names()]
+    formulas = [formula(name) for name in FORMULAS]
+    lines = [(kernel.name, _size(kernel), kernel.about) for kernel in found]
+    lines += [(f"{kernel.name}:", ", ".join(parameters(kernel.name)), kernel.about) for kernel in formulas]
     if as_json:
-        click.echo(json.dumps([as_dict(kernel) for kernel in found]))
+        computed = [as_dict(kernel) | {"parameters": parameters(kernel.name)} for kernel in formulas]
+        click.echo(json.dumps([as_dict(kernel) for kernel in found] + computed))
     elif screen := console() if sys.stdout.isatty() or click.get_current_context().find_root().color else None:
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("name", "size", "about"):
-            table.add_column(heading, no_wrap=heading != "about", style="cyan" if heading == "name" else None)
-        for kernel in found:
-            table.add_row(kernel.name, _size(kernel), kernel.about)
+        for heading in ("name", "size, or keys", "about"):
+            table.add_column(heading, no_wrap=heading == "name", style="cyan" if heading == "name" else None)
+        for line in lines:
+            table.add_row(*line)
         screen.print(table)
     else:
-        for kernel in found:
-            click.echo(f"{kernel.name}\t{_size(kernel)}\t{kernel.about}")
+        for line in lines:
+            click.echo("\t".join(line))
 
 
 @kernels.command("show")
@@ -52,15 +57,21 @@ def list_kernels(as_json: bool = False) -> None:
 def show(kernel: str, as_json: bool, as_toml: bool) -> None:
     """Show a kernel: its weights as written, and what they do. KERNEL is whatever -k takes."""
     from imgconv.kernels.files import toml_text
+    from imgconv.kernels.spec import formula_name
     from imgconv.kernels.spec import kernel as to_kernel
 
     found = to_kernel(kernel)
+    computed = formula_name(kernel)
     if as_json:
-        click.echo(json.dumps(as_dict(found)))
+        click.echo(json.dumps(as_dict(found) | ({"parameters": _defaults(computed)} if computed else {})))
     elif as_toml:
         click.echo(toml_text(found), nl=False)
     else:
         click.echo("\n".join(describe(found)))
+        if computed:
+            click.echo("\n".join(_describe_formula(computed)))
+        elif formula_name(f"{kernel}:"):
+            click.echo(f"\nA formula has the same name: imgconv kernels show {found.name}:")
 
 
 def describe(kernel: Kernel) -> list[str]:
@@ -93,6 +104,29 @@ def describe(kernel: Kernel) -> list[str]:
         facts["source"] = kernel.source
     wide = max(len(name) for name in facts)
     return lines + [f"{name:{wide}}  {fact}" for name, fact in facts.items()]
+
+
+def _describe_formula(name: str) -> list[str]:
+    """The definition and the parameters of a formula, as its docstring has them."""
+    from imgconv.kernels.formulas import explain
+
+    definition, sections = explain(name)[1:]
+    entries: list[list[str]] = []
+    for line in sections.get("Parameters", "").splitlines():
+        if line.startswith(" "):
+            entries[-1][1] += f" {line.strip()}"
+        else:
+            keys = ((key, _defaults(name)[key]) for key in line.partition(" : ")[0].split(", "))
+            entries.append([" ".join(key if value is None else f"{key}={value}" for key, value in keys), ""])
+    wide = max((len(keys) for keys, _ in entries), default=0)
+    lines = ["", *definition] if definition else []
+    return lines + ([""] if entries else []) + [f"{keys:{wide}} {text}" for keys, text in entries]
+
+
+def _defaults(name: str) -> dict[str, Any]:
+    from imgconv.kernels.formulas import parameters
+
+    return parameters(name)
 
 
 def as_dict(kernel: Kernel) -> dict[str, Any]:

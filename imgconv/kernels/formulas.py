@@ -82,17 +82,18 @@ def parameters(name: str) -> dict[str, Any]:
     return {key: parameter.default for key, parameter in inspect.signature(FORMULAS[name]).parameters.items()}
 
 
-def explain(name: str) -> tuple[str, str, dict[str, str]]:
-    """A formula's docstring: its first line, its definition, and its sections by their heading."""
+def explain(name: str) -> tuple[str, list[str], dict[str, str]]:
+    """A formula's docstring: its first line, the lines of its definition, and its sections by their heading."""
     about, *rest = inspect.cleandoc(FORMULAS[name].__doc__ or "").split("\n\n")
-    definition, sections = [], {}
+    definition: list[str] = []
+    sections: dict[str, str] = {}
     for paragraph in rest:
         heading, *lines = paragraph.split("\n")
         if lines and set(lines[0]) == {"-"}:
             sections[heading] = "\n".join(lines[1:]) if heading == "Parameters" else " ".join(lines[1:])
         else:
-            definition.append(paragraph.replace("\n", " "))
-    return about, "\n".join(definition), sections
+            definition += paragraph.split("\n")
+    return about, definition, sections
 
 
 def near(wanted: str, names: Iterable[str]) -> str:

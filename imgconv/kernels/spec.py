@@ -69,6 +69,14 @@ def is_formula(text: str) -> bool:
     return re.match(r"\s*[A-Za-z][\w -]+:", text) is not None and not text.lower().strip().endswith(ENDINGS)
 
 
+def formula_name(text: str) -> str | None:
+    """The formula that `kernel(text)` computes, None where it is something else."""
+    from imgconv.kernels.formulas import FORMULAS, canonical
+
+    name = canonical(text.partition(":")[0])
+    return name if name in FORMULAS and (is_formula(text) or name not in names()) else None
+
+
 def _named(text: str) -> Kernel:
     """The named kernel or, where there is none of that name, the formula with its defaults."""
     try:
