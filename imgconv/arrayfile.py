@@ -31,13 +31,13 @@ def read_bytes(path: Path, limit: int, error: type[ImgconvError]) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(descriptor, "rb") as file:
             found = os.fstat(descriptor)
-            if stat.S_ISDIR(found.st_mode):
-                raise error(f"{path}: is a folder, not a file")
             if not stat.S_ISREG(found.st_mode):
                 raise error(f"{path}: is not a regular file")
             if found.st_size > limit:
                 raise error(f"{path}: {found.st_size:,} bytes, more than the {limit:,} allowed here")
             return file.read(limit + 1)
+    except IsADirectoryError:
+        raise error(f"{path}: is a folder, not a file") from None
     except OSError as problem:
         raise error(f"{path}: {reason(problem)}") from None
 
@@ -57,15 +57,19 @@ def parse_number(text: str) -> float:
         For anything else.
     """
     if not text.isascii() or "_" in text:
-        raise ValueError(f"{text!r} is not a number")
+        raise ValueError(f"{_quoted(text)} is not a number")
     top, slash, bottom = text.partition("/")
     try:
         value = float(top) / float(bottom) if slash else float(text)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{text!r} is not a number") from None
+        raise ValueError(f"{_quoted(text)} is not a number") from None
     if not math.isfinite(value):
-        raise ValueError(f"{text!r} is not a finite number")
+        raise ValueError(f"{_quoted(text)} is not a finite number")
     return value
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "…")
 
 
 def parse_matrix(text: str, rows: str = "\n") -> npt.NDArray[np.float64]:
@@ -90,7 +94,8 @@ def parse_matrix(text: str, rows: str = "\n") -> npt.NDArray[np.float64]:
     columns = len(lines[0][1])
     for number, row in lines:
         if len(row) != columns:
-            raise ValueError(f"row {number} has {len(row)} numbers, row {lines[0][0]} has {columns}")
+            count = f"{len(row)} number{'s' if len(row) > 1 else ''}"
+            raise ValueError(f"row {number} has {count}, row {lines[0][0]} has {columns}")
     return np.array([row for _, row in lines])
 
 
@@ -151,4 +156,5 @@ def text_bytes(array: npt.NDArray[Any], separator: str) -> bytes:
 
 def _shortest(value: Any) -> str:
     """The shortest text that reads back to the same value; whole numbers without a point."""
-    return np.format_float_positional(value, trim="-") if 1e-5 < abs(value) < 1e16 or value == 0 else str(value)
+    plain = 1e-5 < abs(float(value)) < 1e16 or value == 0  # float: 1e16 is too large for float16
+    return np.format_float_positional(value, trim="-") if plain else str(value)

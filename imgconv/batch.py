@@ -148,12 +148,14 @@ def _check_template(template: str, count: int) -> None:
     if template == STREAM:
         return
     try:
-        fields = [(name, spec) for _, name, spec, _ in string.Formatter().parse(template) if name is not None]
+        fields = [(name, spec, kind) for _, name, spec, kind in string.Formatter().parse(template) if name is not None]
     except ValueError as problem:
         raise UsageError(f"--output {template!r}: {problem}") from None
-    for name, spec in fields:
+    for name, spec, kind in fields:
         if name not in FIELDS:
             raise UsageError(f"--output {template!r}: {{{name}}} is not one of {{{'} {'.join(FIELDS)}}}")
+        if kind is not None:
+            raise UsageError(f"--output {template!r}: no !{kind} in {{{name}}}")
         if spec and (name != "index" or re.fullmatch(r"\d{1,2}d?", spec, re.ASCII) is None):
             raise UsageError(
                 f"--output {template!r}: only index takes a width, such as {{index:04}}; not {{{name}:{spec}}}"

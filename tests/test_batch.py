@@ -1,0 +1,338 @@
+"""Jobs: names of results, clashes found before any work, and an honest outcome for each file."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from makers import exif, leftovers, noise, saved, smooth
+from PIL import Image
+
+from imgconv import batch
+from imgconv.batch import Handling, Targets, check_encoder_options, find_inputs, make_jobs, run
+from imgconv.errors import PictureError, UsageError
+from imgconv.kernels.spec import kernel
+from imgconv.recipe import Options, Recipe
+
+RECIPE = Recipe((kernel("blur"),))
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        Path(name).write_bytes(saved(Image.fromarray(smooth(12, 16)), "PNG"))
+    Path("sub").mkdir()
+    Path("sub/a.png").write_bytes(Path("a.png").read_bytes())
+
+
+def jobs(*names, output=None, recursive=False, **targets):
+    given = Targets(output, **targets)
+    return make_jobs(find_inputs(names, given, recursive), "blur", given)
+
+
+def outcomes(*names, recipe=RECIPE, handling=None, at_once=1, **targets):
+    given = Targets(**targets)
+    made = make_jobs(find_inputs(names, given, False), recipe.name, given)
+    return list(run(made, recipe, given, handling, at_once))
+
+
+# names
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (None, ["a.blur.png", "sub/a.blur.png"]),
+        ("{dir}/{stem}-{index}{ext}", ["a-1.png", "sub/a-2.png"]),
+        ("{index:04}.{kernel}.tif", ["0001.blur.tif", "0002.blur.tif"]),
+        ("{index:3d}{{}}.jpg", ["  1{}.jpg", "  2{}.jpg"]),
+    ],
+)
+def test_templates(output, expected):
+    assert [job.output for job in jobs("a.png", "sub/a.png", output=output)] == expected
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{stem.__class__}.png", "{stem[0]}.png", "{0}.png", "{}.png", "{foo}.png", "{stem", "stem}",
+     "{stem:>99999999}.png", "{index:999999999}.png", "{index:{stem.__class__}}.png", "{index:{index}}.png",
+     "{index:x}.png", "{stem!z}.png",
+     "{stem!r}.png"],
+)  # fmt: skip
+def test_bad_templates_are_refused_in_one_line(template):
+    with pytest.raises(UsageError, match="--output") as caught:
+        jobs("a.png", output=template)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_format_gives_the_ending():
+    assert jobs("a.png", format="jpg")[0].output == "a.blur.jpg"
+    assert jobs("a.png", format=".WEBP")[0].format == "WEBP"
+    assert jobs("a.png", output="x.dat", format="png")[0].format == "PNG"
+
+
+def test_a_name_with_braces_is_taken_as_it_is():
+    Path("{stem}{.png").write_bytes(b"")
+    assert jobs("{stem}{.png")[0].output == "{stem}{.blur.png"
+
+
+def test_out_dir_takes_all_and_keeps_the_tree_with_r():
+    assert [job.output for job in jobs("a.png", out_dir=Path("out"))] == ["out/a.blur.png"]
+    Path("tree/x/y").mkdir(parents=True)
+    for name in ("tree/x/y/a.png", "tree/b.jpg", "tree/notes.txt", "tree/.imgconv-1.part"):
+        Path(name).write_bytes(b"")
+    found = [job.output for job in jobs("tree", recursive=True, out_dir=Path("out"))]
+    assert sorted(found) == ["out/b.blur.jpg", "out/x/y/a.blur.png"]
+
+
+def test_results_of_an_earlier_run_are_no_inputs():
+    Path("tree/out").mkdir(parents=True)
+    for name in ("tree/a.png", "tree/out/a.blur.png"):
+        Path(name).write_bytes(b"")
+    found = jobs("tree", recursive=True, out_dir=Path("tree/out"), overwrite=True)
+    assert [job.input for job in found] == ["tree/a.png"]
+
+
+# clashes
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "told"),
+    [
+        (["a.png", "sub/a.png"], {"out_dir": Path("out")}, "would both be written"),
+        (["a.png", "./a.png"], {}, "would both be written"),
+        (["a.png", "b.png"], {"output": "x.png"}, "cannot go to one file"),
+        (["a.png", "b.png"], {"output": "{kernel}.png"}, "would both be written"),
+        (["a.png", "b.png"], {"output": "-"}, "cannot go to one standard output"),
+        (["-", "-"], {"output": "{index}.png"}, "only once"),
+        (["a.png"], {"output": "sub"}, "is a folder"),
+        (["a.png"], {"output": "none/x.png"}, "there is no folder none"),
+        (["a.png"], {"output": "x.foo"}, "ending is not one"),
+        (["a.png"], {"output": "x"}, "ending is not one"),
+        (["a.png"], {"output": "-", "format": "foo"}, "--format 'foo'"),
+        (["a.png"], {"output": "b.png"}, "b.png: exists"),
+        (["a.png"], {"output": "a.png"}, "is an input"),
+        (["a.png"], {"output": "a.png", "overwrite": True}, "is an input"),
+        (["a.png"], {"output": "link.png", "overwrite": True}, "is an input"),
+        (["a.png"], {"output": "hard.png", "overwrite": True}, "is an input"),
+        (["a.png", "b.png"], {"output": "{stem}.png", "overwrite": True}, "is an input"),
+        (["a.png"], {"output": "pipe.png", "overwrite": True}, "not a regular file"),
+        (["a.png"], {"in_place": True, "output": "x.png"}, "--in-place"),
+        (["a.png"], {"in_place": True, "format": "jpg"}, "--in-place"),
+        (["a.png"], {"in_place": True, "overwrite": True}, "exclude each other"),
+        (["a.png", "link.png"], {"in_place": True}, "would both be written"),
+        (["-"], {"in_place": True}, "standard input"),
+        (["a.png"], {"output": "-", "out_dir": Path("out")}, "exclude each other"),
+        (["sub"], {}, "is a folder; -r"),
+    ],
+)
+def test_clashes_are_found_before_any_work(names, options, told):
+    Path("link.png").symlink_to("a.png")
+    os.link("a.png", "hard.png")
+    os.mkfifo("pipe.png")
+    before = sorted(str(path) for path in Path().rglob("*"))
+    with pytest.raises(UsageError, match=told) as caught:
+        jobs(*names, **options)
+    assert len(str(caught.value).splitlines()) == 1
+    assert sorted(str(path) for path in Path().rglob("*")) == before
+
+
+def test_a_link_to_a_folder_is_seen_through():
+    Path("alias").symlink_to("sub")
+    with pytest.raises(UsageError, match="would both be written"):
+        jobs("sub/a.png", "alias/a.png")
+
+
+def test_a_dangling_link_counts_as_existing():
+    Path("x.png").symlink_to("nowhere.png")
+    with pytest.raises(UsageError, match="exists"):
+        jobs("a.png", output="x.png")
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied", "sub")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PictureError, match="sub: permission denied"):
+        find_inputs(["sub"], Targets(), True)
+
+
+def test_encoder_options_that_no_target_takes_are_refused():
+    with pytest.raises(UsageError, match="PNG takes"):
+        check_encoder_options(jobs("a.png"), {"quality": 3})
+    check_encoder_options(jobs("a.png", format="jpg"), {"quality": 3})
+    with pytest.raises(UsageError, match="no option"):
+        check_encoder_options(jobs("a.png", format="npy"), {"quality": 3})
+
+
+# work
+
+
+def test_a_failed_file_leaves_the_others():
+    Path("b.png").write_bytes(b"broken")
+    found = outcomes("a.png", "b.png", "none.png", "sub/a.png")
+    assert [each.status for each in found] == ["done", "failed", "failed", "done"]
+    assert found[1].error.startswith("b.png: ")
+    assert found[2].error == "none.png: no such file or directory"
+    assert not Path("b.blur.png").exists()
+    with Image.open("a.png") as image, Image.open("a.blur.png") as result:
+        from PIL import ImageFilter
+
+        assert result.tobytes() == image.filter(ImageFilter.BLUR).tobytes()
+
+
+def test_every_error_names_its_file_once():
+    Path("c.png").write_bytes(saved(Image.fromarray(noise(5, 6, 4), "RGBA"), "PNG"))
+    (found,) = outcomes("c.png", format="jpg")
+    assert found.error == "c.png: JPEG cannot hold an alpha channel (RGBA); write .png or .tif"
+
+
+def test_skip_existing_leaves_what_is_there():
+    Path("a.blur.png").write_bytes(b"kept")
+    found = outcomes("a.png", "b.png", skip_existing=True)
+    assert [each.status for each in found] == ["skipped", "done"]
+    assert Path("a.blur.png").read_bytes() == b"kept"
+
+
+def test_in_place_writes_over_the_input_through_a_link():
+    Path("a.png").write_bytes(saved(Image.fromarray(noise(12, 16, 3)), "PNG"))
+    Path("link.png").symlink_to("a.png")
+    before = Path("a.png").read_bytes()
+    (found,) = outcomes("link.png", in_place=True)
+    assert found.status == "done"
+    assert Path("link.png").is_symlink()
+    assert Path("a.png").read_bytes() != before
+
+
+def test_in_place_keeps_the_format_that_the_content_has():
+    Path("a.png").write_bytes(saved(Image.fromarray(smooth(12, 16)), "JPEG"))
+    outcomes("a.png", in_place=True)
+    assert Path("a.png").read_bytes().startswith(b"\xff\xd8")
+
+
+def test_frames_are_told_and_never_lost_in_place():
+    frames = [Image.fromarray(noise(8, 9, 3, seed=seed)) for seed in range(3)]
+    data = saved(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    Path("many.tif").write_bytes(data)
+    (found,) = outcomes("many.tif")
+    assert "first of 3 frames" in found.notes[0]
+    (found,) = outcomes("many.tif", in_place=True)
+    assert (found.status, Path("many.tif").read_bytes()) == ("failed", data)
+
+
+def test_metadata_travels_as_asked():
+    options = {"exif": exif(orientation=6), "dpi": (300, 300), "icc_profile": b"icc"}
+    Path("m.jpg").write_bytes(saved(Image.fromarray(smooth(16, 24)), "JPEG", **options))
+    for words in ((), ("icc",), ("exif", "dpi"), ("exif", "icc", "dpi")):
+        outcomes("m.jpg", output="m.png", overwrite=True, handling=Handling(metadata=frozenset(words)))
+        with Image.open("m.png") as image:
+            found = {
+                word for word, key in {"exif": "exif", "icc": "icc_profile", "dpi": "dpi"}.items() if key in image.info
+            }
+        assert found == set(words)
+
+
+def test_auto_orient_filters_the_upright_picture():
+    Path("m.jpg").write_bytes(saved(Image.fromarray(smooth(16, 24)), "JPEG", exif=exif(orientation=6)))
+    (found,) = outcomes("m.jpg", handling=Handling(auto_orient=True))
+    assert found.shape[:2] == (24, 16)
+    with Image.open("m.blur.jpg") as image:
+        assert (image.size, image.getexif()[274]) == ((16, 24), 1)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint32", "int64", "float16", "float64", "bool"])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 7)])
+def test_arrays_keep_type_and_shape(dtype, shape):
+    array = (noise(*shape) % 2).astype(dtype)
+    np.save("x.npy", array)
+    outcomes("x.npy", recipe=Recipe((kernel("identity"),)))
+    found = np.load("x.identity.npy")
+    assert found.dtype == array.dtype
+    assert np.array_equal(found, array)
+
+
+def test_a_picture_becomes_numbers_and_a_picture_again():
+    outcomes("a.png", recipe=Recipe((kernel("identity"),)), format="npy")
+    outcomes("a.identity.npy", recipe=Recipe((kernel("identity"),)), output="back.png")
+    with Image.open("a.png") as a, Image.open("back.png") as b:
+        assert a.tobytes() == b.tobytes()
+
+
+def test_json_has_exactly_the_promised_keys():
+    keys = (
+        "input output kernel mode border method size channels dtype read_s filter_s write_s compile_s total_s clipped"
+    )
+    Path("b.png").write_bytes(b"")
+    for found in outcomes("a.png", "b.png"):
+        assert list(batch.as_json(found, RECIPE)) == [*keys.split(), "status", "error"]
+
+
+def test_too_little_memory_is_an_error_of_the_file(monkeypatch):
+    def refuse(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(batch, "encode", refuse)
+    (found,) = outcomes("a.png")
+    assert found.error == "a.png: is too large for the memory of this machine"
+
+
+# several at once
+
+
+def test_outcomes_come_in_the_order_of_the_jobs(monkeypatch):
+    names = []
+    for number in range(9):
+        names.append(f"{number}.png")
+        Path(names[-1]).write_bytes(Path("a.png").read_bytes())
+    real = batch.read
+
+    def slow(path, **options):
+        time.sleep(0.02 * (path.name == "0.png"))
+        return real(path, **options)
+
+    monkeypatch.setattr(batch, "read", slow)
+    found = outcomes(*names, at_once=3)
+    assert [each.job.input for each in found] == names
+    assert {Path(f"{number}.blur.png").read_bytes() for number in range(9)} == {Path("0.blur.png").read_bytes()}
+
+
+def test_the_cores_are_shared_unless_threads_are_given(monkeypatch):
+    monkeypatch.setattr(batch, "available_cores", lambda: 8)
+    assert [each.report.threads for each in outcomes("a.png", "b.png", at_once=4)] == [2, 2]
+    recipe = Recipe((kernel("blur"),), Options(threads=3))
+    assert [each.report.threads for each in outcomes("a.png", "b.png", recipe=recipe, at_once=4, overwrite=True)] == [
+        3,
+        3,
+    ]
+
+
+def test_few_jobs_are_in_flight_and_none_begins_after_closing(monkeypatch):
+    started = []
+    gate = threading.Event()
+
+    def fake(job, *_):
+        started.append(job)
+        gate.wait(10)
+        return batch.Outcome(job)
+
+    monkeypatch.setattr(batch, "run_one", fake)
+    many = [batch.Job(Path(f"{n}.png"), Path(f"{n}.out.png"), "PNG") for n in range(50)]
+    running = run(many, RECIPE, Targets(), at_once=2)
+    gate.set()
+    next(running)
+    assert len(started) <= 5
+    running.close()
+    count = len(started)
+    assert count <= 6
+    assert threading.active_count() == 1 or all("ThreadPool" not in thread.name for thread in threading.enumerate())
+
+
+def test_nothing_is_left_over(tmp_path):
+    outcomes("a.png", "b.png", at_once=2)
+    assert leftovers(tmp_path) == []

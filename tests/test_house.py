@@ -1,0 +1,129 @@
+"""How the house is built: who may import what, and that a quick command stays quick."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import imgconv
+
+HOUSE = Path(imgconv.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(HOUSE.rglob("*.py"))
+}
+# room -> rooms that it may import from
+GROUND = {"errors", "conventions", "arrayfile"}
+ALLOWED = {
+    "errors": set(),
+    "conventions": set(),
+    "arrayfile": {"errors"},
+    "engine": GROUND | {"engine"},
+    "kernels": GROUND | {"kernels"},
+    "picture": GROUND | {"picture"},
+    "recipe": GROUND | {"engine", "kernels", "picture"},
+    "batch": GROUND | {"engine", "kernels", "picture", "recipe"},
+    "peers": GROUND | {"engine", "kernels", "picture", "recipe"},
+    "api": GROUND | {"engine", "kernels", "picture", "recipe"},
+    "cli": GROUND | {"engine", "kernels", "picture", "recipe", "batch", "peers", "cli", ""},
+    "__main__": {"cli"},
+    "": {"api", "errors", "kernels"},
+}
+NUMBA = {"imgconv.engine.loops", "imgconv.engine.lanes", "imgconv.engine.native"}
+
+
+def imports(path):
+    """(module, whether it is imported when the file is) of every import, type checkers' ones left out."""
+
+    def walk(node, outside):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                continue
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, outside) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}: relative import"
+                yield child.module, outside
+                if child.module == "imgconv":
+                    names = [f"imgconv.{alias.name}" for alias in child.names]
+                    yield from ((name, outside) for name in names if name in MODULES)
+            yield from walk(child, outside and not inside)
+
+    return list(walk(ast.parse(path.read_text()), True))
+
+
+def room(module):
+    return [*module.split("."), ""][1]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_one_way(module):
+    here = room(module)
+    if not here.startswith("__"):
+        assert here in ALLOWED, f"{module} is in a room that this test does not know"
+    for name, _ in imports(MODULES[module]):
+        if name == "imgconv" or name.startswith("imgconv."):
+            assert room(name) in ALLOWED[here] | {here}, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_package_is_known_in_one_place_only(module):
+    for name, at_once in imports(MODULES[module]):
+        package = name.split(".")[0]
+        if package == "click":
+            assert room(module) == "cli"
+        elif package == "rich":
+            assert room(module) == "cli"
+            assert not at_once, f"{module} imports rich before it is needed"
+        elif package == "numba":
+            assert module in NUMBA
+            assert module != "imgconv.engine.native" or not at_once
+        elif package == "PIL":
+            assert room(module) in ("picture", "peers")
+        elif package in ("scipy", "cv2"):
+            assert room(module) == "peers"
+            assert not at_once
+
+
+def test_nothing_evaluates_text_or_unpickles():
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "__import__"), module
+        assert not {"pickle", "marshal", "shelve"} & {name for name, _ in imports(path)}, module
+
+
+def loaded_after(*words):
+    code = (
+        "import sys\nsys.argv = ['imgconv', *sys.argv[1:]]\nfrom imgconv.cli import main\n"
+        "try:\n    main()\nfinally:\n    print('\\n', *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name.split(".")[0] for name in done.stderr.split()}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["apply", "--help"], ["completion", "bash"]])
+def test_help_loads_nothing_heavy(words):
+    assert not loaded_after(*words) & {"numpy", "PIL", "rich", "numba", "llvmlite"}
+
+
+def test_kernels_load_no_pictures_and_no_compiler():
+    assert not loaded_after("kernels") & {"PIL", "numba", "llvmlite", "rich"}
+
+
+def test_a_warm_run_loads_neither_numba_nor_rich(tmp_path):
+    (tmp_path / "a.txt").write_text("1 2\n3 4\n")
+    words = ["apply", str(tmp_path / "a.txt"), "-k", "sharpen", "--overwrite"]
+    loaded_after(*words)  # compiles, if that is to do
+    assert not loaded_after(*words) & {"numba", "rich", "concurrent"}
+
+
+def test_the_library_loads_nothing_heavy_until_it_is_used():
+    code = "import sys, imgconv; imgconv.KernelError; sys.exit(bool({'numpy', 'PIL', 'click'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
