@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import console
+from imgconv.cli import console, say
+from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
     from imgconv.kernels.value import Kernel
+
+FORMATS = ("toml", "json", "text", "csv", "npy", "vips", "imagemagick", "ffmpeg", "gmic", "png", "pgm")
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def kernels(ctx: click.Context) -> None:
-    """List the named kernels, or show one in detail."""
+    """List the named kernels, show one in detail, or convert one between file formats."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_kernels)
 
@@ -72,6 +76,44 @@ def show(kernel: str, as_json: bool, as_toml: bool) -> None:
             click.echo("\n".join(_describe_formula(computed)))
         elif formula_name(f"{kernel}:"):
             click.echo(f"\nA formula has the same name: imgconv kernels show {found.name}:")
+
+
+@kernels.command("convert")
+@click.argument("kernel")
+@click.option("--to", "form", type=click.Choice(FORMATS), help="The format.  [default: what -o ends in]")
+@click.option("-o", "--output", metavar="FILE", help="Where to; - or nothing for standard output.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) -> None:
+    """Write a kernel as another tool has it. KERNEL is whatever -k takes.
+
+    The result filters as KERNEL does: where a format has no word for scale, flip or anchor, the weights are changed
+    to that effect. What was changed, or is lost, is said on standard error.
+
+    \b
+    imgconv kernels convert sharpen --to imagemagick
+    imgconv kernels convert '3x3: 0,1,0 1,-4,1 0,1,0' -o mine.toml
+    ffmpeg -i a.mp4 -vf "convolution=$(imgconv kernels convert sharpen --to ffmpeg)" b.mp4
+    """
+    from imgconv.kernels.files import BINARY, encode, format_of
+    from imgconv.kernels.spec import kernels as to_kernels
+
+    path = None if output in (None, "-") else Path(output or "")
+    if form is None:
+        if path is None:
+            raise UsageError(f"--to is missing; it takes {', '.join(FORMATS)}")
+        form = format_of(path)
+    if path is None and form in BINARY and sys.stdout.isatty():
+        raise UsageError(f"{form} is binary, and not written to a terminal; redirect it, or give -o FILE")
+    found = to_kernels(kernel)
+    data, notes = encode(found, form)
+    if path is None:
+        sys.stdout.buffer.write(data)
+    else:
+        from imgconv.picture.write import write
+
+        write(path, data, overwrite=overwrite)
+    for note in notes:
+        say(note, "convert")
 
 
 def describe(kernel: Kernel) -> list[str]:

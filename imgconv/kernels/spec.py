@@ -12,7 +12,8 @@ import numpy as np
 from imgconv.arrayfile import parse_matrix
 from imgconv.errors import KernelError
 from imgconv.kernels.catalogue import named, names
-from imgconv.kernels.files import ENDINGS, read_kernel
+from imgconv.kernels.files import ENDINGS, only, parse, read_kernels
+from imgconv.kernels.foreign import is_ffmpeg, is_gmic, is_imagemagick
 from imgconv.kernels.value import Kernel
 
 
@@ -24,8 +25,9 @@ def kernel(spec: str | os.PathLike[str] | Kernel | Any) -> Kernel:
     spec : str, path, Kernel or array_like
         A name from the catalogue ("edge_enhance"), a formula ("gaussian:sigma=2.5", "gaussian:2.5" for its first
         parameter, "gaussian" for its defaults), a file (anything with a path separator or an ending such as .toml,
-        .npy, .txt, .csv), a matrix in place ("0 -1 0; -1 5 -1; 0 -1 0"), weights as nested lists or an
-        ndarray of shape (rows, columns), or a Kernel, which is returned as it is.
+        .json, .npy, .txt, .csv, .mat), a matrix in place ("0 -1 0; -1 5 -1; 0 -1 0"), what ImageMagick, ffmpeg or
+        G'MIC have for one ("3x3: 0,-1,0 -1,5,-1 0,-1,0"), weights as nested lists or an ndarray of shape
+        (rows, columns[, channels]), or a Kernel, which is returned as it is.
 
     Returns
     -------
@@ -34,34 +36,46 @@ def kernel(spec: str | os.PathLike[str] | Kernel | Any) -> Kernel:
     Raises
     ------
     KernelError
-        When there is no such kernel or it cannot be read.
+        When there is no such kernel, it cannot be read, or there are several, as in "3x3>: …".
 
     Examples
     --------
     >>> kernel("0 -1 0; -1 5 -1; 0 -1 0").weights.sum()
     np.float64(1.0)
     """
+    return only(kernels(spec), _short(str(spec)))
+
+
+def kernels(spec: str | os.PathLike[str] | Kernel | Any) -> list[Kernel]:
+    """All kernels that `spec` means: one, or those of an ImageMagick string such as "3x3@: …" or "3x1: …; 1x3: …".
+
+    Raises
+    ------
+    KernelError
+        When there is no such kernel or it cannot be read.
+    """
     if isinstance(spec, Kernel):
-        return spec
+        return [spec]
     if isinstance(spec, os.PathLike):
-        return read_kernel(Path(spec))
+        return read_kernels(Path(spec))
     if not isinstance(spec, str):
-        return Kernel(np.atleast_2d(spec), name="array")
+        return [Kernel(np.atleast_2d(spec), name="array")]
     text = spec.strip()
     if not text:
         raise KernelError("the kernel is empty; give a name, a file or a matrix")
-    if _is_matrix(text):
+    form = _foreign(text)
+    if form or _is_matrix(text):
         try:
-            return Kernel(parse_matrix(text, rows=";"), name="matrix")
+            return parse(text.encode(), form, "matrix") if form else [Kernel(parse_matrix(text, ";"), name="matrix")]
         except ValueError as problem:
             raise KernelError(f"kernel {_short(text)!r}: {problem}") from None
     if is_formula(text):
         from imgconv.kernels.formulas import formula
 
-        return formula(text)
+        return [formula(text)]
     if "/" in text or os.sep in text or text.lower().endswith(ENDINGS):
-        return read_kernel(Path(text))
-    return _named(text)
+        return read_kernels(Path(text))
+    return [_named(text)]
 
 
 def is_formula(text: str) -> bool:
@@ -89,6 +103,13 @@ def _named(text: str) -> Kernel:
         if canonical(text) in FORMULAS:
             return formula(text)
         raise KernelError(f"no kernel named {_short(text)!r}; {near(canonical(text), {*names(), *FORMULAS})}") from None
+
+
+def _foreign(text: str) -> str | None:
+    """The format of a kernel that is written in place as another tool has it."""
+    if text.lower().endswith(ENDINGS):
+        return None
+    return "imagemagick" if is_imagemagick(text) else "ffmpeg" if is_ffmpeg(text) else "gmic" if is_gmic(text) else None
 
 
 def _is_matrix(text: str) -> bool:
