@@ -13,6 +13,11 @@ from imgconv.picture.image import from_array, to_array
 from imgconv.picture.value import Picture
 from imgconv.recipe import Recipe, correlation
 
+# options that Pillow has no counterpart of, and the value with which they do nothing
+BEYOND_PILLOW = {
+    "stride": (1, 1), "channels": "each", "after": "clip", "alpha": "straight", "linear": False, "combine": None,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -34,9 +39,14 @@ class Comparison:
 
 def compare_with_pillow(picture: Picture, recipe: Recipe, rounds: int = 5) -> Comparison:
     """Filters with both, turn by turn, and compares every byte."""
+    for option, plain in BEYOND_PILLOW.items():
+        if getattr(recipe.options, option) not in (None, plain):
+            return Comparison(impossible=f"it has no --{option}")
     filters = []
     margin = 0
     for kernel in recipe.kernels:
+        if kernel.weights.ndim > 2:
+            return Comparison(impossible=f"it filters each channel with the same weights, {kernel.name} has more")
         c = correlation(kernel, recipe.options)
         rows, columns = c.weights.shape
         if (rows, columns) not in ((3, 3), (5, 5)):

@@ -522,6 +522,10 @@ def test_compare_says_what_differs():
         (["a.png", "-k", "1 2 3 4"], "3×3 or 5×5"),
         (["a.png", "-k", "blur", "--padding", "valid"], "size of the picture"),
         (["a.png", "-k", "blur", "--anchor", "0,0"], "anchor"),
+        (["a.png", "-k", "blur", "--stride", "2"], "--stride"),
+        (["a.png", "-k", "blur", "--after", "float"], "--after"),
+        (["a.png", "-k", "blur", "-k", "sharpen", "--combine", "max"], "--combine"),
+        (["stack.npy", "-k", "stack.npy"], "same weights"),
         (["deep.tif", "-k", "blur"], "8-bit"),
         (["x.npy", "-k", "blur"], "8-bit"),
     ],
@@ -529,6 +533,7 @@ def test_compare_says_what_differs():
 def test_compare_says_why_pillow_cannot(words, told):
     Image.fromarray(noise(8, 9, dtype="uint16")).save("deep.tif")
     np.save("x.npy", np.ones((4, 5)))
+    np.save("stack.npy", np.ones((3, 3, 3)))
     status, out, _ = quick("compare", *words)
     assert status == 1
     assert "Pillow cannot do this" in out

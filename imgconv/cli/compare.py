@@ -39,7 +39,7 @@ def compare(input: str, kernels: tuple[str, ...], rounds: int, as_json: bool, **
         verdict = "same bytes"
     else:
         share = 100 * result.pixels / result.all_pixels
-        verdict = f"{result.pixels:,} pixels differ ({share:.2g} %), by {result.largest} at most"
+        verdict = f"{result.pixels:,} pixels differ ({share:.3g} %), by {result.largest} at most"
         if result.only_border:
             verdict += ", all of them along the border (--border keep does there what Pillow does)"
     click.echo(
