@@ -82,9 +82,10 @@ def dog(sigma: float = 1, sigma2: float | None = None, ratio: float | None = Non
     sigmas
     """
     check_only_one(sigma2=sigma2, ratio=ratio)
-    check_range(0.01, 100, ratio=1 if ratio is None else ratio)
+    check_range(0.01, 100, ratio=1.6 if ratio is None else ratio)
     second = sigma * (1.6 if ratio is None else ratio) if sigma2 is None else sigma2
-    reach = gaussian_taps(max(sigma, second), radius).size // 2
+    check_range(0.01, 10000, sigma=sigma, sigma2=second)
+    reach = reach_px(4 * max(sigma, second), radius)
     near, far = gaussian_taps(sigma, reach), gaussian_taps(second, reach)
     return Kernel(np.outer(near, near) - np.outer(far, far))
 

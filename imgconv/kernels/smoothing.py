@@ -129,7 +129,11 @@ def gaussian(
     scipy.ndimage.gaussian_filter(sigma, radius=radius), whose own default rounds 4·sigma to the nearest;
     cv2.getGaussianKernel(2·radius + 1, sigma)
     """
-    down, right = (gaussian_taps(sigma if s is None else s, radius, allow_0=s is not None) for s in (sigma_y, sigma_x))
+    axes = {"sigma_y": sigma_y, "sigma_x": sigma_x}
+    down, right = (
+        np.ones(1) if own == 0 else gaussian_taps(sigma if own is None else own, radius, key if own else "sigma")
+        for key, own in axes.items()
+    )
     return Kernel(np.outer(down, right))
 
 
@@ -176,9 +180,9 @@ def motion(length: float = 9, angle: float = 0) -> Kernel:
     check_range(1, LARGEST_SIDE, length=length)
     half = (length - 1) / 2
     right, down = toward(angle)
-    rows, columns = (
-        np.arange(-reach, reach + 1) for reach in (math.ceil(half * abs(s) + 1) - 1 for s in (down, right))
-    )
+    # 1e-9: no row for weights that are not 0 only by rounding
+    reach = [math.ceil(half * abs(step) + 1 - 1e-9) - 1 for step in (down, right)]
+    rows, columns = (np.arange(-r, r + 1) for r in reach)
     y, x = rows[:, None], columns[None, :]
     along = np.clip(x * right + y * down, -half, half)
     weights = np.maximum(1 - np.hypot(x - along * right, y - along * down), 0)
@@ -276,11 +280,9 @@ def reach_px(wanted: float, radius: int | None) -> int:
     return math.ceil(wanted)
 
 
-def gaussian_taps(sigma: float, radius: int | None, *, allow_0: bool = False) -> Array:
-    """Taps of a sampled Gaussian that sum to 1."""
-    if sigma == 0 and allow_0:
-        return np.ones(1)
-    check_range(0.01, 10000, sigma=sigma)
+def gaussian_taps(sigma: float, radius: int | None, key: str = "sigma") -> Array:
+    """Taps of a sampled Gaussian that sum to 1. `key` is what a refusal calls sigma."""
+    check_range(0.01, 10000, **{key: sigma})
     reach = reach_px(4 * sigma, radius)
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return np.asarray(taps / taps.sum())
@@ -288,9 +290,11 @@ def gaussian_taps(sigma: float, radius: int | None, *, allow_0: bool = False) ->
 
 def toward(angle: float) -> tuple[float, float]:
     """How far to the right and how far down a step of 1 px goes; exact for multiples of 45°."""
-    quarters, rest = divmod(angle, 90)
-    right, up = (math.sqrt(0.5),) * 2 if rest == 45 else (math.cos(math.radians(rest)), math.sin(math.radians(rest)))
-    for _ in range(int(quarters % 4)):
+    rest = math.remainder(angle, 90)  # -45 to 45, so that mirrored angles give mirrored steps to the last bit
+    right, up = math.cos(math.radians(rest)), math.sin(math.radians(rest))
+    if abs(rest) == 45:
+        right, up = math.sqrt(0.5), math.copysign(math.sqrt(0.5), rest)
+    for _ in range(round((math.fmod(angle, 360) - rest) / 90) % 4):
         right, up = -up, right
     return right, -up
 
