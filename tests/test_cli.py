@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import resource
 import select
 import signal
 import subprocess
@@ -392,6 +391,7 @@ def test_a_progress_bar_is_shown_on_a_terminal_for_several_files_only():
     _, several = in_terminal("apply", "a.png", "b.png", "-k", "blur")
     assert "2/2" in several
     assert "b.png → b.blur.png" in several
+    assert not re.search(r"/2[^\r\n\x1b]*[ab]\.png →", several), "a line begins behind the bar"
     _, one = in_terminal("apply", "a.png", "-k", "blur", "--overwrite")
     assert "1/1" not in one
     done = imgconv("apply", "a.png", "b.png", "-k", "blur", "--overwrite")
@@ -420,11 +420,13 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(form):
     Path(source).write_bytes(saved(Image.fromarray(noise(300, 300)), "PNG"))
     Path(name).write_bytes(b"old")
 
-    def small_files_only():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
     imgconv("apply", source, "-k", "blur", "-o", "warm.png")  # compiled code is kept before files are limited
-    done = imgconv("apply", source, "-k", "blur", "-o", name, "--overwrite", preexec_fn=small_files_only)
+    limited = (
+        "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "sys.argv = ['imgconv', *sys.argv[1:]]\nfrom imgconv.cli import main\nmain()"
+    )
+    command = [sys.executable, "-c", limited, "apply", source, "-k", "blur", "-o", name, "--overwrite"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert re.fullmatch(rf"imgconv: {re.escape(name)}: file too large; nothing was written\n", done.stderr)
     assert Path(name).read_bytes() == b"old"

@@ -106,7 +106,12 @@ def fail(text: str, command: str | None, status: int) -> NoReturn:
 
 def say(text: str, command: str | None = None) -> None:
     """A warning or an error: one line on stderr."""
-    click.echo(f"{'imgconv ' + command if command else 'imgconv'}: {one_line(text)}", err=True)
+    tell(f"{'imgconv ' + command if command else 'imgconv'}: {text}", err=True)
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """A line; unlike click.echo it goes above a progress bar, not into it."""
+    print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def one_line(text: str) -> str:

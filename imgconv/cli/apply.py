@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, console, one_line, say
+from imgconv.cli import DONE, FAILED, console, say, tell
 from imgconv.cli.options import Metadata, filter_options, kernel_option, make_recipe
 from imgconv.errors import UsageError
 from imgconv.picture.formats import parse_encoder_options
@@ -79,7 +79,7 @@ def apply(
     if dry_run:
         for job in jobs:
             line = {"input": job.input, "output": job.output, "kernel": recipe.name, "status": "planned"}
-            click.echo(json.dumps(line) if as_json else one_line(f"{job.input} → {job.output}"))
+            tell(json.dumps(line) if as_json else f"{job.input} → {job.output}")
         return DONE
 
     failed = 0
@@ -92,12 +92,12 @@ def apply(
                 failed += 1
                 say(outcome.error)
             if as_json:
-                click.echo(json.dumps(batch.as_json(outcome, recipe)))
+                tell(json.dumps(batch.as_json(outcome, recipe)))
             elif not quiet and outcome.status != "failed":
-                click.echo(one_line(human_line(outcome)), err=to_stdout)
+                tell(human_line(outcome), err=to_stdout)
                 if verbose and outcome.report:
                     for plan in outcome.report.plans:
-                        click.echo(f"    {plan.method}: {plan.reason}; border {plan.correlation.border}", err=to_stdout)
+                        tell(f"    {plan.method}: {plan.reason}; border {plan.correlation.border}", err=to_stdout)
             advance()
             if failed and not keep_going:
                 break
