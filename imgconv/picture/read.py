@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
 import math
 import re
@@ -39,6 +41,11 @@ UPRIGHT = {
     7: (True, True, True),
     8: (True, True, False),
 }
+
+
+# libtiff prints about broken files by itself; Pillow raises for them, which is enough
+with contextlib.suppress(AttributeError, OSError):  # Pillow was built otherwise
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 
 
 def read(path: Path, *, auto_orient: bool = False) -> Picture:
