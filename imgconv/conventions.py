@@ -9,27 +9,32 @@ BORDERS = ("edge", "reflect", "symmetric", "wrap", "constant", "keep", "renormal
 PADDINGS = ("same", "valid", "full", "tf-same")
 ANCHORS = ("low", "high")
 SCALES = ("sum", "abs-sum", "none")
-METHODS = ("auto", "direct")
+METHODS = ("auto", "direct", "fused", "integer", "separable", "box")
 AFTERS = ("clip", "abs", "relu", "minmax", "offset128", "float")
 ALPHAS = ("auto", "straight", "keep", "premultiply")
 COMBINES = ("hypot", "sum", "max", "mean")
 
-# What --like stands for: everything in which the tool differs from imgconv's defaults. `rounding` has no option of
-# its own; each is tested against the tool itself in tests/test_conventions.py.
+# What --like stands for: everything in which the tool differs from imgconv's defaults. `rounding` and `sums` (the type
+# that the tool adds in) have no option of their own. tests/test_conventions.py holds each against the tool itself.
 LIKES = {
-    # ImageFilter.Kernel
+    # ImageFilter.Kernel; it has no convolution of its own
     "pillow": {"flip": "vertical", "border": "keep", "anchor": "low", "alpha": "straight"},
     # scipy.signal.correlate2d and convolve2d
-    "scipy": {"border": "constant:0", "anchor": "low", "after": "float", "alpha": "straight"},
-    # scipy.ndimage.correlate and convolve: cut toward zero, modulo the range of the type
-    "ndimage": {"border": "symmetric", "anchor": "high", "rounding": "wrap", "alpha": "straight"},
-    # cv2.filter2D
-    "opencv": {"border": "reflect", "anchor": "high", "rounding": "half-even", "alpha": "straight"},
-    # keras.layers.Conv2D
+    "scipy": {"border": "constant:0", "anchor": "low", "after": "float", "sums": "float64", "alpha": "straight"},
+    # scipy.ndimage.correlate and convolve: cut toward zero, then modulo the range of the type
+    "ndimage": {
+        "border": "symmetric", "anchor": "high", "rounding": "wrap", "sums": "float64", "alpha": "straight",
+    },
+    # cv2.filter2D; convolution is, as its documentation says, the kernel flipped and the anchor mirrored
+    "opencv": {
+        "border": "reflect", "anchor": "high", "rounding": "half-even", "sums": "float64", "alpha": "straight",
+    },
+    # keras.layers.Conv2D(padding="same"); it has no convolution in the strict sense
     "keras": {"border": "constant:0", "padding": "tf-same", "after": "float", "alpha": "straight"},
-    # magick -convolve (correlates, and divides by the sum); --mode convolve is -morphology Convolve
-    "imagemagick": {"border": "edge", "anchor": "low", "scale": "sum", "alpha": "premultiply"},
-}
+    # magick -convolve, which correlates and divides by the sum if that is not 0; with --mode convolve it is
+    # -morphology Convolve, which leaves the weights alone. Colours are weighed by alpha in both.
+    "imagemagick": {"border": "edge", "anchor": "low", "scale": "sum", "sums": "float64", "alpha": "auto"},
+}  # fmt: skip
 
 
 def parse_border(text: str) -> tuple[str, float]:

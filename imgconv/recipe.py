@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from imgconv.conventions import (
 )
 from imgconv.engine import channels
 from imgconv.engine.plan import Correlation, Plan, plan
-from imgconv.engine.run import available_cores, execute, prepare
+from imgconv.engine.run import Filtered, available_cores, execute, prepare
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.value import LARGEST_SIDE, Kernel
 
@@ -43,7 +44,19 @@ LETTERS = {
     "L": "l", "LA": "la", "RGB": "rgb", "RGBA": "rgba", "CMYK": "cmyk", "YCbCr": "ybr", "HSV": "hsv", "LAB": "lab",
     "I": "l", "F": "l",
 }  # fmt: skip
+BY_COUNT = {1: "l", 2: "la", 3: "rgb", 4: "rgba"}
+GEOMETRY = ("flip", "border", "padding", "anchor", "alpha")
 EXACT = 2.0**53  # whole numbers up to here are exact in float64
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and bool(np.isfinite(float(value)))
+
+
+def _is_pair(value: Any, lowest: int) -> bool:
+    """Whether it is two whole numbers, none below `lowest`."""
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    return pair and all(isinstance(n, Integral) and int(n) >= lowest for n in value)
 
 
 @dataclass(frozen=True)
@@ -118,19 +131,28 @@ class Options:
                 parse_border(self.border)
             except ValueError as problem:
                 raise UsageError(str(problem)) from None
-        if isinstance(self.anchor, str) and self.anchor not in ANCHORS:
-            raise UsageError(f"anchor {self.anchor!r} is neither {' nor '.join(ANCHORS)} nor two numbers")
-        if isinstance(self.scale, str) and self.scale not in SCALES:
-            raise UsageError(f"scale {self.scale!r} is neither a number nor one of {', '.join(SCALES)}")
-        if isinstance(self.scale, (int, float)) and (self.scale == 0 or not np.isfinite(self.scale)):
-            raise UsageError(f"scale must be a finite number other than 0, not {self.scale:g}")
-        if self.offset is not None and not np.isfinite(self.offset):
-            raise UsageError(f"offset must be a finite number, not {self.offset:g}")
-        if self.bias is not None and not (len(self.bias) and np.isfinite(self.bias).all()):
-            raise UsageError("bias must be finite numbers, one for each output channel or one for all")
-        for name in ("stride", "dilation"):
-            if min(getattr(self, name)) < 1:
-                raise UsageError(f"{name} must be 1 or more, not {','.join(map(str, getattr(self, name)))}")
+        if self.anchor is not None and self.anchor not in ANCHORS and not _is_pair(self.anchor, 0):
+            raise UsageError(
+                f"anchor {self.anchor!r} is neither {' nor '.join(ANCHORS)} nor two whole numbers from 0 up"
+            )
+        if isinstance(self.scale, str):
+            if self.scale not in SCALES:
+                raise UsageError(f"scale {self.scale!r} is neither a number nor one of {', '.join(SCALES)}")
+        elif self.scale is not None and (not _is_finite(self.scale) or self.scale == 0):
+            raise UsageError(f"scale must be a finite number other than 0, not {self.scale!r}")
+        if self.offset is not None and not _is_finite(self.offset):
+            raise UsageError(f"offset must be a finite number, not {self.offset!r}")
+        if self.bias is not None:
+            bias = (self.bias,) if isinstance(self.bias, Real) else tuple(self.bias)
+            if not bias or not all(_is_finite(number) for number in bias):
+                raise UsageError("bias must be finite numbers, one for each output channel or one for all")
+            object.__setattr__(self, "bias", tuple(float(number) for number in bias))
+        for name in ("stride", "dilation"):  # one number stands for both axes
+            steps = getattr(self, name)
+            pair = (steps, steps) if isinstance(steps, Integral) else steps
+            if not _is_pair(pair, 1):
+                raise UsageError(f"{name} must be one or two whole numbers from 1 up, not {steps!r}")
+            object.__setattr__(self, name, (int(pair[0]), int(pair[1])))
         if self.channels not in ("each", "sum") and not self.channels.isalpha():
             raise UsageError(f"channels {self.channels!r} is neither each nor sum nor letters such as rgb")
         if self.threads is not None and self.threads < 1:
@@ -148,8 +170,10 @@ class Settings:
     anchor: tuple[int, int] | str
     scale: float
     offset: float
+    bias: tuple[float, ...]  # one for each output channel; a single one is in the offset
     after: str
     rounding: str
+    sums: str
     alpha: str
 
     def describe(self) -> dict[str, Any]:
@@ -239,7 +263,6 @@ class _Job:
         self.settings = [settle(kernel, recipe.options, picture=bool(mode)) for kernel in recipe.kernels]
         self.mode = mode
         self.letters = LETTERS.get(mode.partition(";")[0], "")
-        self.has_alpha = self.letters in ("la", "rgba")
         self.back = back  # the type to come back to
         self.top = float(np.iinfo(back).max) if back.kind in "iu" else 1.0
         self.clipped = 0
@@ -247,18 +270,24 @@ class _Job:
         self.compile_s = 0.0
         self.plans: list[Plan] = []
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is alpha."""
+        return self.letters in ("la", "rgba")
+
     def run(self, samples: Array) -> Array:
         """Every kernel in turn, or all of them on the same picture when they are to be combined."""
         steps = list(zip(self.kernels, self.settings, strict=True))
         if self.options.combine:
             results = [self.values(samples, kernel, s) for kernel, s in steps]
-            return self.finish(combined(results, self.options.combine), samples.dtype, steps[-1][1], last=True)
+            values = combined(results, self.options.combine)
+            if self.has_alpha:  # each has its own; the root of two squares makes no sense of them
+                values[:, :, -1] = combined([result[:, :, -1] for result in results], "max")
+            return self.finish(values, samples.dtype, steps[-1][1], last=True)
         for number, (kernel, s) in enumerate(steps, 1):
             if self.is_plain(samples, kernel, s):
                 c = correlation(kernel, self.options, s, shape=samples.shape)
-                chosen = self.planned(plan(c, samples.dtype.name, self.options.method))
-                done = execute(chosen, samples, self.options.threads)
-                samples = self.narrow(done.array, done.clipped)
+                samples = self.narrow(*self.correlated(c, samples))
             else:
                 samples = self.finish(self.values(samples, kernel, s), samples.dtype, s, last=number == len(steps))
         return samples
@@ -268,74 +297,115 @@ class _Job:
         o = self.options
         return (
             kernel.weights.ndim == 2
-            and (o.channels, o.stride, o.linear) == ("each", (1, 1), False)
-            and (o.bias is None or len(o.bias) == 1)
-            and (s.after, s.rounding) == ("clip", "half-up")
+            and (o.channels, o.stride, o.linear, s.bias) == ("each", (1, 1), False, ())
+            and (s.after == "clip" or (s.after == "float" and self.back.kind == "f"))
+            and ((s.rounding, s.sums) == ("half-up", "float32") or samples.dtype == self.back == np.float64)
             and (not self.has_alpha or self.alpha_way(samples, kernel, s) == "straight")
         )
 
-    def planned(self, chosen: Plan) -> Plan:
-        """Notes a plan and loads its code, so that compiling is not taken for filtering."""
+    def correlated(self, c: Correlation, samples: Array) -> Filtered:
+        """Plans and carries out a correlation; compiling is not taken for filtering."""
+        chosen = plan(c, samples.dtype.name, self.options.method)
         self.compile_s += prepare(chosen)
         self.plans.append(chosen)
-        return chosen
+        done = execute(chosen, samples, self.options.threads)
+        if c.border == "renormalize" and samples.dtype.kind == "f" and self.back.kind in "iub":
+            done.array[np.isnan(done.array)] = c.offset  # nothing was known there, and integers have no NaN
+        return done
 
     def values(self, samples: Array, kernel: Kernel, s: Settings) -> Array:
-        """The unrounded results of one kernel: channels chosen, alpha and light minded."""
-        o = self.options
-        exact = s.rounding != "half-up" or samples.dtype.name in ("int32", "float64")
-        values = samples.astype(np.float64 if exact else np.float32)
-        if o.channels not in ("each", "sum"):
-            return self.some_channels(values, kernel, s)
-        if not self.has_alpha or kernel.weights.ndim > 2 or o.channels == "sum":
-            return self.light(values, kernel, s)
-        way = self.alpha_way(samples, kernel, s)
-        if way == "straight":
-            return self.light(values, kernel, s)
-        colour, cover = values[:, :, :-1], np.ascontiguousarray(values[:, :, -1:])
-        if way == "keep":
-            if self.changes_size(kernel, s):
-                raise UsageError("alpha keep copies alpha from the picture, so the result must have the same size")
-            return np.concatenate([self.light(colour, kernel, s), cover], axis=2)
-        weighed = np.concatenate([colour * (cover / self.top), cover], axis=2)
-        result: Any = self.light(weighed, kernel, replace(s, offset=0.0))
-        colour, cover = result[:, :, :-1] * self.top, np.clip(result[:, :, -1:], 0, self.top)
-        colour = np.divide(colour, cover, out=np.zeros_like(colour), where=cover > 0) + s.offset
-        return np.concatenate([colour, cover], axis=2)
+        """The unrounded results of one kernel; channels that `--channels` does not name stay."""
+        wide = s.sums == "float64" or samples.dtype.name in ("int32", "float64")
+        values = samples.astype(np.float64 if wide else np.float32)
+        if self.options.channels in ("each", "sum"):
+            way = self.alpha_way(samples, kernel, s) if self.has_alpha else "straight"
+            return self.light(values, kernel, s, way, self.has_alpha)
+        chosen = self.chosen(values.shape[2])
+        alpha = self.has_alpha and chosen[-1] == values.shape[2] - 1
+        filtered = self.light(values[:, :, chosen], kernel, s, "straight", alpha)
+        result = self.sampled(values, kernel, s)
+        result[:, :, chosen] = filtered
+        return result
+
+    def chosen(self, count: int) -> list[int]:
+        """The channels that `--channels` names by letters."""
+        wanted = self.options.channels.lower()
+        letters = self.letters or BY_COUNT.get(count, "")
+        for letter in wanted:
+            if letter not in letters:
+                have = letters or f"{count} without letters"
+                raise UsageError(f"channels {wanted!r}: {letter!r} is not among the picture's ({have})")
+        return sorted({letters.index(letter) for letter in wanted})
+
+    def sampled(self, values: Array, kernel: Kernel, s: Settings) -> Array:
+        """The pixels under the anchor, one for each pixel of the result: for channels that are not filtered."""
+        c = correlation(kernel, self.options, s, shape=values.shape)
+        before, beyond = c.anchor, tuple(k - 1 - a for k, a in zip(c.weights.shape, c.anchor, strict=True))
+        if c.padding == "valid":
+            values = values[before[0] : values.shape[0] - beyond[0], before[1] : values.shape[1] - beyond[1]]
+        elif c.padding == "full":
+            around = ((beyond[0], before[0]), (beyond[1], before[1]), (0, 0))
+            mode: Any = "edge" if c.border == "renormalize" else c.border
+            outside = {"constant_values": c.outside} if c.border == "constant" else {}
+            values = np.pad(values, around, mode, **outside)
+        return values[:: self.options.stride[0], :: self.options.stride[1]].copy()
+
+    def light(self, values: Array, kernel: Kernel, s: Settings, way: str, alpha: bool) -> Array:
+        """The results, taken in linear light if that was asked for; alpha, the last channel if there, is no light."""
+        if not self.options.linear:
+            return self.covered(values, kernel, s, way)
+        if self.letters not in ("", *BY_COUNT.values()):
+            raise UsageError(f"linear light needs grey or RGB samples, not {self.letters.upper()}")
+        values = values.copy()
+        colours = values[:, :, : values.shape[2] - alpha]
+        colours[:] = channels.to_linear(colours / self.top) * self.top
+        result = self.covered(values, kernel, s, way)
+        colours = result[:, :, : max(1, result.shape[2] - alpha)]
+        colours[:] = channels.from_linear(colours / self.top) * self.top
+        return result
 
     def alpha_way(self, samples: Array, kernel: Kernel, s: Settings) -> str:
         """How alpha is treated: "auto" looks at the kernel, and opaque pictures need no weighing."""
         way = s.alpha
+        gain = float(kernel.weights.sum()) / s.scale
+        if kernel.weights.ndim > 2 or self.options.channels == "sum":
+            if way == "premultiply":
+                raise UsageError(
+                    "alpha premultiply takes kernels of 2 levels, each channel by itself; use straight or keep"
+                )
+            if kernel.weights.ndim > 2:  # weights for one channel less are for the colours
+                return "keep" if kernel.weights.shape[2] == samples.shape[2] - 1 else "straight"
+            return "straight" if way == "straight" else "keep"
         if way == "auto":
-            mean = kernel.weights.ndim == 2 and bool(np.isclose(kernel.weights.sum(), s.scale))
-            way = "premultiply" if mean else "keep"
-        if way == "premultiply" and s.offset == 0 and s.border not in ("constant", "keep") and s.padding != "full":
-            opaque = bool((samples[:, :, -1] == self.top).all())
-            return "straight" if opaque else way
+            way = "premultiply" if np.isclose(gain, 1) else "keep"
+        if way == "premultiply":
+            if np.isclose(gain, 0):
+                raise UsageError(f"alpha premultiply needs weights that do not sum to 0 as those of {kernel.name} do")
+            if s.border == "keep" and (s.offset != 0 or s.bias or not np.isclose(gain, 1)):
+                raise UsageError(
+                    "alpha premultiply with border keep needs weights that sum to the scale, and no offset"
+                )
+            exact = s.offset == 0 and not s.bias and s.border not in ("constant", "keep") and s.padding != "full"
+            if exact and (samples[:, :, -1] == self.top).all():
+                return "straight"
         return way
 
-    def some_channels(self, values: Array, kernel: Kernel, s: Settings) -> Array:
-        """Only the channels that `--channels` names; the others stay."""
-        wanted = self.options.channels.lower()
-        letters = self.letters or {1: "l", 2: "la", 3: "rgb", 4: "rgba"}.get(values.shape[2], "")
-        unknown = [letter for letter in wanted if letter not in letters]
-        if unknown:
-            have = letters or f"{values.shape[2]} without letters"
-            raise UsageError(f"channels {wanted!r}: {unknown[0]!r} is not among the picture's ({have})")
-        if self.changes_size(kernel, s):
-            raise UsageError("a choice of channels leaves the others as they are, so the size must stay the same")
-        chosen = sorted({letters.index(letter) for letter in wanted})
-        result = values.copy()
-        result[:, :, chosen] = self.light(np.ascontiguousarray(values[:, :, chosen]), kernel, s)
-        return result
-
-    def light(self, values: Array, kernel: Kernel, s: Settings) -> Array:
-        """The sums, taken in linear light if that was asked for."""
-        if not self.options.linear:
+    def covered(self, values: Array, kernel: Kernel, s: Settings, way: str) -> Array:
+        """The sums, with alpha treated in one of the ways of `--alpha`."""
+        if way == "straight":
             return self.sums(values, kernel, s)
-        kind = values.dtype
-        light = (channels.to_linear(values / self.top) * self.top).astype(kind)
-        return (channels.from_linear(self.sums(light, kernel, s) / self.top) * self.top).astype(kind)
+        colour, cover = values[:, :, :-1], values[:, :, -1:]
+        if way == "keep":
+            return np.concatenate([self.sums(colour, kernel, s), self.sampled(cover, kernel, s)], axis=2)
+        # the mean of the colours, each weighed by its alpha, times what the kernel does to an even surface
+        weighed = np.concatenate([colour * (cover / self.top), cover], axis=2)
+        result = self.sums(weighed, kernel, replace(s, offset=0.0, bias=()))
+        colour, cover = result[:, :, :-1], result[:, :, -1:]
+        gain = float(kernel.weights.sum()) / s.scale
+        colour = np.divide(colour * (self.top * gain), cover, out=np.zeros_like(colour), where=cover != 0) + s.offset
+        if s.bias:
+            colour += self.bias(s, colour.shape[2], colour.dtype)
+        return np.concatenate([colour, cover], axis=2)
 
     def sums(self, values: Array, kernel: Kernel, s: Settings) -> Array:
         """The floating sums of every output channel, with offset, bias and stride."""
@@ -343,42 +413,40 @@ class _Job:
 
         def one(part: Array, taps: Array, offset: bool) -> Array:
             c = correlation(kernel, o, s if offset else replace(s, offset=0.0), taps, part.shape)
-            chosen = self.planned(plan(c, part.dtype.name, o.method))
-            return execute(chosen, np.ascontiguousarray(part), o.threads).array
+            return self.correlated(c, np.ascontiguousarray(part)).array
 
         result = channels.sums(values, kernel.weights, o.channels == "sum", one)[:: o.stride[0], :: o.stride[1]]
-        if o.bias is not None and len(o.bias) > 1:
-            if len(o.bias) != result.shape[2]:
-                raise UsageError(f"bias has {len(o.bias)} numbers, the result has {result.shape[2]} channels")
-            result = result + np.asarray(o.bias, values.dtype)
-        return result
+        return result + self.bias(s, result.shape[2], result.dtype) if s.bias else result
 
-    def changes_size(self, kernel: Kernel, s: Settings) -> bool:
-        """Whether the result has another size than the picture."""
-        return self.options.stride != (1, 1) or (s.padding in ("valid", "full") and kernel.shape != (1, 1))
+    def bias(self, s: Settings, count: int, kind: np.dtype[Any]) -> Array:
+        """The bias of each of `count` channels; alpha has none where only the colours' are given."""
+        bias = (*s.bias, 0.0) if self.has_alpha and len(s.bias) == count - 1 else s.bias
+        if len(bias) != count:
+            raise UsageError(f"bias has {len(s.bias)} numbers, the result has {count} channels")
+        return np.asarray(bias, kind)
 
     def finish(self, values: Array, kind: np.dtype[Any], s: Settings, last: bool) -> Array:
         """Unrounded results as samples again; only the last kernel of a chain is stretched or left floating."""
+        if self.mode and values.shape[2] != len(self.letters):
+            self.letters = BY_COUNT.get(values.shape[2], "")
         if last and s.after == "float":
             self.floating = True
             return values
-        if last:
-            values = channels.after(values, s.after, self.top, self.back.kind == "f")
-        samples, clipped = channels.to_samples(values, kind, s.rounding)
-        return self.narrow(samples, clipped)
+        if last:  # a picture's alpha is in its range already
+            colours = values[:, :, : values.shape[2] - self.has_alpha]
+            colours[:] = channels.after(colours, s.after, self.top, self.back.kind == "f")
+        samples, clipped = channels.to_samples(values, self.back, s.rounding)
+        self.clipped += clipped
+        return samples.astype(kind, copy=False)
 
     def narrow(self, samples: Array, clipped: int) -> Array:
         """Counts what was clipped; where a wider type was computed, clips to the range of the real one."""
+        if samples.dtype != self.back and self.back.kind in "iub":
+            kind = samples.dtype
+            samples, clipped = channels.to_samples(samples.astype(np.float64, copy=False), self.back)
+            samples = samples.astype(kind)
         self.clipped += clipped
-        if samples.dtype == self.back or self.back.kind not in "iub":
-            return samples
-        if self.back.kind == "b":
-            inside = np.minimum(samples, 1)
-            self.clipped += int(np.count_nonzero(inside != samples))
-            return inside
-        narrow, more = channels.to_samples(samples.astype(np.float64, copy=False), self.back)
-        self.clipped += more
-        return narrow.astype(samples.dtype)
+        return samples
 
     def mode_of(self, result: Array) -> str:
         """The mode that a picture has after its channels or its type have changed."""
@@ -402,24 +470,23 @@ def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
     """
     asked = LIKES[options.like] if options.like else {}
     own = LIKES[kernel.like] if kernel.like and not options.like else {}
-    both = own | asked
+    # the convention in which weights were written says how they lie, not how a result is rounded
+    both = {key: value for key, value in own.items() if key in GEOMETRY} | asked
     padding = options.padding or both.get("padding", "same")
     if own.get("border") == "keep" and padding == "full":
-        both = {key: value for key, value in both.items() if key != "border"}
+        del both["border"]
     border, outside = parse_border(options.border or asked.get("border") or kernel.border or both.get("border", "edge"))
     anchor = options.anchor or kernel.anchor or both.get("anchor", "low")
     flip = both.get("flip", "none")
     if flip == "vertical" and options.anchor is None and kernel.anchor is not None:
         anchor = (kernel.shape[0] - 1 - kernel.anchor[0], kernel.anchor[1])
     scale = options.scale
-    if scale is None and options.mode == "correlate" and kernel.weights.sum() != 0:
+    if scale is None and options.mode == "correlate" and kernel.weights.ndim == 2 and kernel.weights.sum() != 0:
         scale = asked.get("scale")
     after = options.after or both.get("after", "clip")
     if picture and options.after is None and after == "float":
         after = "clip"
-    offset = kernel.offset if options.offset is None else options.offset
-    if options.bias is not None and len(options.bias) == 1:
-        offset += options.bias[0]
+    bias = options.bias or ()
     return Settings(
         flip=flip,
         border=border,
@@ -427,9 +494,11 @@ def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
         padding=padding,
         anchor=anchor,
         scale=_scale(kernel, scale),
-        offset=offset,
+        offset=(kernel.offset if options.offset is None else options.offset) + (bias[0] if len(bias) == 1 else 0),
+        bias=bias if len(bias) > 1 else (),
         after=after,
         rounding=both.get("rounding", "half-up"),
+        sums=both.get("sums", "float32"),
         alpha=options.alpha or both.get("alpha", "auto"),
     )
 
@@ -490,6 +559,7 @@ def correlation(
         border=s.border,
         outside=s.outside,
         padding=padding,
+        exact=s.flip == "vertical",  # Pillow's kernels promise Pillow's bytes
     )
 
 

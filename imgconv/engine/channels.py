@@ -77,20 +77,21 @@ def to_samples(values: Array, dtype: np.dtype[Any], rounding: str = "half-up") -
     """Floating values as samples of `dtype`; also how many lay outside its range.
 
     Integers are rounded "half-up" or "half-even" and clipped, or cut toward zero and taken modulo the range ("wrap").
-    Floating types are neither rounded nor clipped.
+    Floating types are neither rounded nor clipped. Truth is 0 or 1.
     """
     if dtype.kind == "f":
         return values.astype(dtype, copy=False), 0
-    limits = np.iinfo(dtype)
-    if rounding == "wrap":
-        whole = np.trunc(values)
-        outside = (whole < limits.min) | (whole > limits.max)
-        return whole.astype(np.int64).astype(dtype), int(np.count_nonzero(outside))
-    whole = np.rint(values) if rounding == "half-even" else np.floor(values + 0.5)
-    high = float(limits.max)
-    if int(high) > limits.max:  # 2**63 - 1 rounds up, out of the range
+    low, top = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    high = float(top)
+    if int(high) > top:  # 2**63 - 1 rounds up, out of the range
         high = float(np.nextafter(high, 0))
-    inside = np.clip(whole, limits.min, high)
+    if rounding == "wrap":
+        whole = np.trunc(values.astype(np.float64, copy=False))
+        inside = np.mod(whole - low, float(top - low + 1)) + low
+        inside = np.minimum(inside, high)
+    else:
+        whole = np.rint(values) if rounding == "half-even" else np.floor(values + 0.5)
+        inside = np.clip(whole, low, high)
     return inside.astype(dtype), int(np.count_nonzero(whole != inside))
 
 
