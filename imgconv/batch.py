@@ -137,6 +137,8 @@ def make_jobs(inputs: Sequence[tuple[str, Path | None]], recipe_name: str, targe
         raise UsageError(f"{len(inputs)} inputs cannot go to one standard output; give a template or --out-dir")
     if sum(name == STREAM for name, _ in inputs) > 1:
         raise UsageError("standard input (-) can be read only once")
+    if "" in (targets.output, *(name for name, _ in inputs)):
+        raise UsageError("an empty name is no file")
     template = targets.output or DEFAULT_NAME
     _check_template(template, len(inputs))
     jobs = [_job(name, root, template, number, recipe_name, targets) for number, (name, root) in enumerate(inputs, 1)]
@@ -164,7 +166,7 @@ def _check_template(template: str, count: int) -> None:
         raise UsageError(
             f"{count} inputs cannot go to one file {template!r}; use {{stem}} or {{index}} in it, or --out-dir"
         )
-    if os.path.isdir(template):
+    if os.path.isdir(template) or template.endswith("/"):
         raise UsageError(f"--output {template!r} is a folder; --out-dir writes there")
 
 
@@ -198,6 +200,8 @@ def _job(name: str, root: Path | None, template: str, number: int, recipe_name: 
         )
     )
     form = name_for(ending if targets.format else target.suffix)
+    if form is None and targets.output is None and not targets.format:
+        raise UsageError(f"{name}: its own format cannot be written; --format takes one of {endings()}")
     if form is None:
         what = f"--format {targets.format!r}" if targets.format else f"{target}: its ending"
         raise UsageError(f"{what} is not one that can be written: {endings()}")
@@ -212,6 +216,8 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets) -> None:
         if job.target is None:
             continue
         here = _identity(job.target)
+        if here in taken and taken[here].input == job.input:
+            raise UsageError(f"{job.input}: is given twice")
         if here in taken:
             raise UsageError(f"{taken[here].input} and {job.input} would both be written to {job.target}")
         taken[here] = job

@@ -257,6 +257,7 @@ def test_errors_are_one_line_and_nothing_is_written(words, status, told):
         (["apply", "a.png", "-k", "blur", "--foo"], 2),
         (["apply", "a.png", "-k", "blur", "--border", "edgy"], 2),
         (["nonsense"], 2),
+        (["--foo"], 2),
         (["compare", "none.png", "-k", "blur"], 1),
         (["kernels", "show", "blurr"], 2),
     ],
@@ -289,6 +290,20 @@ def test_names_that_are_no_text_are_printed_somehow(coding):
         assert (done.returncode, done.stderr) == (0, b"")
         if "--json" in words:
             assert json.loads(done.stdout)["input"] == name
+
+
+def test_a_misspelt_command_is_guessed():
+    assert "did you mean apply?" in quick("aply")[2]
+    assert "there are apply" in quick("zzz")[2]
+
+
+def test_a_reader_that_never_was_gets_no_traceback():
+    for words in (["kernels"], ["apply", "a.png", "-k", "blur", "-o", "-"]):
+        ours, theirs = os.pipe()
+        os.close(ours)
+        done = imgconv(*words, stdout=theirs, stderr=subprocess.PIPE, capture_output=False)
+        os.close(theirs)
+        assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_no_arguments_print_the_help():

@@ -88,7 +88,8 @@ def test_each_package_is_known_in_one_place_only(module):
         elif name in COMPILED and module not in COMPILED:
             assert not at_once, f"{module} imports {name}, and so Numba, before anything is compiled"
         elif package == "PIL":
-            assert room(module) in ("picture", "peers")
+            late_kernel = room(module) == "kernels" and not at_once  # a kernel that is a grey picture
+            assert room(module) in ("picture", "peers") or late_kernel
         elif package in ("scipy", "cv2"):
             assert room(module) == "peers"
             assert not at_once
