@@ -1,0 +1,288 @@
+"""--like TOOL against the tool itself: every element, odd and even kernels, pictures larger and smaller than them."""
+
+import functools
+import platform
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+import imgconv
+from imgconv.conventions import LIKES
+from imgconv.recipe import Options, Recipe, settle
+
+SIZES = [(9, 11), (3, 4), (1, 1), (2, 7)]
+SHAPES = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (3, 2), (2, 3), (4, 3), (4, 4), (1, 6), (5, 5), (6, 5)]
+MODES = ["correlate", "convolve"]
+
+
+def cases(seed, dtype):
+    """(picture, asymmetric weights in eighths, which every sum type holds exactly and which make many ties)."""
+    rng = np.random.default_rng(seed)
+    kind = np.dtype(dtype)
+    for size in SIZES:
+        for shape in SHAPES:
+            if kind.kind == "f":
+                array = rng.standard_normal(size).astype(dtype)
+            else:
+                array = rng.integers(max(-2000, np.iinfo(dtype).min), min(60000, np.iinfo(dtype).max), size).astype(
+                    dtype
+                )
+            weights = rng.integers(-3, 6, shape) / 8
+            weights.flat[0] = 1 / 8  # none is symmetric by chance
+            yield array, weights
+
+
+def slide(mode, array, kernel, **options):
+    return getattr(imgconv, mode)(array, kernel, **options)
+
+
+def assert_same(ours, theirs, what):
+    __tracebackhide__ = True
+    assert ours.shape == theirs.shape, what
+    assert ours.dtype == theirs.dtype, what
+    if ours.dtype.kind == "f":
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 if ours.dtype == np.float32 else 1e-12, err_msg=what)
+    else:
+        np.testing.assert_array_equal(ours, theirs, err_msg=what)
+
+
+def test_every_tool_is_tested_here_or_in_test_keras():
+    assert set(LIKES) == {"pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"}
+
+
+def test_pillow():
+    rng = np.random.default_rng(0)
+    for mode, channels in [("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4)]:
+        for rows, columns in [*SIZES, (40, 50)]:
+            image = Image.frombytes(mode, (columns, rows), rng.bytes(rows * columns * channels))
+            for size in (3, 5):
+                weights = rng.integers(-3, 6, (size, size)).astype(float)
+                kernel = imgconv.Kernel(weights, scale=float(rng.integers(1, 20)), offset=float(rng.integers(-9, 9)))
+                theirs = image.filter(
+                    ImageFilter.Kernel((size, size), weights.ravel().tolist(), kernel.scale, kernel.offset)
+                )
+                assert imgconv.apply(image, kernel, like="pillow").tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float64"])
+def test_scipy(dtype, mode):
+    signal = pytest.importorskip("scipy.signal")
+    theirs = {"correlate": signal.correlate2d, "convolve": signal.convolve2d}[mode]
+    for array, weights in cases(1, dtype):
+        for padding in ("same", "full"):
+            ours = slide(mode, array, weights, like="scipy", padding=padding)
+            assert_same(ours, theirs(array, weights, mode=padding), f"{array.shape} {weights.shape} {padding}")
+        if all(a >= k for a, k in zip(array.shape, weights.shape, strict=True)):
+            ours = slide(mode, array, weights, like="scipy", padding="valid")
+            assert_same(ours, theirs(array, weights, mode="valid"), f"{array.shape} {weights.shape} valid")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("boundary", "border"), [("symm", "symmetric"), ("wrap", "wrap")])
+def test_scipys_other_boundaries(boundary, border, mode):
+    signal = pytest.importorskip("scipy.signal")
+    theirs = {"correlate": signal.correlate2d, "convolve": signal.convolve2d}[mode]
+    for array, weights in cases(2, "uint8"):
+        ours = slide(mode, array, weights, like="scipy", border=border)
+        assert_same(ours, theirs(array, weights, mode="same", boundary=boundary), f"{array.shape} {weights.shape}")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64"])
+def test_ndimage(dtype, mode):
+    # SciPy 1.17 casts double to the type of the array: cut toward zero; what lies outside is left to C, and taken
+    # modulo the range on x86. Elsewhere only sums inside the range are certain.
+    ndimage = pytest.importorskip("scipy.ndimage")
+    for array, weights in cases(3, dtype):
+        if platform.machine().lower() not in ("x86_64", "amd64"):
+            weights = np.abs(weights) / np.abs(weights).sum()
+        what = f"{array.shape} {weights.shape}"
+        assert_same(slide(mode, array, weights, like="ndimage"), getattr(ndimage, mode)(array, weights), what)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("nearest", "edge"), ("mirror", "reflect"), ("wrap", "wrap"), ("constant", "constant:7")],
+)
+def test_ndimages_other_borders(theirs, ours):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    for array, weights in cases(4, "float64"):
+        expected = ndimage.correlate(array, weights, mode=theirs, cval=7)
+        assert_same(imgconv.correlate(array, weights, like="ndimage", border=ours), expected, f"{weights.shape}")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+def test_opencv(dtype, mode):
+    # For kernels of 11×11 and more OpenCV goes through a Fourier transform, whose ties fall either way.
+    cv2 = pytest.importorskip("cv2")
+    for array, weights in cases(5, dtype):
+        rows, columns = weights.shape
+        if mode == "correlate":
+            theirs = cv2.filter2D(array, -1, weights)
+        else:  # its documentation: flip the kernel, and set the anchor to (columns - x - 1, rows - y - 1)
+            x, y = columns - columns // 2 - 1, rows - rows // 2 - 1
+            theirs = cv2.filter2D(array, -1, cv2.flip(weights, -1), anchor=(x, y))
+        assert_same(slide(mode, array, weights, like="opencv"), theirs.reshape(array.shape), f"{weights.shape}")
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_opencv_with_scale_offset_anchor_and_channels(channels):
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(6)
+    array = rng.integers(0, 256, (13, 17, channels), np.uint8)
+    weights = rng.integers(-3, 6, (4, 3)).astype(float)
+    kernel = imgconv.Kernel(weights, scale=4, offset=10.5, anchor=(3, 0))
+    theirs = cv2.filter2D(array, -1, weights / 4, anchor=(0, 3), delta=10.5)
+    np.testing.assert_array_equal(imgconv.correlate(array, kernel, like="opencv"), theirs)
+    # colours and alpha alike, for pictures too
+    mode = "RGB" if channels == 3 else "RGBA"
+    np.testing.assert_array_equal(Recipe((kernel,), Options(like="opencv")).apply(array, mode)[0], theirs)
+
+
+@functools.cache
+def imagemagick():
+    """The program, if one of these really is ImageMagick."""
+    for name in ("magick", "convert-im6.q16", "convert"):
+        path = shutil.which(name)
+        if path:
+            told = subprocess.run([path, "-version"], capture_output=True, check=False).stdout
+            if b"ImageMagick" in told and b"Q16" in told:
+                return path
+    return None
+
+
+def magick(array, *arguments):
+    """An array of 16 bits through ImageMagick, which computes in 16 bits: nothing is lost on the way."""
+    program = imagemagick()
+    if program is None:
+        pytest.skip("ImageMagick (Q16) is not installed")
+    form = {1: "gray:-", 3: "rgb:-", 4: "rgba:-"}[array.shape[2] if array.ndim == 3 else 1]
+    samples = ["-depth", "16", "-endian", "LSB"]
+    size = f"{array.shape[1]}x{array.shape[0]}"
+    done = subprocess.run(
+        [program, "-size", size, *samples, form, *arguments, *samples, form],
+        input=array.astype("<u2").tobytes(), capture_output=True, check=True,
+    )  # fmt: skip
+    return np.frombuffer(done.stdout, "<u2").reshape(array.shape).astype(np.uint16)
+
+
+def spelt(weights):
+    """ImageMagick's string for a kernel."""
+    numbers = ",".join(repr(float(weight)) for weight in weights.ravel())
+    return f"{weights.shape[1]}x{weights.shape[0]}:{numbers}"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 3), (4, 4), (9, 9)])
+def test_imagemagicks_convolve_correlates_and_divides_by_the_sum(shape):
+    rng = np.random.default_rng(7)
+    array = rng.integers(0, 65536, (7, 8)).astype(np.uint16)
+    weights = rng.integers(-1, 5, shape).astype(float)
+    weights.flat[0] += 16 - weights.sum()  # a power of two: its reciprocal, by which ImageMagick multiplies, is exact
+    theirs = magick(array, "-convolve", ",".join(map(str, weights.ravel())))
+    assert_same(imgconv.correlate(array, weights, like="imagemagick"), theirs, f"{shape}")
+    kernel = imgconv.Kernel(weights, scale=3)  # it knows of no other scale
+    assert_same(imgconv.correlate(array, kernel, like="imagemagick"), theirs, f"{shape}")
+
+
+def test_imagemagicks_convolve_leaves_weights_alone_that_sum_to_0():
+    array = np.random.default_rng(8).integers(0, 65536, (9, 8)).astype(np.uint16)
+    theirs = magick(array, "-convolve", "-1,0,1,-2,0,2,-1,0,1")
+    assert_same(imgconv.correlate(array, "sobel_x", like="imagemagick"), theirs, "sobel_x")
+
+
+@pytest.mark.parametrize("size", [(7, 9), (2, 3)])
+@pytest.mark.parametrize("shape", [(2, 2), (3, 3), (4, 4), (4, 3), (3, 2), (1, 6), (6, 1), (5, 5)])
+def test_imagemagicks_morphology(shape, size):
+    rng = np.random.default_rng(9)
+    array = rng.integers(0, 30000, size).astype(np.uint16)
+    weights = rng.integers(-2, 4, shape) / 8
+    weights.flat[0] = 1
+    theirs = magick(array, "-morphology", "Convolve", spelt(weights))
+    assert_same(imgconv.convolve(array, weights, like="imagemagick"), theirs, f"{shape}")
+    theirs = magick(array, "-morphology", "Correlate", spelt(weights))
+    assert_same(imgconv.correlate(array, weights, like="imagemagick", scale="none"), theirs, f"{shape}")
+
+
+def test_imagemagick_rounds_8_bits_half_up():
+    # through PGM; the PNG writer of 6.9.11-60 cuts instead
+    array = np.random.default_rng(10).integers(0, 256, (30, 40), np.uint8)
+    program = imagemagick()
+    if program is None:
+        pytest.skip("ImageMagick (Q16) is not installed")
+    data = b"P5 40 30 255\n" + array.tobytes()
+    for weights in ("1,2,3,2", "1,1,1,1,1,1,1,1,1"):
+        done = subprocess.run(
+            [program, "-", "-convolve", weights, "pgm:-"], input=data, capture_output=True, check=True
+        )
+        theirs = np.frombuffer(done.stdout[-1200:], np.uint8).reshape(30, 40)
+        side = int(len(weights.split(",")) ** 0.5)
+        kernel = np.array(weights.split(","), float).reshape(side, side)
+        assert_same(imgconv.correlate(array, kernel, like="imagemagick"), theirs, weights)
+
+
+@pytest.mark.parametrize(
+    "weights", [np.ones((3, 3)), np.array([[1.0, 2], [4, 1]]), np.array([[0.0, -1, 0], [-1, 8, -1], [0, -1, 0]])]
+)
+def test_imagemagick_weighs_colours_by_alpha(weights):
+    array = np.random.default_rng(11).integers(0, 65536, (9, 8, 4)).astype(np.uint16)
+    array[:4, :4, 3] = 0
+    array[5:, 3:, 3] = 65535
+    theirs = magick(array, "-convolve", ",".join(map(str, weights.ravel()))).astype(int)
+    ours, mode, _ = Recipe((imgconv.kernel(weights),), Options(like="imagemagick")).apply(array, "RGBA;16")
+    assert mode == "RGBA;16"
+    assert np.abs(ours - theirs).max() <= 1  # it rounds a reciprocal, and carries transparency instead of alpha
+    assert np.count_nonzero(ours != theirs) <= 0.02 * ours.size
+
+
+def test_an_option_wins_over_like_and_like_over_the_kernel():
+    kernel = imgconv.Kernel(np.ones((2, 2)), scale=3, offset=5, border="wrap")
+    assert settle(kernel, Options(), picture=False).border == "wrap"
+    s = settle(kernel, Options(like="opencv"), picture=False)
+    assert (s.border, s.anchor, s.rounding, s.scale, s.offset) == ("reflect", "high", "half-even", 3, 5)
+    s = settle(kernel, Options(like="opencv", border="edge", anchor="low", scale=7.0, offset=1.0), picture=False)
+    assert (s.border, s.anchor, s.rounding, s.scale, s.offset) == ("edge", "low", "half-even", 7, 1)
+    assert settle(imgconv.Kernel(np.ones((2, 2)), anchor=(0, 1)), Options(like="opencv"), picture=False).anchor == (
+        0,
+        1,
+    )
+
+
+def test_the_convention_in_which_weights_were_written_says_nothing_about_rounding():
+    s = settle(imgconv.Kernel(np.ones((2, 2)), like="ndimage"), Options(), picture=False)
+    assert (s.border, s.anchor, s.rounding, s.sums) == ("symmetric", "high", "half-up", "float32")
+    s = settle(imgconv.Kernel(np.ones((2, 2)), scale=4, like="imagemagick"), Options(), picture=False)
+    assert s.scale == 4
+
+
+@pytest.mark.parametrize("like", ["scipy", "keras"])
+def test_floating_results_are_clipped_to_samples_in_pictures_only(like):
+    array = np.random.default_rng(12).integers(0, 256, (9, 8), np.uint8)
+    floating = imgconv.correlate(array, "sobel_x", like=like)
+    assert floating.dtype == (np.float64 if like == "scipy" else np.float32)
+    assert floating.min() < 0
+    image = imgconv.apply(Image.fromarray(array), "sobel_x", like=like)
+    assert image.mode == "L"
+    np.testing.assert_array_equal(np.asarray(image), np.clip(floating, 0, 255))
+    kept = imgconv.apply(Image.fromarray(array), "sobel_x", like=like, after="float")
+    assert kept.mode == "F"
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e9, -1e12])
+def test_wrapping_is_modulo_the_range_however_large_the_sum(factor):
+    wrapped = imgconv.correlate(np.array([[0, 1, 2, 255]], np.uint8), [[factor]], like="ndimage")
+    assert wrapped.tolist() == [[value * int(factor) % 256 for value in (0, 1, 2, 255)]]
+
+
+def test_sums_beyond_all_integers_wrap_without_a_warning():
+    imgconv.correlate(np.array([[255]], np.uint8), [[1e30]], like="ndimage")
+
+
+def test_settings_can_be_told():
+    told = settle(imgconv.kernel("blur"), Options(like="scipy"), picture=True).describe()
+    assert told["border"] == "constant:0"
+    assert (told["after"], told["anchor"], told["alpha"]) == ("clip", "low", "straight")
