@@ -24,7 +24,7 @@ ALLOWED = {
     "arrayfile": {"errors"},
     "engine": GROUND | {"engine"},
     "kernels": GROUND | {"kernels"},
-    "picture": GROUND | {"picture"},
+    "picture": GROUND | {"engine", "picture"},  # PNG has loops of its own
     "recipe": GROUND | {"engine", "kernels", "picture"},
     "batch": GROUND | {"engine", "kernels", "picture", "recipe"},
     "peers": GROUND | {"engine", "kernels", "picture", "recipe"},

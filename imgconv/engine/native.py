@@ -27,6 +27,7 @@ FORMAT = 1
 LONGEST_HEADER = 16_384
 LARGEST_ENTRY = 4 * 2**20
 SHAPES = ((3, 3), (5, 5))  # kernel shapes with a loop of their own
+PNG_KINDS = ("png_filter", "png_unfilter", "png_deflate")
 SAMPLE_TYPES = ("uint8", "uint16", "int32", "float32", "float64")
 
 
@@ -35,7 +36,7 @@ class Variant(NamedTuple):
 
     dtype: str
     shape: tuple[int, int] | None = None
-    kind: str = "band"  # a function of that name in loops.py builds it
+    kind: str = "band"  # a function of that name builds it: in rows.py for those of PNG_KINDS, else in loops.py
 
     def __str__(self) -> str:
         shape = f"{self.shape[0]}×{self.shape[1]}" if self.shape else "any shape"
@@ -45,6 +46,8 @@ class Variant(NamedTuple):
     def prototype(self) -> tuple[type[Any], ...]:
         """The C types of its arguments; it returns a 64-bit integer."""
         pointer, index = ctypes.c_void_p, ctypes.c_int64
+        if self.kind in PNG_KINDS:
+            return (*[pointer] * 6, index, index) if self.kind == "png_deflate" else (*[pointer] * 3, *[index] * 3)
         real = ctypes.c_float if self.dtype in ("uint8", "uint16", "float32") else ctypes.c_double
         return (*[pointer] * 9, real, real, *[index] * 12)
 
@@ -93,6 +96,8 @@ def every_variant() -> Iterator[Variant]:
         yield Variant(dtype, None)
         for shape in SHAPES:
             yield Variant(dtype, shape)
+    for kind in PNG_KINDS:
+        yield Variant("uint8", kind=kind)
 
 
 def directory() -> Path:
@@ -178,7 +183,7 @@ def _versions() -> str:
 @cache
 def _sources() -> str:
     here = Path(__file__).parent
-    names = ("lanes.py", "loops.py", "native.py")
+    names = ("lanes.py", "loops.py", "native.py", "rows.py")
     return hashlib.sha256(b"\0".join((here / name).read_bytes() for name in names)).hexdigest()
 
 
@@ -258,14 +263,19 @@ def _module(variant: Variant) -> tuple[str, Any]:
     import llvmlite.binding as llvm
     from numba import cfunc
 
-    from imgconv.engine import loops
+    from imgconv.engine import loops, rows
 
     wide = "+avx512f" in _machine()[1].split(",")
-    function, signature = getattr(loops, variant.kind)(variant.dtype, variant.shape, wide)
+    source = rows if variant.kind in PNG_KINDS else loops
+    function, signature = getattr(source, variant.kind)(variant.dtype, variant.shape, wide)
     # with NumPy's rules a division by zero does not raise, and code that cannot raise needs nothing from Numba
     compiled = cfunc(signature, error_model="numpy")(function)
     module = llvm.parse_assembly(compiled.inspect_llvm())
-    # the C wrapper handles errors that the loop cannot have: drop that code, and with it Python's and Numba's symbols
+    # the C wrapper handles errors that the loop cannot have: drop that code, and with it Python's and Numba's symbols;
+    # LLVM sees that of functions that nobody else could replace
+    for defined in module.functions:
+        if not defined.is_declaration and defined.name != compiled.native_name:
+            defined.linkage = "internal"
     passes = llvm.create_new_module_pass_manager()
     passes.add_ipsccp_pass()
     passes.add_simplify_cfg_pass()
