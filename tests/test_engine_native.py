@@ -138,7 +138,7 @@ def test_the_key_names_all_that_shapes_the_code():
 
 
 def test_loops_need_no_symbol_from_outside_and_never_fuse():
-    for variant in (VARIANT, Variant("int32", None), Variant("float64", (5, 5))):
+    for variant in (VARIANT, Variant("int32"), Variant("float64", (5, 5)), Variant("uint8", kind="box")):
         _, module = native._module(variant)
         declared = re.findall(r"^declare .*@([\w.]+)\(", str(module), re.MULTILINE)
         assert declared

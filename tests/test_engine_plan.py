@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from imgconv.engine.plan import Correlation, plan
+from imgconv.engine.plan import Correlation, _division, plan
 from imgconv.errors import KernelError, UsageError
 
 
@@ -13,12 +13,12 @@ def correlation(weights, **changes):
 
 
 def test_a_dense_common_shape_has_a_loop_of_its_own():
-    assert plan(correlation(np.ones((3, 3))), "uint8").variant.shape == (3, 3)
-    assert plan(correlation(np.ones((5, 5))), "uint16").variant.shape == (5, 5)
+    assert plan(correlation(np.ones((3, 3))), "uint8", "direct").variant.shape == (3, 3)
+    assert plan(correlation(np.ones((5, 5))), "uint16", "direct").variant.shape == (5, 5)
 
 
 def test_taps_of_zero_are_left_out():
-    chosen = plan(correlation([[0, 1, 0], [2, 0, 0], [0, 0, 0]]), "uint8")
+    chosen = plan(correlation([[0, 1, 0], [2, 0, 0], [0, 0, 0]]), "uint8", "direct")
     assert chosen.variant.shape is None
     assert chosen.weights.tolist() == [2, 1]  # bottom row first
     assert chosen.shifts.tolist() == [0, 1]
@@ -26,7 +26,7 @@ def test_taps_of_zero_are_left_out():
 
 
 def test_a_plan_says_why_and_how_exact_it_is():
-    chosen = plan(correlation(np.ones((4, 2))), "uint8")
+    chosen = plan(correlation(np.ones((4, 2))), "uint8", "direct")
     assert chosen.method == "direct"
     assert "8 of 8" in chosen.reason
     assert chosen.error_bound == 0
@@ -37,7 +37,7 @@ def test_weights_that_no_sum_can_hold_are_refused():
         plan(correlation([[1e38, 1e38, 1e38]]), "uint8")
     with pytest.raises(KernelError, match="too large"):
         plan(correlation([[1e30]], scale=1e-30), "uint8")
-    assert plan(correlation([[1e38]]), "float64").weights[0] == 1e38
+    assert plan(correlation([[1e38]]), "float64", "direct").weights[0] == 1e38
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,57 @@ def test_what_makes_no_sense_is_refused(changes, words):
 def test_an_unknown_method_is_refused():
     with pytest.raises(UsageError, match="magic"):
         plan(correlation(np.ones((3, 3))), "uint8", "magic")
+
+
+EDGE = [[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]
+
+
+@pytest.mark.parametrize(
+    ("weights", "changes", "method"),
+    [
+        (EDGE, {"scale": 2.0}, "integer"),
+        ([[1, 1, 1], [1, 5, 1], [1, 1, 1]], {"scale": 13.0, "exact": True}, "integer"),
+        (
+            [[0, -1, 0], [-1, 10, -1], [0, -1, 0]],
+            {"scale": 6.0, "exact": True},
+            "direct",
+        ),  # ties, and 6 is no power of 2
+        ([[0, -1, 0], [-1, 10, -1], [0, -1, 0]], {"scale": 6.0}, "integer"),
+        (np.ones((31, 31)), {"scale": 961.0}, "box"),
+        (np.outer(np.arange(1, 22), np.arange(1, 22)) * 0.1, {"scale": 5000.0}, "separable"),
+        (np.random.default_rng(0).random((9, 9)), {"scale": 40.0}, "fused"),
+        (np.random.default_rng(0).random((9, 9)), {"scale": 40.0, "exact": True}, "direct"),
+        (np.random.default_rng(0).random((3, 3)), {"scale": 4.0}, "direct"),
+    ],
+)
+def test_the_planner_takes_the_fastest_way_that_it_may(weights, changes, method):
+    chosen = plan(correlation(weights, **changes), "uint8")
+    assert chosen.method == method, chosen.reason
+    assert chosen.error_bound == 0 or not changes.get("exact")
+
+
+@pytest.mark.parametrize(
+    ("weights", "dtype", "method", "words"),
+    [
+        ([[0.5]], "uint8", "integer", "whole numbers"),
+        (EDGE, "uint16", "integer", "8-bit"),
+        ([[1000, 1000]], "uint8", "integer", "16 bits"),
+        (EDGE, "uint8", "box", "not all the same"),
+        (EDGE, "uint8", "separable", "rank 1"),
+        (EDGE, "float32", "fused", "16-bit samples"),
+    ],
+)
+def test_a_method_that_cannot_be_used_says_why(weights, dtype, method, words):
+    with pytest.raises(UsageError, match=words):
+        plan(correlation(weights), dtype, method)
+
+
+def test_divisions_are_exact_for_every_sum():
+    for divisor in range(1, 400):
+        found = _division(-3000, 20000, divisor)
+        if found:
+            factor, shift = found
+            for n in (-3000, -1, 0, 1, divisor - 1, divisor, divisor + 1, 255 * divisor - 1, 255 * divisor):
+                if -3000 <= n <= 20000:
+                    assert min(max((n * factor >> 16) >> shift, -1), 256) == min(max(n // divisor, -1), 256)
+    assert _division(0, 5000, 13) is not None

@@ -28,12 +28,13 @@ def picture(rng, shape, dtype):
 
 
 def correlate(
-    src, weights, scale=1.0, offset=0.0, anchor=None, border="edge", outside=0.0, padding="same", threads=None
-):
+    src, weights, scale=1.0, offset=0.0, anchor=None, border="edge", outside=0.0, padding="same", threads=None,
+    method="direct",
+):  # fmt: skip
     rows, columns = weights.shape
     anchor = anchor or ((rows - 1) // 2, (columns - 1) // 2)
     c = Correlation(np.asarray(weights, float), scale, offset, anchor, border, outside, padding)
-    chosen = plan(c, src.dtype.name)
+    chosen = plan(c, src.dtype.name, method)
     return run.execute(chosen, src, threads)
 
 
@@ -202,3 +203,79 @@ def test_properties_of_correlation(data):
     composed = scipy_signal.convolve2d(weights, second)
     at_once = correlate(src, composed, border="constant", padding="full").array
     np.testing.assert_allclose(chain, at_once, atol=1e-11)  # a chain is the composed kernel
+
+
+def kinds_of_weights(rng, number):
+    rows, columns = rng.integers(1, 9, 2)
+    if number % 4 == 0:
+        return rng.integers(-9, 10, (rows, columns)).astype(float), float(rng.integers(1, 20))
+    if number % 4 == 1:
+        return np.full((rows, columns), float(rng.integers(1, 4))), float(rows * columns)
+    if number % 4 == 2:
+        return np.outer(rng.random(rows) + 0.1, rng.random(columns) - 0.2), 3.0
+    return rng.random((rows, columns)), 7.0
+
+
+@pytest.mark.parametrize("method", ["auto", "fused", "integer", "separable", "box"])
+@pytest.mark.parametrize("dtype", SAMPLE_TYPES)
+def test_every_method_keeps_its_bound(method, dtype):
+    rng = np.random.default_rng(9)
+    done = 0
+    for number in range(48):
+        weights, scale = kinds_of_weights(rng, number)
+        size = (rng.integers(1, 40), rng.integers(1, 130), rng.integers(1, 5))
+        src = (rng.random(size) * (255 if np.dtype(dtype).kind in "ui" else 1)).astype(dtype)
+        how = dict(scale=scale, offset=float(number % 5), border=PADDED[number % 5], outside=float(number % 5 and 9))
+        padding = PADDINGS[2 * (number % 2)]
+        c = Correlation(weights, scale, how["offset"], ((weights.shape[0] - 1) // 2, (weights.shape[1] - 1) // 2),
+                        how["border"], how["outside"], padding)  # fmt: skip
+        try:
+            chosen = plan(c, dtype, method)
+        except UsageError:
+            continue
+        done += 1
+        exact = correlate(src, weights, **how, padding=padding)
+        got = run.execute(chosen, src, None)
+        difference = np.abs(got.array.astype(float) - exact.array.astype(float)).max()
+        if chosen.error_bound == 0:
+            np.testing.assert_array_equal(got.array, exact.array, str((weights, how)))
+            assert got.clipped == exact.clipped
+        else:
+            largest = 1 if np.dtype(dtype).kind in "ui" else max(float(np.abs(src).max()), how["outside"])
+            assert difference <= chosen.error_bound * largest, (weights, how, chosen.reason)
+    possible = {"uint8": 5, "uint16": 4, "int32": 2, "float32": 2, "float64": 2}[dtype]
+    methods = ["auto", "separable", "fused", "box", "integer"][:possible]
+    assert (done > 0) == (method in methods)
+
+
+@pytest.mark.parametrize("method", ["direct", "fused", "separable", "box", "integer"])
+def test_no_loop_leaves_its_buffers(method, monkeypatch):
+    """Every buffer is given with a margin that must not change."""
+    rng = np.random.default_rng(10)
+    buffers = []
+
+    class Guarded:
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        def empty(self, shape, dtype=float):
+            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            raw = np.full(size + 8192, 0xAB, np.uint8)
+            buffers.append((raw, size))
+            return raw[4096 : 4096 + size].view(dtype).reshape(shape)
+
+    monkeypatch.setattr(run, "np", Guarded())
+    for number in range(40):
+        weights, _ = kinds_of_weights(rng, number)
+        if number % 10 == 1:
+            weights = np.ones((41, 43))
+        for dtype in SAMPLE_TYPES:
+            src = (rng.random((rng.integers(1, 50), rng.integers(1, 1200), rng.integers(1, 5))) * 200).astype(dtype)
+            try:
+                correlate(src, weights, scale=50, method=method, threads=2)
+            except UsageError:
+                continue
+            for raw, size in buffers:
+                assert (raw[:4096] == 0xAB).all()
+                assert (raw[4096 + size :] == 0xAB).all()
+            buffers.clear()

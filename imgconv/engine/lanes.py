@@ -16,11 +16,14 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+I1, I16, I32, I64 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
 
 class Sample(NamedTuple):
-    """How one sample type is computed: sums are taken in `sum`, then brought into [low, high] and cut (integers)."""
+    """How one sample type is computed: sums are taken in `sum`, then brought into [low, high] and cut (integers).
+
+    `lanes` samples fill a 512-bit register; elsewhere half as many are taken at once.
+    """
 
     numba: Any
     sum: Any
@@ -41,6 +44,8 @@ SAMPLES = {
     "float32": Sample(types.float32, types.float32, None, None, 16),
     "float64": Sample(types.float64, types.float64, None, None, 8),
 }
+PADDING_ROWS = 3  # rows of zeros around the weights of `fused_rows`, one fewer than the rows it takes at once
+WHOLE = Sample(types.uint8, types.int16, 0.0, 255.0, 32)  # 8-bit samples summed in 16-bit integers
 
 
 @intrinsic
@@ -74,14 +79,26 @@ def advance(typingctx: Any, pointer: Any, count: Any) -> Any:
     return pointer(pointer, types.intp), codegen
 
 
+@intrinsic
+def reinterpret(typingctx: Any, pointer: Any, kind: Any) -> Any:
+    """The same address as a pointer to another type."""
+    target = types.CPointer(kind.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(target))
+
+    return target(pointer, kind), codegen
+
+
 class Vectors:
     """Emits LLVM vector code of one width for one sample type into a Numba function."""
 
-    def __init__(self, builder: Any, sample: Sample, dst: Any, lanes: int) -> None:
+    def __init__(self, builder: Any, sample: Sample, dst: Any) -> None:
         self.b = builder
         self.sample = sample
-        self.lanes = lanes
-        self.scalar = ir.FloatType() if sample.sum is types.float32 else ir.DoubleType()
+        self.lanes = lanes = sample.lanes
+        self.whole = sample.sum is types.int16
+        self.scalar = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.int16: I16}[sample.sum]
         self.vector = ir.VectorType(self.scalar, lanes)
         self.ints = ir.VectorType(I32, lanes)
         self.out = ir.VectorType(dst.type.pointee, lanes)
@@ -90,6 +107,18 @@ class Vectors:
 
     def constant(self, value: float) -> Any:
         return ir.Constant(self.vector, [value] * self.lanes)
+
+    def add(self, a: Any, b: Any) -> Any:
+        return self.b.add(a, b) if self.whole else self.b.fadd(a, b)
+
+    def multiply(self, a: Any, b: Any) -> Any:
+        return self.b.mul(a, b) if self.whole else self.b.fmul(a, b)
+
+    def fused(self, a: Any, b: Any, c: Any) -> Any:
+        """a * b + c, rounded once."""
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        name = f"llvm.fma.v{self.lanes}{'f32' if self.sum_bytes == 4 else 'f64'}"
+        return self.b.call(cgutils.get_or_insert_function(self.b.module, kind, name), [a, b, c])
 
     def splat(self, scalar: Any) -> Any:
         undefined = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
@@ -100,11 +129,20 @@ class Vectors:
         address = self.b.gep(pointer, [index])
         return self.b.load(self.b.bitcast(address, self.vector.as_pointer()), align=self.sum_bytes)
 
+    def load_whole(self, pointer: Any, index: Any) -> Any:
+        """16-bit unsigned or 32-bit integers, as 32 bits."""
+        kind = ir.VectorType(pointer.type.pointee, self.lanes)
+        width = pointer.type.pointee.width
+        found = self.b.load(self.b.bitcast(self.b.gep(pointer, [index]), kind.as_pointer()), align=width // 8)
+        return found if width == 32 else self.b.zext(found, self.ints)
+
     def finish(self, total: Any) -> tuple[Any, Any]:
         """Sums -> (output samples, mask of those that were clipped or None)."""
         b = self.b
         if self.sample.low is None or self.sample.high is None:
             return total, None
+        if self.whole:
+            return self._finish_whole(total)
         low, high = self.constant(self.sample.low), self.constant(self.sample.high)
         inside = b.select(b.fcmp_ordered(">", total, low), total, low)
         inside = b.select(b.fcmp_ordered("<", inside, high), inside, high)
@@ -114,6 +152,22 @@ class Vectors:
             whole = b.add(whole, b.sext(above, self.ints))
         samples = whole if self.out == self.ints else b.trunc(whole, self.out)
         return samples, b.fcmp_unordered("!=", total, inside)
+
+    def _finish_whole(self, total: Any) -> tuple[Any, Any]:
+        """floor(total * factor / 2**16) >> shift, the division by the scale, for 16-bit sums."""
+        b = self.b
+        ints = ir.VectorType(I32, self.lanes)
+        sixteen = ir.Constant(ints, [16] * self.lanes)
+        product = b.mul(b.sext(total, ints), b.sext(self.factor, ints))  # LLVM makes one instruction of this
+        value = b.ashr(b.trunc(b.ashr(product, sixteen), self.vector), self.shift)
+        low, high = self.constant(0), self.constant(255)
+        inside = b.select(b.icmp_signed(">", value, low), value, low)
+        inside = b.select(b.icmp_signed("<", inside, high), inside, high)
+        return b.trunc(inside, self.out), b.icmp_signed("!=", value, inside)
+
+    def divide_by(self, factor: Any, shift: Any) -> None:
+        """How 16-bit sums are divided: scalars."""
+        self.factor, self.shift = self.splat(factor), self.splat(shift)
 
     def store(self, samples: Any, pointer: Any, index: Any) -> None:
         address = self.b.bitcast(self.b.gep(pointer, [index]), self.out.as_pointer())
@@ -191,7 +245,7 @@ def unrolled_rows(sample: Sample, rows: int, columns: int, at_once: int, block: 
     ) -> Any:
         def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
             ring, lines, step, weights, base, dst, starts, samples = args
-            v = Vectors(b, sample, dst, sample.lanes)
+            v = Vectors(b, sample, dst)
 
             def item(pointer: Any, index: int) -> Any:
                 return b.load(b.gep(pointer, [ir.Constant(I64, index)]))
@@ -200,6 +254,8 @@ def unrolled_rows(sample: Sample, rows: int, columns: int, at_once: int, block: 
             taps = [[v.splat(item(weights, i * columns + j)) for j in range(columns)] for i in range(rows)]
             bases = v.splat(base)
             shifts = [b.mul(step, ir.Constant(I64, j)) for j in range(columns)]
+            if v.whole:
+                v.divide_by(item(weights, rows * columns), item(weights, rows * columns + 1))
 
             def sums(x: Any, count: int) -> list[list[Any]]:
                 total = [[bases] * count for _ in range(at_once)]
@@ -214,11 +270,11 @@ def unrolled_rows(sample: Sample, rows: int, columns: int, at_once: int, block: 
                         for n in range(count):
                             samples_here = v.load(line[i], at[j][n])
                             for r in under:
-                                product = b.fmul(taps[i - r][j], samples_here)
-                                partial[r, n] = b.fadd(partial[r, n], product) if j else product
+                                product = v.multiply(taps[i - r][j], samples_here)
+                                partial[r, n] = v.add(partial[r, n], product) if j else product
                     for r in under:
                         for n in range(count):
-                            total[r][n] = b.fadd(total[r][n], partial[r, n])
+                            total[r][n] = v.add(total[r][n], partial[r, n])
                 return total
 
             starts_ = [item(starts, r) for r in range(at_once)]
@@ -252,8 +308,12 @@ def listed_row(sample: Sample, block: int) -> Any:
     ) -> Any:
         def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
             ring, lines, count, ends, shifts, weights, base, dst, start, samples = args
-            v = Vectors(b, sample, dst, sample.lanes)
+            v = Vectors(b, sample, dst)
             one = ir.Constant(I64, 1)
+            if v.whole:  # behind the taps lie the factor and the shift
+                last = b.load(b.gep(ends, [b.sub(count, one)]))
+                factor, shift = (b.load(b.gep(weights, [b.add(last, ir.Constant(I64, i))])) for i in (0, 1))
+                v.divide_by(factor, shift)
 
             def sums(x: Any, vectors: int) -> list[list[Any]]:
                 bases = v.splat(base)
@@ -267,7 +327,7 @@ def listed_row(sample: Sample, block: int) -> Any:
                 def products(line: Any, tap: Any) -> list[Any]:
                     weight = v.splat(b.load(b.gep(weights, [tap])))
                     at = b.gep(line, [b.load(b.gep(shifts, [tap]))])
-                    return [b.fmul(weight, v.load(at, ir.Constant(I64, n * v.lanes))) for n in range(vectors)]
+                    return [v.multiply(weight, v.load(at, ir.Constant(I64, n * v.lanes))) for n in range(vectors)]
 
                 with cgutils.for_range(b, count, intp=I64) as loop:
                     line = b.gep(ring, [b.add(b.load(b.gep(lines, [loop.index])), x)])
@@ -277,9 +337,9 @@ def listed_row(sample: Sample, block: int) -> Any:
                             b.store(product, partial)
                         with cgutils.for_range_slice(b, b.add(begin, one), end, one, I64) as (tap, _):
                             for partial, product in zip(partials, products(line, tap), strict=True):
-                                b.store(b.fadd(b.load(partial), product), partial)
+                                b.store(v.add(b.load(partial), product), partial)
                         for total, partial in zip(totals, partials, strict=True):
-                            b.store(b.fadd(b.load(total), b.load(partial)), total)
+                            b.store(v.add(b.load(total), b.load(partial)), total)
                     b.store(end, first)
                 return [[b.load(total) for total in totals]]
 
@@ -289,5 +349,127 @@ def listed_row(sample: Sample, block: int) -> Any:
             ring, lines, types.intp, ends, shifts, weights, base, dst, types.intp, types.intp,
         )  # fmt: skip
         return types.intp(*arguments), codegen
+
+    return sweep
+
+
+def fused_rows(sample: Sample, at_once: int, block: int) -> Any:
+    """An intrinsic: fused sums of `at_once` output rows under any dense kernel, given as rows of taps.
+
+    `weights` has at_once_most - 1 = 3 rows of zeros above and below the kernel, so that every loaded vector can be
+    used for every output row without a question. Needs a CPU that fuses; not the direct method's bytes.
+    """
+
+    @intrinsic
+    def sweep(
+        typingctx: Any,
+        ring: Any,
+        lines: Any,
+        count: Any,
+        reach: Any,
+        step: Any,
+        weights: Any,
+        base: Any,
+        dst: Any,
+        starts: Any,
+        samples: Any,
+    ) -> Any:
+        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+            ring, lines, count, reach, step, weights, base, dst, starts, samples = args
+            v = Vectors(b, sample, dst)
+            one = ir.Constant(I64, 1)
+            columns = b.add(b.sdiv(reach, step), one)
+            window = b.add(count, ir.Constant(I64, at_once - 1))
+
+            def sums(x: Any, vectors: int) -> list[list[Any]]:
+                bases = v.splat(base)
+                totals = [[cgutils.alloca_once(b, v.vector) for _ in range(vectors)] for _ in range(at_once)]
+                for row in totals:
+                    for total in row:
+                        b.store(bases, total)
+                with cgutils.for_range(b, window, intp=I64) as loop:
+                    q = b.sub(b.sub(window, one), loop.index)  # bottom row first
+                    at = cgutils.alloca_once_value(b, b.add(b.load(b.gep(lines, [q])), x))
+                    b.store(b.add(b.load(b.gep(lines, [q])), x), at)
+                    taps = b.mul(b.add(q, ir.Constant(I64, PADDING_ROWS)), columns)
+                    with cgutils.for_range(b, columns, intp=I64) as tap:
+                        here = b.load(at)
+                        loaded = [v.load(ring, b.add(here, ir.Constant(I64, n * v.lanes))) for n in range(vectors)]
+                        for r, row in enumerate(totals):
+                            index = b.add(b.sub(taps, b.mul(columns, ir.Constant(I64, r))), tap.index)
+                            weight = v.splat(b.load(b.gep(weights, [index])))
+                            for total, value in zip(row, loaded, strict=True):
+                                b.store(v.fused(weight, value, b.load(total)), total)
+                        b.store(b.add(here, step), at)
+                return [[b.load(total) for total in row] for row in totals]
+
+            starts_ = [b.load(b.gep(starts, [ir.Constant(I64, r)])) for r in range(at_once)]
+            return walk(v, dst, starts_, samples, block, sums)
+
+        arguments = (
+            ring, lines, types.intp, types.intp, types.intp, weights, base, dst, starts, types.intp,
+        )  # fmt: skip
+        return types.intp(*arguments), codegen
+
+    return sweep
+
+
+def fused_line(sample: Sample, block: int) -> Any:
+    """An intrinsic: one line filtered along itself, into another line; may write `block` vectors past the end."""
+
+    @intrinsic
+    def sweep(typingctx: Any, line: Any, weights: Any, count: Any, step: Any, target: Any, samples: Any) -> Any:
+        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+            line, weights, count, step, target, samples = args
+            v = Vectors(b, sample, target)
+            zero, stride = ir.Constant(I64, 0), ir.Constant(I64, v.lanes * block)
+            with cgutils.for_range_slice(b, zero, samples, stride, I64) as (x, _):
+                totals = [cgutils.alloca_once(b, v.vector) for _ in range(block)]
+                for total in totals:
+                    b.store(v.constant(0.0), total)
+                at = cgutils.alloca_once(b, I64)
+                b.store(x, at)
+                with cgutils.for_range(b, count, intp=I64) as tap:
+                    here = b.load(at)
+                    weight = v.splat(b.load(b.gep(weights, [tap.index])))
+                    for n, total in enumerate(totals):
+                        value = v.load(line, b.add(here, ir.Constant(I64, n * v.lanes)))
+                        b.store(v.fused(weight, value, b.load(total)), total)
+                    b.store(b.add(here, step), at)
+                for n, total in enumerate(totals):
+                    address = b.gep(target, [b.add(x, ir.Constant(I64, n * v.lanes))])
+                    b.store(b.load(total), b.bitcast(address, v.vector.as_pointer()), align=v.sum_bytes)
+            return context.get_dummy_value()
+
+        return types.none(line, weights, types.intp, types.intp, target, types.intp), codegen
+
+    return sweep
+
+
+def running_row(sample: Sample, block: int) -> Any:
+    """An intrinsic: 32-bit sums go on by a new line minus an old one, then times a factor, plus a base, are a row."""
+
+    @intrinsic
+    def sweep(
+        typingctx: Any, sums: Any, new: Any, old: Any, factor: Any, base: Any, dst: Any, start: Any, samples: Any
+    ) -> Any:
+        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+            sums, new, old, factor, base, dst, start, samples = args
+            v = Vectors(b, sample, dst)
+            factors, bases = v.splat(factor), v.splat(base)
+
+            def totals(x: Any, vectors: int) -> list[list[Any]]:
+                row = []
+                for n in range(vectors):
+                    at = b.add(x, ir.Constant(I64, n * v.lanes))
+                    address = b.bitcast(b.gep(sums, [at]), v.ints.as_pointer())
+                    whole = b.add(b.load(address, align=4), b.sub(v.load_whole(new, at), v.load_whole(old, at)))
+                    b.store(whole, address, align=4)
+                    row.append(b.fadd(b.fmul(b.sitofp(whole, v.vector), factors), bases))
+                return [row]
+
+            return walk(v, dst, [start], samples, block, totals)
+
+        return types.intp(sums, new, old, factor, base, dst, types.intp, types.intp), codegen
 
     return sweep

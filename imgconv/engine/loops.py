@@ -11,100 +11,321 @@ from typing import Any
 
 from numba import njit, types
 
-from imgconv.engine.lanes import SAMPLES, advance, listed_row, load, store, unrolled_rows
+from imgconv.engine.lanes import (
+    SAMPLES,
+    WHOLE,
+    Sample,
+    advance,
+    fused_line,
+    fused_rows,
+    listed_row,
+    load,
+    reinterpret,
+    running_row,
+    store,
+    unrolled_rows,
+)
 
-AT_ONCE = 2  # output rows that an unrolled loop takes at once
+
+def direct(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+    """The direct method over a band of rows: for one kernel shape with every tap unrolled, or for any list of taps.
+
+    Returns the function and its C signature. `wide` says that the CPU has 32 vector registers of 512 bits; without
+    them, half as many samples are held at once.
+    """
+    return _unrolled(SAMPLES[dtype], shape, wide) if shape else _listed(SAMPLES[dtype], wide)
 
 
-def fill_line(dtype: str) -> Any:
-    """A function that widens samples [begin, end) of one padded row into a ring line."""
-    widen = SAMPLES[dtype].sum
+def integer(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+    """The same sums in 16-bit integers, twice as many at once."""
+    return _unrolled(WHOLE, shape, wide) if shape else _listed(WHOLE, wide)
+
+
+def _fitting(sample: Sample, wide: bool) -> Sample:
+    return sample if wide else sample._replace(lanes=sample.lanes // 2)
+
+
+def _fill_line(sample: Sample) -> Any:
+    """A function that widens samples [begin, end) of one padded row into a line."""
+    widen = sample.sum
 
     @njit(inline="always")
-    def fill(line, row, column_map, outside, begin, end, left, middle, first):  # type: ignore[no-untyped-def]
-        stop = min(end, left)
-        for x in range(begin, stop):
-            at = load(column_map, x)
-            store(line, x - begin, outside if at < 0 else widen(load(row, at)))
+    def fill(line, src, at, src_stride, column_map, outside, begin, end, left, middle, first):  # type: ignore[no-untyped-def]
+        if at < 0:
+            for x in range(end - begin):
+                store(line, x, outside)
+            return
+        row = advance(src, at * src_stride)
+        for x in range(begin, min(end, left)):
+            where = load(column_map, x)
+            store(line, x - begin, outside if where < 0 else widen(load(row, where)))
         start = max(begin, left)
-        stop = min(end, left + middle)
         source = advance(row, first + start - left)
         target = advance(line, start - begin)
-        for x in range(stop - start):
+        for x in range(min(end, left + middle) - start):
             store(target, x, widen(load(source, x)))
         for x in range(max(begin, left + middle), end):
-            at = load(column_map, x - middle)
-            store(line, x - begin, outside if at < 0 else widen(load(row, at)))
+            where = load(column_map, x - middle)
+            store(line, x - begin, outside if where < 0 else widen(load(row, where)))
 
     return fill
 
 
-def band(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
-    """The loop over a band of rows: for one kernel shape with every tap unrolled, or for any list of taps (None).
+def _signature(sample: Sample, real: Any) -> Any:
+    """The C signature that all band loops share."""
+    pointer, index = types.CPointer, types.CPointer(types.int64)
+    return types.int64(
+        pointer(sample.numba), pointer(sample.numba),  # src, dst
+        index, index,  # row_map, column_map
+        index, index, pointer(sample.sum),  # ends, shifts, weights
+        pointer(sample.sum), index,  # ring, lines
+        real, real,  # outside, base
+        *[types.int64] * 12,
+    )  # fmt: skip
 
-    Returns the function and its C signature.
 
-    `wide` says that the CPU has 32 vector registers of 512 bits; without them, half as many samples are held at once.
-    """
-    sample = SAMPLES[dtype]
-    if not wide:
-        sample = sample._replace(lanes=sample.lanes // 2)
-    fill = fill_line(dtype)
-    at_once = AT_ONCE if shape else 1
-    if shape:
-        sweep = unrolled_rows(sample, *shape, at_once, block=2)
-        sweep_last = unrolled_rows(sample, *shape, 1, block=1)
-    else:
-        sweep = listed_row(sample, block=12 if wide else 6)
+def _unrolled(sample: Sample, shape: tuple[int, int], wide: bool) -> tuple[Any, Any]:
+    real = sample.sum if sample.sum is not types.int16 else types.float32
+    kind = sample.sum
+    sample = _fitting(sample, wide)
+    fill = _fill_line(sample)
+    sweep = unrolled_rows(sample, *shape, 2, block=2)
+    sweep_last = unrolled_rows(sample, *shape, 1, block=1)
+    kernel_rows = shape[0]
+    window = kernel_rows + 1
 
     def loop(  # type: ignore[no-untyped-def]
         src, dst, row_map, column_map, ends, shifts, weights, ring, lines, outside, base,
-        kernel_rows, reach, step, rows, samples, src_stride, dst_stride, left, middle, first, tile, slack,
+        any_rows, reach, step, rows, samples, src_stride, dst_stride, left, middle, first, tile, slack,
     ):  # fmt: skip
-        window = kernel_rows + at_once - 1
         slot = tile + reach + slack
         starts = advance(lines, window)
+        around, start_value = kind(outside), kind(base)
         clipped = 0
         x = 0
         while x < samples:  # a range with a step from outside could raise
             width = min(tile, samples - x)
             filled = 0
-            for y in range(0, rows, at_once):
+            for y in range(0, rows, 2):
                 while filled < min(y + window, rows + kernel_rows - 1):
                     line = advance(ring, (filled % window) * slot)
                     at = load(row_map, filled)
-                    if at < 0:
-                        for i in range(width + reach):
-                            store(line, i, outside)
-                    else:
-                        row = advance(src, at * src_stride)
-                        fill(line, row, column_map, outside, x, x + width + reach, left, middle, first)
+                    fill(line, src, at, src_stride, column_map, around, x, x + width + reach, left, middle, first)
                     filled += 1
-                if shape is None:
-                    for i in range(kernel_rows):
-                        store(lines, i, ((y + kernel_rows - 1 - i) % window) * slot)
-                    clipped += sweep(
-                        ring, lines, kernel_rows, ends, shifts, weights, base, dst, y * dst_stride + x, width
-                    )
+                for i in range(window):
+                    store(lines, i, ((y + i) % window) * slot)
+                for i in range(2):
+                    store(starts, i, (y + i) * dst_stride + x)
+                if y + 2 <= rows:
+                    clipped += sweep(ring, lines, step, weights, start_value, dst, starts, width)
                 else:
-                    for i in range(window):
-                        store(lines, i, ((y + i) % window) * slot)
-                    for i in range(at_once):
-                        store(starts, i, (y + i) * dst_stride + x)
-                    if y + at_once <= rows:
-                        clipped += sweep(ring, lines, step, weights, base, dst, starts, width)
-                    else:
-                        clipped += sweep_last(ring, lines, step, weights, base, dst, starts, width)
+                    clipped += sweep_last(ring, lines, step, weights, start_value, dst, starts, width)
+            x += tile
+        return clipped
+
+    return loop, _signature(sample, real)
+
+
+def _listed(sample: Sample, wide: bool) -> tuple[Any, Any]:
+    real = sample.sum if sample.sum is not types.int16 else types.float32
+    kind = sample.sum
+    sample = _fitting(sample, wide)
+    fill = _fill_line(sample)
+    sweep = listed_row(sample, block=12 if wide else 6)
+
+    def loop(  # type: ignore[no-untyped-def]
+        src, dst, row_map, column_map, ends, shifts, weights, ring, lines, outside, base,
+        kernel_rows, reach, step, rows, samples, src_stride, dst_stride, left, middle, first, tile, slack,
+    ):  # fmt: skip
+        slot = tile + reach + slack
+        around, start_value = kind(outside), kind(base)
+        clipped = 0
+        x = 0
+        while x < samples:
+            width = min(tile, samples - x)
+            filled = 0
+            for y in range(rows):
+                while filled < y + kernel_rows:
+                    line = advance(ring, (filled % kernel_rows) * slot)
+                    at = load(row_map, filled)
+                    fill(line, src, at, src_stride, column_map, around, x, x + width + reach, left, middle, first)
+                    filled += 1
+                for i in range(kernel_rows):  # the sweep takes the bottom line first
+                    store(lines, i, ((y + kernel_rows - 1 - i) % kernel_rows) * slot)
+                to = y * dst_stride + x
+                clipped += sweep(ring, lines, kernel_rows, ends, shifts, weights, start_value, dst, to, width)
+            x += tile
+        return clipped
+
+    return loop, _signature(sample, real)
+
+
+def fused(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+    """Dense kernels of any shape with fused multiply-add, four output rows at once, for 8- and 16-bit samples."""
+    sample = _fitting(SAMPLES[dtype], wide)
+    fill = _fill_line(sample)
+    sweep = fused_rows(sample, 4, block=2)
+    sweep_last = fused_rows(sample, 1, block=4)
+
+    def loop(  # type: ignore[no-untyped-def]
+        src, dst, row_map, column_map, ends, shifts, weights, ring, lines, outside, base,
+        kernel_rows, reach, step, rows, samples, src_stride, dst_stride, left, middle, first, tile, slack,
+    ):  # fmt: skip
+        window = kernel_rows + 3
+        slot = tile + reach + slack
+        starts = advance(lines, window)
+        clipped = 0
+        x = 0
+        while x < samples:
+            width = min(tile, samples - x)
+            filled = 0
+            y = 0
+            while y < rows:
+                taken = 4 if y + 4 <= rows else 1
+                while filled < y + kernel_rows + taken - 1:
+                    line = advance(ring, (filled % window) * slot)
+                    at = load(row_map, filled)
+                    fill(line, src, at, src_stride, column_map, outside, x, x + width + reach, left, middle, first)
+                    filled += 1
+                for i in range(window):
+                    store(lines, i, ((y + i) % window) * slot)
+                for i in range(4):
+                    store(starts, i, (y + i) * dst_stride + x)
+                if taken == 4:
+                    clipped += sweep(ring, lines, kernel_rows, reach, step, weights, base, dst, starts, width)
+                else:
+                    clipped += sweep_last(ring, lines, kernel_rows, reach, step, weights, base, dst, starts, width)
+                y += taken
+            x += tile
+        return clipped
+
+    return loop, _signature(sample, sample.sum)
+
+
+def separable(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+    """A column of taps times a row of taps: each source row is filtered along itself once, then the columns are.
+
+    `weights` holds the column with its rows of zeros, then the row.
+    """
+    sample = _fitting(SAMPLES[dtype], wide)
+    fill = _fill_line(sample)
+    along = fused_line(sample, block=8 if wide else 4)
+    # a row of zeros times infinity would be NaN, so floating pictures are taken one row at a time
+    most = 4 if sample.low is not None else 1
+    sweep = fused_rows(sample, most, block=2 if most == 4 else 4)
+    sweep_last = fused_rows(sample, 1, block=4)
+
+    def loop(  # type: ignore[no-untyped-def]
+        src, dst, row_map, column_map, ends, shifts, weights, ring, lines, outside, base,
+        kernel_rows, reach, step, rows, samples, src_stride, dst_stride, left, middle, first, tile, slack,
+    ):  # fmt: skip
+        window = kernel_rows + 3
+        slot = tile + slack
+        raw = advance(ring, window * slot)
+        starts = advance(lines, window)
+        row_weights = advance(weights, kernel_rows + 6)
+        columns = reach // step + 1
+        clipped = 0
+        x = 0
+        while x < samples:
+            width = min(tile, samples - x)
+            filled = 0
+            y = 0
+            while y < rows:
+                taken = most if y + most <= rows else 1
+                while filled < y + kernel_rows + taken - 1:
+                    line = advance(ring, (filled % window) * slot)
+                    at = load(row_map, filled)
+                    fill(raw, src, at, src_stride, column_map, outside, x, x + width + reach, left, middle, first)
+                    along(raw, row_weights, columns, step, line, width)
+                    filled += 1
+                for i in range(window):
+                    store(lines, i, ((y + i) % window) * slot)
+                for i in range(4):
+                    store(starts, i, (y + i) * dst_stride + x)
+                if taken == most:
+                    clipped += sweep(ring, lines, kernel_rows, 0, 1, weights, base, dst, starts, width)
+                else:
+                    clipped += sweep_last(ring, lines, kernel_rows, 0, 1, weights, base, dst, starts, width)
+                y += taken
+            x += tile
+        return clipped
+
+    return loop, _signature(sample, sample.sum)
+
+
+def box(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+    """Equal weights: sums of neighbours along a row by doubling, then running sums down the columns.
+
+    All sums are exact integers; those along a row of 8-bit samples fit in 16 bits. The cost does not depend on the
+    height, and grows with the logarithm of the width. `weights` holds the one weight over the scale.
+    """
+    sample = _fitting(SAMPLES[dtype], wide)
+    short = types.uint16 if dtype == "uint8" else types.int32
+    fill = _fill_line(sample._replace(sum=short))
+    sweep = running_row(sample, block=2)
+
+    @njit(inline="always")
+    def double(to, half, line, span, odd, step, count):  # type: ignore[no-untyped-def]
+        """Sums of 2·span or 2·span + 1 neighbours from those of span."""
+        ahead = advance(half, span * step)
+        last = advance(line, 2 * span * step)
+        if odd:
+            for i in range(count):
+                store(to, i, short(load(half, i) + load(ahead, i) + load(last, i)))
+        else:
+            for i in range(count):
+                store(to, i, short(load(half, i) + load(ahead, i)))
+
+    def loop(  # type: ignore[no-untyped-def]
+        src, dst, row_map, column_map, ends, shifts, weights, ring, lines, outside, base,
+        kernel_rows, reach, step, rows, samples, src_stride, dst_stride, left, middle, first, tile, slack,
+    ):  # fmt: skip
+        slot = tile + reach + slack
+        sums = ring  # of 32 bits; the other lines hold `short`
+        line = reinterpret(advance(ring, slot), short)
+        kept = advance(line, 3 * slot)  # the last kernel_rows lines of sums along the row
+        columns = reach // step + 1
+        bits = 0
+        while columns >> (bits + 1):
+            bits += 1
+        around = short(outside)
+        factor = load(weights, 0)
+        clipped = 0
+        x = 0
+        while x < samples:
+            width = min(tile, samples - x)
+            length = width + reach
+            for i in range(width):
+                store(sums, i, types.int32(0))
+            for i in range(kernel_rows * slot):
+                store(kept, i, short(0))
+            for r in range(rows + kernel_rows - 1):
+                at = load(row_map, r)
+                fill(line, src, at, src_stride, column_map, around, x, x + length, left, middle, first)
+                half = line
+                span = 1
+                for bit in range(bits):
+                    odd = (columns >> (bits - 1 - bit)) & 1
+                    to = advance(line, (1 + bit % 2) * slot)
+                    double(to, half, line, span, odd, step, length - (2 * span + odd - 1) * step)
+                    half = to
+                    span = 2 * span + odd
+                oldest = advance(kept, (r % kernel_rows) * slot)
+                if r < kernel_rows - 1:
+                    for i in range(width):
+                        store(sums, i, types.int32(load(sums, i) + types.int32(load(half, i))))
+                else:
+                    to_row = (r - kernel_rows + 1) * dst_stride + x
+                    clipped += sweep(sums, half, oldest, factor, base, dst, to_row, width)
+                for i in range(width):
+                    store(oldest, i, load(half, i))
             x += tile
         return clipped
 
     pointer, index = types.CPointer, types.CPointer(types.int64)
     signature = types.int64(
-        pointer(sample.numba), pointer(sample.numba),  # src, dst
-        index, index,  # row_map, column_map
-        index, index, pointer(sample.sum),  # ends, shifts, weights
-        pointer(sample.sum), index,  # ring, lines
-        sample.sum, sample.sum,  # outside, base
-        *[types.int64] * 12,
+        pointer(sample.numba), pointer(sample.numba), index, index, index, index, pointer(types.float32),
+        pointer(types.int32), index, types.float32, types.float32, *[types.int64] * 12,
     )  # fmt: skip
     return loop, signature

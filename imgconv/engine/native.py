@@ -32,15 +32,15 @@ SAMPLE_TYPES = ("uint8", "uint16", "int32", "float32", "float64")
 
 
 class Variant(NamedTuple):
-    """One compiled loop: for a sample type, and for "band" a kernel shape (rows, columns) or any shape (None)."""
+    """One compiled loop: for a sample type, and for some kinds a kernel shape (rows, columns) or any shape (None)."""
 
     dtype: str
     shape: tuple[int, int] | None = None
-    kind: str = "band"  # a function of that name builds it: in rows.py for those of PNG_KINDS, else in loops.py
+    kind: str = "direct"  # a function of that name builds it: in rows.py for those of PNG_KINDS, else in loops.py
 
     def __str__(self) -> str:
         shape = f"{self.shape[0]}×{self.shape[1]}" if self.shape else "any shape"
-        return f"{self.dtype} {shape if self.kind == 'band' else self.kind}"
+        return f"{self.kind} {self.dtype}" + (f" {shape}" if self.kind in ("direct", "integer") else "")
 
     @property
     def prototype(self) -> tuple[type[Any], ...]:
@@ -96,6 +96,13 @@ def every_variant() -> Iterator[Variant]:
         yield Variant(dtype, None)
         for shape in SHAPES:
             yield Variant(dtype, shape)
+        yield Variant(dtype, kind="separable")
+    for dtype in ("uint8", "uint16"):
+        yield Variant(dtype, kind="fused")
+        yield Variant(dtype, kind="box")
+    yield Variant("uint8", kind="integer")
+    for shape in SHAPES:
+        yield Variant("uint8", shape, "integer")
     for kind in PNG_KINDS:
         yield Variant("uint8", kind=kind)
 
@@ -159,6 +166,12 @@ def keeping_problem() -> str | None:
 def cpu_name() -> str:
     """What LLVM calls this machine's CPU."""
     return _machine()[0]
+
+
+def fuses() -> bool:
+    """Whether the CPU multiplies and adds in one step."""
+    features = _machine()[1].split(",")
+    return "+fma" in features or "+neon" in features
 
 
 @cache
