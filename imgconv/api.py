@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def correlate(array: npt.ArrayLike, kernel: Any, **options: Any) -> npt.NDArray[Any]:
+def correlate(array: npt.ArrayLike, kernel: Any = None, **options: Any) -> npt.NDArray[Any]:
     """Slides a kernel over an array as it is written.
 
     Parameters
@@ -22,7 +22,7 @@ def correlate(array: npt.ArrayLike, kernel: Any, **options: Any) -> npt.NDArray[
     array : array_like, shape (rows, columns) or (rows, columns, channels)
         Any real type. Channels are filtered each by itself.
     kernel : str, path, Kernel or array_like
-        Whatever `imgconv.kernel` takes: a name, a file, a matrix.
+        Whatever `imgconv.kernel` takes: a name, a file, a matrix. None with `vary`.
     **options
         border : {"edge", "reflect", "symmetric", "wrap", "constant", "constant:V", "keep", "renormalize"}
         padding : {"same", "valid", "full"}
@@ -31,6 +31,10 @@ def correlate(array: npt.ArrayLike, kernel: Any, **options: Any) -> npt.NDArray[
         offset : float, in sample units
         method : {"auto", "direct"}
         threads : int
+        mask : array_like of shape (rows, columns) from 0 to 1, or a shape such as "radial:inner=0.2"
+            How strongly the kernel acts: in + mask * (filtered - in), before rounding. 8 and 16 bits are scaled.
+        vary : str
+            A formula with a range, "gaussian:sigma=0..8": the mask says where in it the kernel of each pixel is.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def correlate(array: npt.ArrayLike, kernel: Any, **options: Any) -> npt.NDArray[
     return _filter(array, kernel, "correlate", options)
 
 
-def convolve(array: npt.ArrayLike, kernel: Any, **options: Any) -> npt.NDArray[Any]:
+def convolve(array: npt.ArrayLike, kernel: Any = None, **options: Any) -> npt.NDArray[Any]:
     """True convolution: as `correlate`, with the kernel turned by 180° and its anchor mirrored.
 
     With border="constant" it is ``scipy.signal.convolve2d(mode="same")``, even-sized kernels included.
@@ -78,7 +82,7 @@ def convolve(array: npt.ArrayLike, kernel: Any, **options: Any) -> npt.NDArray[A
     return _filter(array, kernel, "convolve", options)
 
 
-def apply(image: Image, kernel: Any, **options: Any) -> Image:
+def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
     """Filters a Pillow image.
 
     Parameters
@@ -103,7 +107,7 @@ def apply(image: Image, kernel: Any, **options: Any) -> Image:
     from imgconv.picture.image import from_array, plain, to_array
 
     chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
-    kernels = kernel if chain else [kernel]
+    kernels = kernel if chain else [] if kernel is None else [kernel]
     prepared = plain(image)
     recipe = Recipe(tuple(to_kernel(k) for k in kernels), Options(**options))
     array, mode, _ = recipe.apply(to_array(prepared), prepared.mode)
@@ -113,5 +117,6 @@ def apply(image: Image, kernel: Any, **options: Any) -> Image:
 
 
 def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: dict[str, Any]) -> npt.NDArray[Any]:
-    result, _, _ = Recipe((to_kernel(kernel),), Options(mode=mode, **options)).apply(np.asarray(array))
+    kernels = () if kernel is None else (to_kernel(kernel),)
+    result, _, _ = Recipe(kernels, Options(mode=mode, **options)).apply(np.asarray(array))
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any
@@ -26,7 +27,9 @@ from imgconv.engine import channels
 from imgconv.engine.plan import Correlation, Plan, plan
 from imgconv.engine.run import Filtered, available_cores, execute, prepare
 from imgconv.errors import KernelError, PictureError, UsageError
+from imgconv.kernels.family import Family, family
 from imgconv.kernels.value import LARGEST_SIDE, Kernel
+from imgconv.masks import Space, around, blend, strips, tiles, to_mask
 
 Array = npt.NDArray[Any]
 
@@ -98,6 +101,14 @@ class Options:
         How it is computed; "auto" chooses.
     threads : int or None
         Default: all cores that the process may use.
+    mask : str, ndarray or None
+        Where, and how strongly, the kernels act: a shape such as "radial:inner=0.2" (see `imgconv.masks`), or an array
+        of the picture's rows and columns, from 0 to 1 (8 and 16 bits are scaled). The result is
+        in + mask · (filtered − in): of unrounded values, and once for the whole chain, so that the kernels see the
+        whole picture between them. In linear light with `linear`, weighed by alpha where the kernels are.
+    vary : str or None
+        Instead of kernels, a formula with a range, such as "gaussian:sigma=0..8": the mask says which value each pixel
+        gets (see `imgconv.kernels.family`).
     """
 
     mode: str = "correlate"
@@ -117,6 +128,8 @@ class Options:
     like: str | None = None
     method: str = "auto"
     threads: int | None = None
+    mask: Any = None
+    vary: str | None = None
 
     def __post_init__(self) -> None:
         for name, words in (
@@ -157,6 +170,14 @@ class Options:
             raise UsageError(f"channels {self.channels!r} is neither each nor sum nor letters such as rgb")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads must be 1 or more, not {self.threads}")
+        if self.mask is not None:
+            object.__setattr__(self, "mask", to_mask(self.mask))
+            if self.stride != (1, 1) or self.padding in ("valid", "full") or self.channels == "sum":
+                raise UsageError("a mask mixes the result with the picture: padding same, stride 1, no sum of channels")
+        if self.vary is not None and self.mask is None:
+            raise UsageError("vary needs a mask, which says where the parameter is small and where large")
+        if self.vary is not None and self.combine is not None:
+            raise UsageError("vary is one kernel, so there is nothing to combine")
 
 
 @dataclass(frozen=True)
@@ -194,6 +215,7 @@ class Report:
     compile_s: float
     clipped: int  # samples outside the range of their type, over all kernels
     threads: int
+    vary: str = ""  # the levels of a family, and how far they are from the kernel of each pixel
 
 
 @dataclass(frozen=True)
@@ -205,7 +227,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         o = self.options
-        for kernel in self.kernels:
+        if o.vary is not None and self.kernels:
+            raise UsageError("vary takes the place of the kernels; give one or the other")
+        if o.vary is None and not self.kernels:
+            raise UsageError("there is no kernel; give one, or vary with a mask")
+        for kernel in (*self.kernels, *(family(o.vary).kernels if o.vary is not None else ())):
             s = settle(kernel, o, picture=False)
             correlation(kernel, o, s)
             if kernel.weights.ndim > 2 and o.channels not in ("each", "sum"):
@@ -216,6 +242,8 @@ class Recipe:
     @property
     def name(self) -> str:
         """The kernels' names, as a file name has them."""
+        if self.options.vary is not None:
+            return family(self.options.vary).name
         return "+".join(kernel.name for kernel in self.kernels)
 
     def apply(self, array: Array, mode: str = "") -> tuple[Array, str, Report]:
@@ -250,7 +278,8 @@ class Recipe:
         if not job.floating or back.kind == "f":
             samples = samples.astype(back, copy=False)
         threads = self.options.threads or available_cores()
-        report = Report(tuple(job.plans), filter_s, job.compile_s, job.clipped, threads)
+        vary = family(self.options.vary).reason if self.options.vary is not None else ""
+        report = Report(tuple(job.plans), filter_s, job.compile_s, job.clipped, threads, vary)
         return samples, job.mode_of(samples), report
 
 
@@ -269,6 +298,7 @@ class _Job:
         self.floating = False  # the result is left floating
         self.compile_s = 0.0
         self.plans: list[Plan] = []
+        self.before: Array | None = None  # what the result is to be mixed with
 
     @property
     def has_alpha(self) -> bool:
@@ -277,6 +307,11 @@ class _Job:
 
     def run(self, samples: Array) -> Array:
         """Every kernel in turn, or all of them on the same picture when they are to be combined."""
+        if self.options.mask is not None:
+            self.options.mask.check(*samples.shape[:2])
+            if self.options.vary is not None:
+                return self.varied(samples, family(self.options.vary))
+            self.before = samples
         steps = list(zip(self.kernels, self.settings, strict=True))
         if self.options.combine:
             results = [self.values(samples, kernel, s) for kernel, s in steps]
@@ -285,12 +320,86 @@ class _Job:
                 values[:, :, -1] = combined([result[:, :, -1] for result in results], "max")
             return self.finish(values, samples.dtype, steps[-1][1], last=True)
         for number, (kernel, s) in enumerate(steps, 1):
-            if self.is_plain(samples, kernel, s):
-                c = correlation(kernel, self.options, s, shape=samples.shape)
-                samples = self.narrow(*self.correlated(c, samples))
-            else:
-                samples = self.finish(self.values(samples, kernel, s), samples.dtype, s, last=number == len(steps))
+            last = number == len(steps)
+            plain = self.is_plain(samples, kernel, s)
+            if plain and not (last and self.options.mask):
+                samples = self.plainly(samples, kernel, s)
+                continue
+            result = self.finish(self.values(samples, kernel, s), samples.dtype, s, last=last)
+            if plain:  # where the mask is 1, the bytes of the fast way: it may round ties otherwise
+                self.put_full(result, samples, kernel, s)
+            samples = result
         return samples
+
+    def plainly(self, samples: Array, kernel: Kernel, s: Settings) -> Array:
+        """One kernel the fast way."""
+        c = correlation(kernel, self.options, s, shape=samples.shape)
+        return self.narrow(*self.correlated(c, samples))
+
+    def put_full(self, result: Array, samples: Array, kernel: Kernel, s: Settings) -> None:
+        """Puts the result of the fast way where the mask is 1."""
+        clipped, plans = self.clipped, list(self.plans)
+        full = None
+        for rows in strips(result.shape[0]):
+            here = self.options.mask.strengths(result.shape[:2], rows, slice(None)) == 1
+            if here.any():
+                full = self.plainly(samples, kernel, s) if full is None else full
+                result[rows][here] = full[rows][here]
+        self.clipped, self.plans = clipped, plans
+
+    def mixed(self, values: Array, before: Array) -> Array:
+        """in + mask · (filtered − in), in the place of the filtered values."""
+        if values.shape != before.shape:
+            raise UsageError(
+                f"a mask mixes the result with the picture, but the result has {values.shape[2]} channels,"
+                f" the picture {before.shape[2]}"
+            )
+        space = self.space(before, zip(self.kernels, self.settings, strict=True))
+        for rows in strips(values.shape[0]):
+            share = self.options.mask.strengths(values.shape[:2], rows, slice(None)).astype(values.dtype)
+            values[rows] = blend([(1 - share, before[rows].astype(values.dtype)), (share, values[rows])], space)
+        return values
+
+    def space(self, samples: Array, steps: Iterable[tuple[Kernel, Settings]]) -> Space:
+        """In which terms results are mixed: those in which the kernels add."""
+        weigh = (
+            self.has_alpha
+            and self.options.channels == "each"
+            and any(self.alpha_way(samples, kernel, s) == "premultiply" for kernel, s in steps)
+        )
+        return Space(self.options.linear, self.has_alpha, weigh, self.top)
+
+    def varied(self, samples: Array, levels: Family) -> Array:
+        """The kernel of each pixel, mixed out of the levels of a family.
+
+        By tiles: only the levels that a tile asks for are computed there, and none is held for the whole picture.
+        """
+        steps = [(kernel, settle(kernel, self.options, picture=bool(self.mode))) for kernel in levels.kernels]
+        space = self.space(samples, steps)
+        reach = [0, 0]
+        for kernel, s in steps:
+            c = correlation(kernel, self.options, s)
+            reach = [max(r, a, k - 1 - a) for r, a, k in zip(reach, c.anchor, c.weights.shape, strict=True)]
+        size = (samples.shape[0], samples.shape[1])
+        result: Array | None = None
+        plans: dict[int, list[Plan]] = {}
+        for window in tiles(size, reach):
+            part, inside = around(samples, window, reach, wraps=steps[0][1].border == "wrap")
+            places = np.interp(self.options.mask.strengths(size, *window), levels.strengths, levels.places)
+            terms = []
+            for number in range(int(places.min()), int(np.ceil(places.max())) + 1):
+                share = np.maximum(0, 1 - np.abs(places - number))
+                if share.any():
+                    self.plans = []
+                    terms.append((share, self.values(part, *steps[number])[inside]))
+                    plans.setdefault(number, self.plans)
+            mixture = blend(terms, space)
+            if result is None:
+                result = np.empty((*size, mixture.shape[2]), mixture.dtype)
+            result[window] = mixture
+        assert result is not None
+        self.plans = [each for number in sorted(plans) for each in plans[number]]
+        return self.finish(result, samples.dtype, steps[-1][1], last=True)
 
     def is_plain(self, samples: Array, kernel: Kernel, s: Settings) -> bool:
         """Whether the kernel is one correlation from samples to samples: the fast way."""
@@ -426,15 +535,17 @@ class _Job:
         return np.asarray(bias, kind)
 
     def finish(self, values: Array, kind: np.dtype[Any], s: Settings, last: bool) -> Array:
-        """Unrounded results as samples again; only the last kernel of a chain is stretched or left floating."""
+        """Unrounded results as samples again; only the last kernel of a chain is stretched, masked or left floating."""
         if self.mode and values.shape[2] != len(self.letters):
             self.letters = BY_COUNT.get(values.shape[2], "")
+        if last and s.after != "float":  # a picture's alpha is in its range already
+            colours = values[:, :, : values.shape[2] - self.has_alpha]
+            colours[:] = channels.after(colours, s.after, self.top, self.back.kind == "f")
+        if last and self.before is not None:
+            values = self.mixed(values, self.before)
         if last and s.after == "float":
             self.floating = True
             return values
-        if last:  # a picture's alpha is in its range already
-            colours = values[:, :, : values.shape[2] - self.has_alpha]
-            colours[:] = channels.after(colours, s.after, self.top, self.back.kind == "f")
         samples, clipped = channels.to_samples(values, self.back, s.rounding)
         self.clipped += clipped
         return samples.astype(kind, copy=False)
@@ -451,7 +562,8 @@ class _Job:
     def mode_of(self, result: Array) -> str:
         """The mode that a picture has after its channels or its type have changed."""
         count = result.shape[2] if result.ndim == 3 else 1
-        if not self.mode or (count == max(1, len(self.letters)) and result.dtype == self.back):
+        before = len(LETTERS.get(self.mode.partition(";")[0], "l"))
+        if not self.mode or (count == before and result.dtype == self.back):
             return self.mode
         if count == 1 and result.dtype.kind == "f":
             return "F"

@@ -1,0 +1,186 @@
+"""A formula with a range, "gaussian:sigma=0..8": a family of kernels, and the few of them that stand for all.
+
+A mask m from 0 to 1 asks for the kernel K(low + m·(high − low)) at each pixel. Only some kernels of the family, the
+levels, are applied; between two of them results are mixed. That is exact for the mixture of their kernels, so what is
+left is how far such a mixture is from the kernel that was asked for:
+
+    D = K(p) − (1 − t)·A − t·B,    error = the larger of the sums of D's positive and of its negative weights
+
+That is the largest difference in a result over the range of the samples, and there is a picture that reaches it;
+photographs stay far below. The share t between two levels is the one that fits best (least squares), not p's own place:
+for a Gaussian that is near the variance, and takes fewer levels.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from imgconv.errors import KernelError
+from imgconv.kernels.formulas import FORMULAS, SYNONYMS, canonical, formula
+from imgconv.kernels.value import Kernel
+
+Array = npt.NDArray[np.float64]
+
+TOLERANCE = 0.01  # of the picture's range; 8-bit steps are 0.004
+MOST_LEVELS = 33
+SMALLEST = 0.01  # stands for 0 where a formula takes no 0: gaussian:sigma=0.01 is the identity
+PARTS = 4  # of an interval, when it is judged; shares are fitted at their ends
+FINE_PARTS = 8  # of an interval, when it is used; errors are measured at their ends and middles
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+RANGE = re.compile(rf"({NUMBER})(?<!\.)\.\.(?!\.)({NUMBER})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """The levels of a family, and how to mix them.
+
+    Attributes
+    ----------
+    kernels : tuple of Kernel
+        The levels, from mask 0 to mask 1.
+    values : tuple of float
+        The parameter of each.
+    strengths, places : ndarray
+        A mask of strengths[i] asks for level places[i]; in between linearly. Place 2.25 is a quarter of the way from
+        level 2 to level 3.
+    error : float
+        The largest error that was measured between levels, over the range of the samples (with --linear: of light).
+        Weighing by alpha and border `renormalize` divide by sums that may be small, and can exceed it.
+    """
+
+    name: str
+    kernels: tuple[Kernel, ...]
+    values: tuple[float, ...]
+    strengths: Array
+    places: Array
+    error: float
+
+    @property
+    def reason(self) -> str:
+        """For `--explain`."""
+        levels = ", ".join(f"{value:.4g}" for value in self.values)
+        error = f"at most {100 * self.error:.2g}% of the range" if self.error > 1e-9 else "no step"
+        return f"{len(self.kernels)} levels ({levels}), mixed by the mask: {error} from the kernel of each pixel"
+
+
+@lru_cache(maxsize=2)
+def family(text: str) -> Family:
+    """The family that "gaussian:sigma=0..8" means.
+
+    Raises
+    ------
+    KernelError
+        When it has no range, or more than one, or an end that the formula does not take.
+    """
+    ranges = RANGE.findall(text)
+    if len(ranges) != 1 or text.count("..") != 1:
+        raise KernelError(f"vary {text[:40]!r} needs one parameter with a range, as in gaussian:sigma=0..8")
+    low, high = map(float, ranges[0])
+    members = _Members(text)
+    members.at(low), members.at(high)
+    values, errors = [low, high], [members.fit(low, high, PARTS)[1]]
+    while len(values) < MOST_LEVELS and max(errors) > TOLERANCE:
+        widest = int(np.argmax(errors))
+        first, last = values[widest], values[widest + 1]
+        middle = (first + last) / 2
+        if members.whole and abs(last - first) > 1:
+            middle = float(round(middle))
+        values.insert(widest + 1, middle)
+        errors[widest : widest + 1] = [members.fit(*pair, PARTS)[1] for pair in ((first, middle), (middle, last))]
+    strengths, places, error = [0.0], [0.0], 0.0
+    for number, (first, last) in enumerate(pairwise(values)):
+        shares, worst = members.fit(first, last, FINE_PARTS)
+        error = max(error, worst)
+        asked = first + (last - first) * np.arange(1, FINE_PARTS + 1) / FINE_PARTS
+        strengths += list((asked - low) / (high - low)) if high != low else [1.0] * FINE_PARTS
+        places += [number + share for share in shares[1:]]
+    kernels = tuple(members.at(value) for value in values)
+    return Family(_file_name(text), kernels, tuple(values), np.array(strengths), np.array(places), error)
+
+
+class _Members:
+    """The kernels of a family by the value of the parameter."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        head, _, tail = text.partition(":")
+        name = canonical(head)
+        if name not in FORMULAS:
+            formula(text)  # says what would be right
+        known = inspect.signature(FORMULAS[name], eval_str=True).parameters
+        word = next((word for word in tail.split(",") if ".." in word), "")
+        key = canonical(word.partition("=")[0]) if "=" in word else next(iter(known), "")
+        kind = known[SYNONYMS.get(key, key)].annotation if SYNONYMS.get(key, key) in known else float
+        self.whole = kind is int or int in get_args(kind)  # a size: what lies between two of them is mixed
+        self.kept: dict[float, Kernel] = {}
+
+    def at(self, value: float) -> Kernel:
+        """The kernel of one value."""
+        if value not in self.kept:
+            self.kept[value] = self._made(value)
+        return self.kept[value]
+
+    def _made(self, value: float) -> Kernel:
+        if self.whole and value != int(value):
+            below, above = self.at(float(np.floor(value))), self.at(float(np.ceil(value)))
+            share = value - np.floor(value)
+            a, b = _aligned(below, above)
+            middle = tuple((size - 1) // 2 for size in a.shape)
+            return replace(above, weights=(1 - share) * a + share * b, scale=1.0, anchor=(middle[0], middle[1]))
+        try:
+            return formula(RANGE.sub(repr(value), self.text))
+        except KernelError:
+            if not 0 <= value < SMALLEST:
+                raise
+            return formula(RANGE.sub(repr(SMALLEST), self.text))
+
+    def fit(self, first: float, last: float, parts: int) -> tuple[list[float], float]:
+        """The share of the last kernel at the ends of each part, and the largest error, which is measured there and
+        in the middle of each part.
+        """
+        shares = [0.0]
+        for part in range(1, parts):
+            wanted, a, way = self._between(first, last, part / parts)
+            length = float((way * way).sum())
+            best = float(((wanted - a) * way).sum()) / length if length else part / parts
+            shares.append(min(1.0, max(shares[-1], best)))
+        shares.append(1.0)
+        worst = 0.0
+        for half in range(1, 2 * parts):
+            wanted, a, way = self._between(first, last, half / (2 * parts))
+            off = wanted - a - (shares[half // 2] + shares[(half + 1) // 2]) / 2 * way
+            worst = max(worst, float(np.maximum(off, 0).sum()), float(np.maximum(-off, 0).sum()))
+        return shares, worst
+
+    def _between(self, first: float, last: float, part: float) -> tuple[Array, Array, Array]:
+        """The kernel that far from the first to the last, the first, and the way between them."""
+        wanted, a, b = _aligned(self._made(first + (last - first) * part), self.at(first), self.at(last))
+        return wanted, a, b - a
+
+
+def _aligned(*kernels: Kernel) -> list[Array]:
+    """Their weights over their scales, laid over each other anchor on anchor."""
+    anchors = [kernel.anchor or tuple((size - 1) // 2 for size in kernel.shape) for kernel in kernels]
+    before = [max(anchor[axis] for anchor in anchors) for axis in (0, 1)]
+    after = [max(k.shape[axis] - a[axis] for k, a in zip(kernels, anchors, strict=True)) for axis in (0, 1)]
+    laid = []
+    for kernel, anchor in zip(kernels, anchors, strict=True):
+        space = np.zeros((before[0] + after[0], before[1] + after[1]))
+        top, left = before[0] - anchor[0], before[1] - anchor[1]
+        space[top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel.weights / kernel.scale
+        laid.append(space)
+    return laid
+
+
+def _file_name(text: Any) -> str:
+    """gaussian_sigma0-8"""
+    plain = text.strip().lower().replace("..", "-").replace("=", "")
+    return re.sub(r"[^a-z0-9.+-]+", "_", plain).strip("_")

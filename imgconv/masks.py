@@ -1,0 +1,257 @@
+"""Masks: where, and how strongly, a kernel acts. Shapes computed in place, pictures as strengths, and the blending.
+
+A mask is 0 where the picture stays and 1 where the kernel acts in full. With p = the middle of a pixel in a picture of
+W × H pixels (p = x + ½, y + ½) and smooth(u) = u²·(3 − 2u) of u cut to 0 … 1 (smoothstep, level at both ends):
+
+    radial   distance of p from (cx·W, cy·H), over half the diagonal: q
+             strength = smooth((q − inner) / (outer − inner))
+    linear   way of p along `angle`, 0 where the picture begins and 1 where it ends: q
+             strength = smooth((q − from) / (to − from))
+             with band=B the same of |q − B|: a sharp band at B, and blur on both sides of it (tilt-shift)
+
+`invert` gives 1 − strength. Angles are degrees counter-clockwise from the right, as in the formulas: 90 is up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from imgconv.arrayfile import parse_number
+from imgconv.engine.channels import from_linear, to_linear
+from imgconv.errors import PictureError, UsageError
+from imgconv.kernels.smoothing import toward
+
+Array = npt.NDArray[Any]
+
+STRIP_ROWS = 64  # blended at once, so that they stay in the cache
+TILE_SIDE = 512
+
+# what each shape takes, and its defaults; None is a default that depends on others
+SHAPES: dict[str, dict[str, float | None]] = {
+    "radial": {"cx": 0.5, "cy": 0.5, "inner": 0.25, "outer": 1.0, "invert": 0.0},
+    "linear": {"angle": 90.0, "from": None, "to": None, "band": None, "invert": 0.0},
+}
+STEPS = {"radial": ("inner", "outer"), "linear": ("from", "to")}  # where the strength begins to rise, and where it ends
+SWITCH = {"": 1.0, "yes": 1.0, "1": 1.0, "no": 0.0, "0": 0.0}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A mask that a formula gives, at any size.
+
+    Attributes
+    ----------
+    name : str
+        One of `SHAPES`.
+    keys : dict
+        A value for every key of that shape.
+    """
+
+    name: str
+    keys: dict[str, Any] = field(hash=False)
+
+    def check(self, rows: int, columns: int) -> None:
+        """Fits every picture."""
+
+    def strengths(self, size: tuple[int, int], rows: slice, columns: slice) -> Array:
+        """Strengths of a window of a picture of `size` (rows, columns), as float64."""
+        height, width = size
+        k = self.keys
+        y = (np.arange(height)[rows, None] + 0.5).astype(np.float64)
+        x = (np.arange(width)[None, columns] + 0.5).astype(np.float64)
+        if self.name == "radial":
+            place = np.hypot(x - k["cx"] * width, y - k["cy"] * height) / (math.hypot(width, height) / 2)
+        else:
+            right, down = toward(k["angle"])
+            extent = width * abs(right) + height * abs(down)
+            place = ((x - width / 2) * right + (y - height / 2) * down) / extent + 0.5
+            if k["band"] is not None:
+                place = np.abs(place - k["band"])
+        start, end = (k[key] for key in STEPS[self.name])
+        u = (place - start) / (end - start) if end > start else (place >= start).astype(np.float64)
+        u = np.clip(u, 0, 1)
+        strength = u * u * (3 - 2 * u)
+        return np.asarray(1 - strength if k["invert"] else strength)
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A mask that is a picture or an array.
+
+    Attributes
+    ----------
+    values : ndarray of shape (rows, columns)
+        From 0 to 1, bool, or 8 or 16 bits without a sign, which stand for parts of their maximum.
+    name : str
+        What messages call it.
+
+    Raises
+    ------
+    PictureError
+        When it has another shape, or values out of range.
+    """
+
+    values: Array
+    name: str = "mask"
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values)
+        if values.ndim == 3 and values.shape[2] == 1:
+            values = values[:, :, 0]
+        if values.ndim != 2 or values.size == 0:
+            raise PictureError(f"{self.name}: a mask has one channel, shape (rows, columns), not {values.shape}")
+        if values.dtype not in (np.bool_, np.uint8, np.uint16):
+            if values.dtype.kind not in "iuf":
+                raise PictureError(f"{self.name}: a mask holds numbers, not {values.dtype}")
+            low, high = float(values.min()), float(values.max())
+            if not (low >= 0 and high <= 1):  # NaN is neither
+                raise PictureError(
+                    f"{self.name}: a mask of {values.dtype} goes from 0 to 1, not {low:g} to {high:g};"
+                    " only 8 and 16 bits without a sign are scaled"
+                )
+        object.__setattr__(self, "values", values)
+
+    def check(self, rows: int, columns: int) -> None:
+        """Raises PictureError unless the mask is as large as the picture."""
+        if self.values.shape != (rows, columns):
+            height, width = self.values.shape
+            raise PictureError(
+                f"the mask {self.name} is {width}×{height}, the picture {columns}×{rows}; they must be of one size"
+            )
+
+    def strengths(self, size: tuple[int, int], rows: slice, columns: slice) -> Array:
+        """Strengths of a window, as float64."""
+        values = self.values[rows, columns]
+        top = np.iinfo(values.dtype).max if values.dtype in (np.uint8, np.uint16) else 1
+        return values.astype(np.float64) / top
+
+
+def to_mask(spec: Any) -> Shape | Mask:
+    """The mask that `spec` means: a shape such as "radial:inner=0.2", or an array of strengths.
+
+    Raises
+    ------
+    UsageError, PictureError
+        When it is neither.
+    """
+    if isinstance(spec, (Shape, Mask)):
+        return spec
+    return shape(spec) if isinstance(spec, str) else Mask(np.asarray(spec))
+
+
+def is_shape(text: str) -> bool:
+    """Whether it names a shape and no file."""
+    return text.partition(":")[0].strip().lower() in SHAPES
+
+
+def shape(text: str) -> Shape:
+    """The shape that "radial:inner=0.2,outer=0.8" spells. Raises UsageError."""
+    head, _, tail = text.partition(":")
+    name = head.strip().lower()
+    if name not in SHAPES:
+        raise UsageError(f"mask {text!r} is not a shape ({', '.join(SHAPES)}); the library takes an array, not a file")
+    keys: dict[str, Any] = dict(SHAPES[name])
+    given: set[str] = set()
+    for word in tail.split(",") if tail.strip() else []:
+        left, _, value = (part.strip().lower() for part in word.partition("="))
+        if left not in keys:
+            raise UsageError(f"mask {name}: no parameter {left!r}; it takes {', '.join(keys)}")
+        if left in given:
+            raise UsageError(f"mask {name}: {left} is given twice")
+        given.add(left)
+        try:
+            keys[left] = SWITCH[value] if left == "invert" else parse_number(value)
+        except (KeyError, ValueError):
+            right = "yes or no" if left == "invert" else f"a number; write {left}=0.5"
+            raise UsageError(f"mask {name}: {left}={value!r} is not {right}") from None
+    if name == "linear":
+        banded = keys["band"] is not None
+        for key, default in (("from", 0.1 if banded else 0.0), ("to", 0.5 if banded else 1.0)):
+            keys[key] = default if keys[key] is None else keys[key]
+    start, end = STEPS[name]
+    if keys[start] > keys[end]:
+        raise UsageError(f"mask {name}: {start}={keys[start]:g} lies beyond {end}={keys[end]:g}; invert turns it round")
+    return Shape(name, keys)
+
+
+class Space(NamedTuple):
+    """In which terms pictures are mixed, so that a mixture is what one mixed kernel would give."""
+
+    light: bool  # mix linear light, as `linear` filters it
+    alpha: bool  # the last channel is alpha
+    weigh: bool  # weigh colours by alpha, as "premultiply" filters them
+    top: float  # of the range of samples
+
+    def enter(self, values: Array) -> Array:
+        """Samples as what can be added."""
+        if not (self.light or self.weigh):
+            return values
+        colour, cover = (values[:, :, :-1], values[:, :, -1:]) if self.alpha else (values, values[:, :, :0])
+        if self.light:
+            colour = (to_linear(colour / self.top) * self.top).astype(values.dtype)
+        return np.concatenate([colour * (cover / self.top) if self.weigh else colour, cover], axis=2)
+
+    def leave(self, values: Array) -> Array:
+        """Back from a sum to samples."""
+        if not (self.light or self.weigh):
+            return values
+        colour, cover = (values[:, :, :-1], values[:, :, -1:]) if self.alpha else (values, values[:, :, :0])
+        if self.weigh:
+            colour = np.divide(colour * self.top, cover, out=np.zeros_like(colour), where=cover > 0)
+        if self.light:
+            colour = (from_linear(colour / self.top) * self.top).astype(values.dtype)
+        return np.concatenate([colour, cover], axis=2)
+
+
+def blend(terms: Sequence[tuple[Array, Array]], space: Space) -> Array:
+    """The sum of (share, values) over `terms`: shares of shape (rows, columns) that sum to 1, values with channels.
+
+    Where a share is 1 its values come out as they went in; where it is 0 they have no say, be they NaN.
+    """
+    kind = terms[0][1].dtype
+    total = np.zeros(terms[0][1].shape, kind)
+    for share, values in terms:
+        part = share.astype(kind)[:, :, None]
+        term = space.enter(values) * part
+        np.add(total, term, out=total, where=part > 0)
+    total = space.leave(total)
+    for share, values in terms:
+        np.copyto(total, values, where=(share == 1)[:, :, None])
+    return total
+
+
+def strips(rows: int) -> Iterator[slice]:
+    """Rows a few at a time."""
+    return (slice(start, min(start + STRIP_ROWS, rows)) for start in range(0, rows, STRIP_ROWS))
+
+
+def tiles(size: tuple[int, int], reach: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Windows that cover a picture, large beside the reach of the kernels."""
+    down, across = (
+        [slice(start, min(start + side, length)) for start in range(0, length, side)]
+        for length, side in zip(size, (max(TILE_SIDE, 4 * r) for r in reach), strict=True)
+    )
+    return ((rows, columns) for rows in down for columns in across)
+
+
+def around(
+    samples: Array, window: tuple[slice, slice], reach: Sequence[int], wraps: bool
+) -> tuple[Array, tuple[slice, slice]]:
+    """A window with `reach` pixels more on every side, as far as there are any; and where the window lies in it."""
+    inside = []
+    for axis in (0, 1):
+        start, stop, length = window[axis].start, window[axis].stop, samples.shape[axis]
+        first, last = start - reach[axis], stop + reach[axis]
+        if wraps:
+            samples = samples.take(np.arange(first, last) % length, axis=axis)
+        else:
+            first, last = max(0, first), min(length, last)
+            samples = samples[first:last] if axis == 0 else samples[:, first:last]
+        inside.append(slice(start - first, stop - first))
+    return np.ascontiguousarray(samples), (inside[0], inside[1])
