@@ -512,9 +512,8 @@ class _Job:
         colour, cover = result[:, :, :-1], result[:, :, -1:]
         gain = float(kernel.weights.sum()) / s.scale
         colour = np.divide(colour * (self.top * gain), cover, out=np.zeros_like(colour), where=cover != 0) + s.offset
-        if s.bias:
-            colour += self.bias(s, colour.shape[2], colour.dtype)
-        return np.concatenate([colour, cover], axis=2)
+        result = np.concatenate([colour, cover], axis=2)
+        return result + self.bias(s, result.shape[2], result.dtype) if s.bias else result
 
     def sums(self, values: Array, kernel: Kernel, s: Settings) -> Array:
         """The floating sums of every output channel, with offset, bias and stride."""
