@@ -1,0 +1,58 @@
+"""imgconv fit: the kernel that best explains a picture made from another."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgconv.cli import DONE, FAILED, one_line
+from imgconv.cli.options import Steps
+
+
+@click.command()
+@click.argument("before", metavar="BEFORE", type=click.Path(path_type=Path))
+@click.argument("after", metavar="AFTER", type=click.Path(path_type=Path))
+@click.option("--size", type=Steps(), metavar="N|R,C",
+              help="Rows and columns of the kernel.  [default: the smallest of 3, 5, 7 that will do]")  # fmt: skip
+@click.option("-o", "--output", metavar="PATH", help="A .toml file.  [default: standard output]")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: bool) -> int:
+    """Find the kernel (and offset) that best explains AFTER as a filtered BEFORE, by least squares.
+
+    Prints it as a kernel file. A kernel of the catalogue, or small whole numbers over a scale, are taken where they
+    explain AFTER within rounding. How well it fits is said on standard error.
+
+    Exit status 0 when the kernel explains AFTER within rounding, 1 when the best one does not.
+
+    \b
+    imgconv fit before.png after.png
+    imgconv fit before.png after.png --size 5 -o theirs.toml
+    imgconv apply before.png -k theirs.toml -o again.png
+    """
+    from imgconv.errors import UsageError
+    from imgconv.fit import fit as find
+    from imgconv.kernels.files import toml_text
+    from imgconv.picture.read import read
+    from imgconv.picture.write import write
+
+    target = None if output in (None, "-") else Path(str(output))
+    if target is not None and target.suffix.lower() != ".toml":
+        raise UsageError(f"{target}: a kernel file is written as .toml")
+    if target is not None and target.exists() and not overwrite:
+        raise UsageError(f"{target}: exists; --overwrite replaces it")
+    first, second = read(before), read(after)
+    found = find(first.array, second.array, size)
+    text = toml_text(found.kernel)
+    if target is None:
+        click.echo(text, nl=False)
+        sys.stdout.flush()
+    else:
+        write(target, text.encode(), overwrite=overwrite)
+    for line in found.lines():
+        click.echo(one_line(line), err=True)
+    if not found.explains and second.format in ("JPEG", "WEBP"):
+        click.echo(f"{second.format} changes the samples that it keeps; a PNG would tell more", err=True)
+    return DONE if found.explains else FAILED
