@@ -14,9 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from imgconv.arrayfile import reason
 from imgconv.engine.run import available_cores
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError
+from imgconv.masks import Mask
 from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, METADATA, endings, name_for
 from imgconv.picture.read import parse, read
 from imgconv.picture.value import Picture
@@ -341,6 +344,29 @@ def _read(job: Job, auto_orient: bool) -> Picture:
     except (OSError, AttributeError):  # closed by the caller: <&-
         raise PictureError("standard input: cannot be read") from None
     return parse(data, "standard input", auto_orient=auto_orient)
+
+
+def read_mask(name: str, *, auto_orient: bool = False) -> Mask:
+    """The mask in a picture or array file: grey, also as colours that are all grey, and opaque.
+
+    Raises
+    ------
+    UsageError
+        When it cannot be read or is no mask: nothing can be filtered then.
+    """
+    try:
+        picture = read(Path(name), auto_orient=auto_orient)
+        array = picture.array
+        if picture.mode and array.ndim == 3:
+            colours = array[:, :, :-1] if picture.mode in ("LA", "RGBA") else array
+            if picture.mode not in ("LA", "RGB", "RGBA") or (colours != colours[:, :, :1]).any():
+                raise PictureError(f"{name}: a mask is a grey picture, not one in {picture.mode} with colours")
+            if colours is not array and (array[:, :, -1] != np.iinfo(array.dtype).max).any():
+                raise PictureError(f"{name}: a mask is opaque; this one has transparent pixels")
+            array = colours[:, :, 0]
+        return Mask(array, name)
+    except PictureError as problem:
+        raise UsageError(f"--mask {problem}") from None
 
 
 def _write_stream(data: bytes) -> None:

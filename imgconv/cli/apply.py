@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import DONE, FAILED, console, say, tell
-from imgconv.cli.options import Metadata, filter_options, kernel_option, make_recipe
+from imgconv.cli.options import Metadata, filter_options, make_recipe, place_options
 from imgconv.errors import UsageError
 from imgconv.picture.formats import parse_encoder_options
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@kernel_option
+@place_options
 @click.option("-o", "--output", metavar="PATH",
               help="A file, a template with {dir} {stem} {kernel} {ext} {index}, or - for standard output."
               "  [default: {dir}/{stem}.{kernel}{ext}]")  # fmt: skip
@@ -61,8 +61,9 @@ def apply(
     imgconv apply photo.png -k edge_enhance
     imgconv apply *.jpg -k blur -k sharpen --out-dir done
     imgconv apply a.txt -k '1 2; 3 4' --mode convolve --padding full -o -
+    imgconv apply street.jpg --vary gaussian:sigma=0..8 --mask linear:band=0.4
     """
-    recipe = make_recipe(kernels, **options)
+    recipe = make_recipe(kernels, auto_orient=auto_orient, **options)
     from imgconv import batch
 
     targets = batch.Targets(output, out_dir, form, overwrite, in_place, skip_existing)
@@ -95,6 +96,8 @@ def apply(
                 tell(json.dumps(batch.as_json(outcome, recipe)))
             elif not quiet and outcome.status != "failed":
                 tell(human_line(outcome), err=to_stdout)
+                if verbose and outcome.report and outcome.report.vary:
+                    tell(f"    {outcome.report.vary}", err=to_stdout)
                 if verbose and outcome.report:
                     for plan in outcome.report.plans:
                         tell(f"    {plan.method}: {plan.reason}; border {plan.correlation.border}", err=to_stdout)
@@ -120,7 +123,11 @@ def human_line(outcome: Outcome) -> str:
     kind = outcome.mode or " × ".join([outcome.dtype, *map(str, before[2:])])
     plan = report.plans[-1]
     rows, columns = plan.correlation.weights.shape
-    how = f"{plan.method} {rows}×{columns}" if len(report.plans) == 1 else f"{len(report.plans)} kernels"
+    how = (
+        f"{plan.method} {rows}×{columns}"
+        if len(report.plans) == 1
+        else f"{len(report.plans)} {'levels' if report.vary else 'kernels'}"
+    )
     threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
     steps = [f"read {duration(outcome.read_s)}"]
     if report.compile_s:

@@ -104,13 +104,30 @@ class Metadata(click.ParamType[Any]):
         return words
 
 
-def kernel_option(function: F) -> F:
+def kernel_option(function: F, *, required: bool = True) -> F:
     """-k, repeated for a chain."""
     return click.option(
-        "-k", "--kernel", "kernels", multiple=True, required=True, metavar="KERNEL",
+        "-k", "--kernel", "kernels", multiple=True, required=required, metavar="KERNEL",
         help="A name (imgconv kernels lists them), a file (.toml .npy .txt .csv), or a matrix in place such as"
         " '0 -1 0; -1 5 -1; 0 -1 0'. Repeat it for a chain.",
     )(function)  # fmt: skip
+
+
+def place_options(function: F) -> F:
+    """-k or --vary, and the mask that says where."""
+    function = click.option(
+        "--vary", metavar="FORMULA",
+        help="Instead of -k, a formula with a range that the mask drives from its first end to its last:"
+        " gaussian:sigma=0..8. -v says how close that is to the kernel of each pixel.",
+    )(function)  # fmt: skip
+    function = click.option(
+        "--mask", metavar="FILE|radial[:…]|linear[:…]",
+        help="Where, and how strongly, the kernel acts, once for a chain. A grey picture or an array from 0 to 1, of"
+        " the input's size; radial:cx=0.5,cy=0.5,inner=0.25,outer=1 by the distance from a middle, in halves of the"
+        " diagonal; linear:angle=90,from=0,to=1 by the way across the picture, with band=0.5 by the distance from a"
+        " band in it (tilt-shift). Shapes rise smoothly; ,invert turns them round.",
+    )(function)  # fmt: skip
+    return kernel_option(function, required=False)
 
 
 def filter_options(function: F) -> F:
@@ -155,9 +172,18 @@ def filter_options(function: F) -> F:
     return function
 
 
-def make_recipe(kernel_specs: tuple[str, ...], **options: Any) -> Any:
-    """The Recipe that -k and the filter options spell."""
+def make_recipe(
+    kernel_specs: tuple[str, ...], *, mask: str | None = None, auto_orient: bool = False, **options: Any
+) -> Any:
+    """The Recipe that -k, --mask and the filter options spell; a mask in a file is turned upright as pictures are."""
     from imgconv.kernels.spec import kernel
     from imgconv.recipe import Options, Recipe
 
+    if not kernel_specs and options.get("vary") is None:
+        raise click.UsageError("Missing option '-k' / '--kernel' (or --vary with --mask).")
+    if mask is not None:
+        from imgconv.batch import read_mask
+        from imgconv.masks import is_shape
+
+        options["mask"] = mask if is_shape(mask) else read_mask(mask, auto_orient=auto_orient)
     return Recipe(tuple(kernel(spec) for spec in kernel_specs), Options(**options))
