@@ -15,6 +15,8 @@ from PIL import Image
 from imgconv.errors import PictureError
 from imgconv.picture import read as reading
 from imgconv.picture.read import parse, read
+from imgconv.picture.value import Picture
+from imgconv.picture.write import encode
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
@@ -136,9 +138,7 @@ COLOUR_16 = noise(5, 6, 3, dtype="uint16")
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (png16(COLOUR_16), "16 bits"),
-        (png16(noise(5, 6, 4, dtype="uint16")), "16 bits"),
-        (png16(noise(5, 6, 2, dtype="uint16")), "16 bits"),
+        (png(6, 5, 16, 2, b"\0" * 185, chunk(b"tRNS", b"\0" * 6)), "16 bits"),
         (tiff(COLOUR_16), "16 bits"),
         (tiff(noise(5, 6, 4, dtype="uint16")), "16 bits"),
         (b"P6\n# a remark\n6 5 65535\n" + COLOUR_16.astype(">u2").tobytes(), "16 bits"),
@@ -146,7 +146,7 @@ COLOUR_16 = noise(5, 6, 3, dtype="uint16")
         (tiff(noise(5, 6).astype("float64") / 3), "64-bit|is not a picture"),
         (tiff(noise(5, 6).astype("uint32") * 16_000_000), "32-bit"),
     ],
-    ids=["png-rgb", "png-rgba", "png-la", "tiff-rgb", "tiff-rgba", "ppm", "ppm-1023", "tiff-double", "tiff-uint32"],
+    ids=["png-key", "tiff-rgb", "tiff-rgba", "ppm", "ppm-1023", "tiff-double", "tiff-uint32"],
 )
 def test_depth_that_pillow_would_cut_is_refused(data, told):
     with pytest.raises(PictureError, match=told) as caught:
@@ -155,9 +155,20 @@ def test_depth_that_pillow_would_cut_is_refused(data, told):
     assert "\n" not in str(caught.value)
 
 
-def test_16_bit_grey_png_is_not_refused():
-    array = noise(5, 6, dtype="uint16")
-    assert np.array_equal(parse(png16(array), "a").array, array)
+@pytest.mark.parametrize(("channels", "mode"), [(1, "I;16"), (2, "LA;16"), (3, "RGB;16"), (4, "RGBA;16")])
+def test_16_bit_png_keeps_its_depth(channels, mode):
+    array = noise(5, 6, channels, dtype="uint16") if channels > 1 else noise(5, 6, dtype="uint16")
+    found = parse(png16(array), "a")
+    assert found.mode == mode
+    assert np.array_equal(found.array, array)
+
+
+def test_a_16_bit_png_is_turned_upright():
+    array = noise(5, 6, 3, dtype="uint16")
+    given = Picture(array, "RGB;16", "PNG", {"exif": exif(orientation=6).tobytes(), "dpi": (300, 150)})
+    data, _ = encode(given, "PNG")
+    assert np.array_equal(parse(data, "a", auto_orient=True).array, np.rot90(array, -1))
+    assert round(parse(data, "a", auto_orient=True).info["dpi"][0]) == 150
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "PNG", "WEBP"])

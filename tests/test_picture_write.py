@@ -22,10 +22,14 @@ from imgconv.picture.value import Picture
 from imgconv.picture.write import encode, write
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-LOSSLESS = {"PNG": "L LA RGB RGBA I;16", "TIFF": "L LA RGB RGBA CMYK YCbCr LAB I;16 I F", "WEBP": "RGB RGBA"}
+LOSSLESS = {
+    "PNG": "L LA RGB RGBA I;16 LA;16 RGB;16 RGBA;16",
+    "TIFF": "L LA RGB RGBA CMYK YCbCr LAB I;16 I F",
+    "WEBP": "RGB RGBA",
+}
 LOSSLESS |= {"BMP": "L RGB", "PPM": "L RGB I;16"}
-CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3}
-TYPES = {"I;16": "uint16", "I": "int32", "F": "float32"}
+CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "LA;16": 2, "RGB;16": 3, "RGBA;16": 4}
+TYPES = {"I;16": "uint16", "LA;16": "uint16", "RGB;16": "uint16", "RGBA;16": "uint16", "I": "int32", "F": "float32"}
 
 
 def picture(mode: str, form: str = "PNG") -> Picture:
@@ -54,6 +58,14 @@ def test_a_mode_is_held_or_refused_never_changed(form):
             with pytest.raises(WriteError, match=f"{form} cannot hold") as caught:
                 encode(replace(picture("RGB"), mode=mode), form)
             assert "write .tif" in str(caught.value) or "write .png" in str(caught.value)
+
+
+def test_16_bit_colour_goes_into_png_only():
+    for form in ("TIFF", "JPEG", "PPM"):
+        with pytest.raises(WriteError, match=r"cannot hold 16-bit RGB; write \.png$"):
+            encode(picture("RGB;16"), form)
+    bare = Picture(noise(5, 6, 3, dtype="uint16"), "", "NPY")
+    assert np.array_equal(parse(encode(bare, "PNG")[0], "a").array, bare.array)
 
 
 def test_png_is_sound_for_pngcheck(tmp_path):

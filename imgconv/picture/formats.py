@@ -19,7 +19,12 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format("PNG", (".png", ".apng"), ("L", "LA", "RGB", "RGBA", "I;16"), ("exif", "icc_profile", "dpi")),
+    Format(
+        "PNG",
+        (".png", ".apng"),
+        ("L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
+        ("exif", "icc_profile", "dpi"),
+    ),
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), ("L", "RGB", "CMYK"), ("exif", "icc_profile", "dpi"), 65500),
     Format(
         "TIFF",

@@ -51,7 +51,7 @@ MODES = {
 }
 PASSED_OVER = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"bKGD", b"hIST", b"sPLT", b"sBIT")
 DEFLATE_RATIO = 1032  # at most, by its format
-LARGEST_PICTURE = 2**30  # pixels
+LARGEST_PICTURE = 2**30  # pixels; beyond that it is a decompression bomb
 BAND_BYTES = 2**17  # of filtered rows: in the second-level cache, and enough bands for two cores in 512×512 RGB
 PIECE = 2**24  # bytes deflated in one call, which counts in 32 bits
 READ_BYTES = 2**16  # of a file inflated at once

@@ -18,12 +18,11 @@ from imgconv.arrayfile import parse_npy, parse_text, read_bytes
 from imgconv.errors import PictureError
 from imgconv.picture.formats import FORMATS, name_for
 from imgconv.picture.image import BROKEN, plain, to_array
+from imgconv.picture.png import DEFLATE_RATIO, LARGEST_PICTURE, decode_png
 from imgconv.picture.value import Picture
 
 LARGEST_FILE = 16 * 2**30
-LARGEST_PICTURE = 2**30  # pixels; beyond that it is a decompression bomb
 Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE  # Pillow's own limit is below what cameras and scanners make
-DEFLATE_RATIO = 1032  # at most, by its format
 
 # TIFF tags that describe how the old file was laid out, not the picture
 TIFF_LAYOUT = frozenset(
@@ -103,6 +102,13 @@ def _one_line(problem: BaseException) -> str:
 
 
 def _decode(data: bytes, name: str, auto_orient: bool) -> Picture:
+    try:
+        own = decode_png(data)  # None for other formats and unusual files
+    except PictureError as problem:
+        raise PictureError(f"{name}: {problem}") from None
+    if own is not None:
+        info = _info(own.header, "PNG", data)
+        return Picture(_upright(own.array, info) if auto_orient else own.array, own.mode, "PNG", info)
     with Image.open(io.BytesIO(data), formats=[form.name for form in FORMATS]) as image:
         _refuse_bomb(data, image, name)
         form = "JPEG" if image.format == "MPO" else image.format or ""

@@ -17,7 +17,8 @@ class Picture:
     array : ndarray, shape (rows, columns) or (rows, columns, channels)
         uint8, uint16, int32 or float32 for pictures; any real type for bare arrays.
     mode : str
-        Pillow's mode ("L", "RGB", "CMYK", "I;16", …), or "" for a bare array.
+        Pillow's mode ("L", "RGB", "CMYK", "I;16", …); "LA;16", "RGB;16" and "RGBA;16", which Pillow does not have;
+        "" for a bare array.
     format : str
         Pillow's name of the file format ("PNG"), or "NPY", "TEXT", "CSV".
     info : dict

@@ -18,6 +18,7 @@ from imgconv.arrayfile import npy_bytes, reason, text_bytes
 from imgconv.errors import WriteError
 from imgconv.picture.formats import ENCODER_OPTIONS, by_name
 from imgconv.picture.image import BROKEN, from_array
+from imgconv.picture.png import MODES, encode_png
 from imgconv.picture.value import Picture
 
 # TIFF compressions that lose nothing, as Pillow reports and takes them
@@ -58,9 +59,12 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         raise WriteError(f"{form} cannot hold {_describe(mode)}; write {_better(mode)}")
     if max(picture.array.shape[:2]) > known.longest_side:
         raise WriteError(f"{form} holds at most {known.longest_side} pixels on a side, not {picture.size}; write .png")
-    image = from_array(picture.array, mode)
     told = {key: picture.info[key] for key in known.keeps if key in picture.info}
     given = {key: value for key, value in (options or {}).items() if form in ENCODER_OPTIONS[key].formats}
+    if form == "PNG":
+        # Pillow's `optimize` means the smallest file, whatever the level
+        return encode_png(picture.array, told, level=9 if given.get("optimize") else given.get("compress_level")), ()
+    image = from_array(picture.array, mode)
     told |= _encoder_options(picture, form, given)
     file = io.BytesIO()
     try:
@@ -102,10 +106,8 @@ def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict
 
 def _mode_of_array(array: Any, form: str) -> str:
     channels = array.shape[2] if array.ndim == 3 else 1
-    if array.dtype == np.uint8 and channels in (1, 2, 3, 4):
-        return ("L", "LA", "RGB", "RGBA")[channels - 1]
-    if array.dtype == np.uint16 and channels == 1:
-        return "I;16"
+    if (array.dtype.name, channels) in MODES:
+        return MODES[array.dtype.name, channels]
     if array.dtype in (np.int32, np.float32) and channels == 1:
         return "I" if array.dtype == np.int32 else "F"
     many = f"{channels} channel{'s' if channels > 1 else ''}"
@@ -117,6 +119,9 @@ def _describe(mode: str) -> str:
         "LA": "an alpha channel (LA)",
         "RGBA": "an alpha channel (RGBA)",
         "I;16": "16-bit grey",
+        "LA;16": "16-bit grey with alpha",
+        "RGB;16": "16-bit RGB",
+        "RGBA;16": "16-bit RGB with alpha",
         "I": "32-bit integers",
         "F": "floating-point samples",
     }
@@ -124,7 +129,7 @@ def _describe(mode: str) -> str:
 
 
 def _better(mode: str) -> str:
-    return ".png or .tif" if mode in by_name("PNG").modes else ".tif"
+    return " or ".join(by_name(name).endings[0] for name in ("PNG", "TIFF") if mode in by_name(name).modes) or ".tif"
 
 
 def write(path: Path, data: bytes, *, overwrite: bool) -> None:
