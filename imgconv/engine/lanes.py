@@ -82,7 +82,7 @@ def advance(typingctx: Any, pointer: Any, count: Any) -> Any:
 @intrinsic
 def reinterpret(typingctx: Any, pointer: Any, kind: Any) -> Any:
     """The same address as a pointer to another type."""
-    target = types.CPointer(kind.dtype)
+    target: Any = types.CPointer(kind.dtype)  # type: ignore[attr-defined]
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], context.get_value_type(target))

@@ -12,7 +12,6 @@ import ctypes
 import hashlib
 import json
 import os
-import secrets
 import stat
 import sys
 import threading
@@ -22,6 +21,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from imgconv.engine import link
 
 FORMAT = 1
 LONGEST_HEADER = 16_384
@@ -164,44 +165,54 @@ def keeping_problem() -> str | None:
 
 
 def cpu_name() -> str:
-    """What LLVM calls this machine's CPU."""
-    return _machine()[0]
+    """What this machine's CPU calls itself."""
+    return _cpu()[0]
 
 
 def fuses() -> bool:
     """Whether the CPU multiplies and adds in one step."""
-    features = _machine()[1].split(",")
-    return "+fma" in features or "+neon" in features
+    return bool({"fma", "neon"} & _cpu()[2])
 
 
 @cache
-def _machine() -> tuple[str, str]:
+def _cpu() -> tuple[str, str, frozenset[str]]:
+    """(name, everything that tells one CPU from another, its features), on Linux without asking LLVM."""
+    if link.possible():
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            first = file.read(16_384).partition("\n\n")[0]
+        lines = [line.partition(":") for line in first.splitlines()]
+        facts = {name.strip(): value.strip() for name, _, value in lines}
+        if "flags" in facts:
+            told = ("vendor_id", "cpu family", "model", "stepping", "flags")
+            identity = " ".join(facts.get(name, "") for name in told)
+            return facts.get("model name", "?"), identity, frozenset(facts["flags"].split())
     import llvmlite.binding as llvm
 
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    have = frozenset(feature[1:] for feature in features.split(",") if feature.startswith("+"))
+    return name, f"{name} {features}", have
 
 
 @cache
 def _versions() -> str:
-    """Versions of everything that shapes the code, found without importing Numba."""
-    import llvmlite
-
-    numba = find_spec("numba")
-    if numba is None or numba.origin is None:
-        return f"llvmlite {llvmlite.__version__}"
-    source = Path(numba.origin).with_name("_version.py").read_bytes()
-    return f"numba {hashlib.sha256(source).hexdigest()} llvmlite {llvmlite.__version__}"
+    """Versions of everything that shapes the code, found without importing it."""
+    texts = []
+    for package in ("numba", "llvmlite"):
+        found = find_spec(package)
+        if found is not None and found.origin is not None:
+            texts.append(Path(found.origin).with_name("_version.py").read_bytes())
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
 @cache
 def _sources() -> str:
     here = Path(__file__).parent
-    names = ("lanes.py", "loops.py", "native.py", "rows.py")
+    names = ("lanes.py", "link.py", "loops.py", "native.py", "rows.py")
     return hashlib.sha256(b"\0".join((here / name).read_bytes() for name in names)).hexdigest()
 
 
 def _key(variant: Variant) -> str:
-    return json.dumps([FORMAT, _sources(), *variant, _versions(), *_machine(), sys.platform])
+    return json.dumps([FORMAT, _sources(), *variant, _versions(), _cpu()[1], sys.platform])
 
 
 def _path(variant: Variant) -> Path:
@@ -250,7 +261,7 @@ def _digest(symbol: str, code: bytes) -> str:
 def _write(variant: Variant, symbol: str, code: bytes) -> None:
     """Keeps an entry if that is possible; a reader sees all of it or nothing."""
     path = _path(variant)
-    part = path.with_name(secrets.token_hex(8) + ".part")
+    part = path.with_name(os.urandom(8).hex() + ".part")
     header = {"key": _key(variant), "symbol": symbol, "sha256": _digest(symbol, code)}
     try:
         _private(path.parent, make=True)
@@ -278,7 +289,7 @@ def _module(variant: Variant) -> tuple[str, Any]:
 
     from imgconv.engine import loops, rows
 
-    wide = "+avx512f" in _machine()[1].split(",")
+    wide = "avx512f" in _cpu()[2]
     source = rows if variant.kind in PNG_KINDS else loops
     function, signature = getattr(source, variant.kind)(variant.dtype, variant.shape, wide)
     # with NumPy's rules a division by zero does not raise, and code that cannot raise needs nothing from Numba
@@ -303,18 +314,25 @@ def _target() -> Any:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    cpu, features = _machine()
+    # code that can lie anywhere, with everything it refers to near by, can be linked without LLVM
+    kind = {"reloc": "pic", "codemodel": "small"} if link.possible() else {"codemodel": "jitdefault", "jit": True}
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=cpu, features=features, opt=3, reloc="default", codemodel="jitdefault", jit=True
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, **kind
     )
 
 
 def _link(variant: Variant, symbol: str, code: bytes) -> Any:
     """Object file -> a function that ctypes can call."""
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *variant.prototype)
+    if link.possible() and (image := link.linked(code, symbol)) is not None:
+        try:
+            return prototype(link.load(image[0], image[2]) + image[1])
+        except OSError:  # a system that forbids it may still let LLVM
+            pass
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
-    return ctypes.CFUNCTYPE(ctypes.c_int64, *variant.prototype)(engine.get_function_address(symbol))
+    return prototype(engine.get_function_address(symbol))

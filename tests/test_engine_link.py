@@ -1,0 +1,70 @@
+import ctypes
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from imgconv.engine import link, native
+from imgconv.engine.native import Variant
+
+pytestmark = pytest.mark.skipif(not link.possible(), reason="objects are linked on Linux x86-64 only")
+
+
+@pytest.fixture(scope="module", params=["direct", "box"])
+def compiled(request):
+    return native._compile(Variant("uint8", kind=request.param))
+
+
+def test_an_image_runs_wherever_it_lies(compiled):
+    symbol, code = compiled
+    image, start, helpers = link.linked(code, symbol)
+    assert start > 0
+    assert set(helpers) <= set(link.HELPERS)
+    assert link.load(image, helpers) != link.load(image, helpers)
+
+
+def test_helpers_are_reached_through_their_stubs():
+    """A hand-made image: nothing but the stub for memset, called through its own address."""
+    image = link.STUB + bytes(8)
+    address = link.load(image, ["memset"])
+    target = ctypes.create_string_buffer(8)
+    memset = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t)(address)
+    memset(ctypes.addressof(target), 7, 5)
+    assert target.raw == b"\7" * 5 + b"\0" * 3
+
+
+def test_what_is_not_understood_is_left_to_llvm(compiled):
+    symbol, code = compiled
+    assert link.linked(code, symbol + "x") is None
+    assert link.linked(code.replace(b"memset", b"system"), symbol) is None or b"memset" not in code
+    table = struct.unpack_from("<Q", code, 40)[0]
+    count = struct.unpack_from("<H", code, 60)[0]
+    for number in range(count):
+        header = table + 64 * number
+        kind, offset, size = struct.unpack_from("<4xI16xQQ", code, header)
+        target = struct.unpack_from("<I", code, header + 44)[0]
+        flags = struct.unpack_from("<Q", code, table + 64 * target + 8)[0]
+        if kind == link.RELOCATION_SECTION and flags & 4 and size:
+            strange = bytearray(code)
+            struct.pack_into("<I", strange, offset + 8, 99)
+            assert link.linked(bytes(strange), symbol) is None
+
+
+def test_a_later_process_imports_neither_numba_nor_llvmlite():
+    code = (
+        "import sys, numpy, imgconv\n"
+        "imgconv.correlate(numpy.zeros((4, 4), 'uint8'), 'sharpen')\n"
+        "print(sorted({'numba', 'llvmlite'} & sys.modules.keys()))"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in "ab"]
+    assert runs[1].stdout.strip() == "[]"
+
+
+def test_where_no_memory_can_be_run_llvm_loads_the_code(monkeypatch):
+    def forbidden(image, helpers):
+        raise OSError("no")
+
+    monkeypatch.setattr(link, "load", forbidden)
+    monkeypatch.setattr(native, "_loaded", {})
+    assert native.loop(Variant("uint8", (3, 3))).call is not None
