@@ -50,6 +50,7 @@ TILES = 3  # in the interior
 SCREEN = 300  # samples that a hypothesis must pass before it sees the tiles
 ALL_ANCHORS = 49  # taps of a kernel up to which every anchor is tried
 MOST_PLACES = 24  # flips and anchors that are tried with every border
+FAR_PLACES = 2  # of those that are clearly worse: one of them may be the runner-up
 MOST_CHECKS = 12  # candidates applied to the whole picture
 LARGE = 2_000_000  # samples of a result from which only half as many are
 TAPS_IN_PLACE = 4096  # weights that a command can hold
@@ -515,7 +516,8 @@ class _Search:
         groups: dict[Place, list[tuple[Tone, float]]] = {}
         best = ranked[0][2]
         for place, tone, cost in ranked:
-            if place in groups or len(groups) < MOST_PLACES or (cost == best and self.seen.size <= 4096):
+            most = MOST_PLACES if cost <= best + 0.1 else FAR_PLACES
+            if place in groups or len(groups) < most or (cost == best and self.seen.size <= 4096):
                 groups.setdefault(place, []).append((tone, cost))
         found: list[_Candidate] = []
         for place, tones in groups.items():
