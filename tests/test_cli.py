@@ -549,7 +549,7 @@ def test_compare_says_why_pillow_cannot(words, told):
     Image.fromarray(noise(8, 9, dtype="uint16")).save("deep.tif")
     np.save("x.npy", np.ones((4, 5)))
     np.save("stack.npy", np.ones((3, 3, 3)))
-    status, out, _ = quick("compare", *words)
+    status, out, _ = quick("compare", *words, "--peer", "pillow")
     assert status == 1
     assert "Pillow cannot do this" in out
     assert told in out

@@ -25,7 +25,7 @@ DONE, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 COMMANDS = {
     "apply": "Filter pictures (or arrays) and write them.",
     "kernels": "List the named kernels, or show one in detail.",
-    "compare": "Do the same work in Pillow: same bytes? how much faster?",
+    "compare": "Do the same work in Pillow, SciPy, OpenCV: same bytes? how much faster?",
     "match": "Find which convention (flip, border, anchor, scale) made a result.",
     "fit": "Find the kernel that best explains a picture made from another.",
     "doctor": "Show versions, CPU and kept code; clear or warm it.",

@@ -1,49 +1,83 @@
-"""imgconv compare: the same work in Pillow."""
+"""imgconv compare: the same work in Pillow, SciPy and OpenCV."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED
+from imgconv.cli import DONE, FAILED, one_line
 from imgconv.cli.apply import duration
 from imgconv.cli.options import filter_options, kernel_option, make_recipe
+
+if TYPE_CHECKING:
+    from imgconv.peers import Comparison
 
 
 @click.command()
 @click.argument("input", metavar="INPUT")
 @kernel_option
 @filter_options
+@click.option("--peer", type=click.Choice(["pillow", "scipy", "opencv", "all"]), default="all", show_default=True,
+              help="The tool to compare with; all are Pillow and the others that are installed.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Runs of each; medians are shown.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
-def compare(input: str, kernels: tuple[str, ...], rounds: int, as_json: bool, **options: Any) -> int:
-    """Do the same work in Pillow: same bytes? how much faster?
+def compare(input: str, kernels: tuple[str, ...], peer: str, rounds: int, as_json: bool, **options: Any) -> int:
+    """Do the same work in Pillow, SciPy, OpenCV: same bytes? how much faster?
 
-    Exit status 0 when every byte is the same, 1 when not or when Pillow cannot do it.
+    Each peer gets the border, anchor and flip that hold here, as far as it has them. SciPy sums in float64, and the
+    sums are rounded as imgconv rounds; OpenCV rounds ties to even (so does imgconv with --like opencv).
+
+    Exit status 0 when every byte is the same as Pillow's, 1 when not. Where Pillow cannot do the work or was not asked
+    for, the peers that can decide; 1 when there is none.
+
+    \b
+    imgconv compare photo.png -k edge_enhance
+    imgconv compare photo.png -k gaussian:sigma=2 --peer scipy
+    imgconv compare photo.png -k sharpen --like opencv --peer opencv
     """
     recipe = make_recipe(kernels, **options)
-    from imgconv.peers import compare_with_pillow
+    from imgconv import peers
     from imgconv.picture.read import read
 
-    result = compare_with_pillow(read(Path(input)), recipe, rounds)
+    picture = read(Path(input))
+    names = [name for name in peers.PEERS if name == "pillow" or peers.available(name)] if peer == "all" else [peer]
+    results = {name: peers.compare(name, picture, recipe, rounds) for name in names}
+    able = [result for result in results.values() if not result.impossible]
+    if "pillow" in results and not results["pillow"].impossible:
+        able = [results["pillow"]]
+    status = DONE if able and all(result.equal for result in able) else FAILED
     if as_json:
-        click.echo(json.dumps({"input": input, "kernel": recipe.name, **result.as_dict()}))
-        return DONE if result.equal else FAILED
+        pillow = results.get("pillow", peers.Comparison(impossible="it was not asked for")).as_dict()
+        pillow["pillow_s"] = pillow.pop("peer_s")
+        told = {"input": input, "kernel": recipe.name, **pillow}
+        told["peers"] = [{"peer": name, **result.as_dict()} for name, result in results.items()]
+        click.echo(json.dumps(told))
+        return status
+    for name, result in results.items():
+        click.echo(one_line(f"{input}   {recipe.name}   {_line(peers.PEERS[name], result, recipe.options.like)}"))
+    return status
+
+
+def _line(peer: str, result: Comparison, like: str | None) -> str:
     if result.impossible:
-        click.echo(f"{input}   {recipe.name}   Pillow cannot do this: {result.impossible}")
-        return FAILED
+        return f"{peer} cannot do this: {result.impossible}"
     if result.equal:
-        verdict = "same bytes"
+        verdict = "same bytes" if result.largest == 0 else f"same up to rounding ({result.largest:.2g})"
     else:
         share = 100 * result.pixels / result.all_pixels
-        verdict = f"{result.pixels:,} pixels differ ({share:.3g} %), by {result.largest} at most"
+        verdict = f"{result.pixels:,} pixels differ ({share:.3g} %), by {result.largest:.4g} at most"
         if result.only_border:
-            verdict += ", all of them along the border (--border keep does there what Pillow does)"
-    click.echo(
-        f"{input}   {recipe.name}   {verdict}   imgconv {duration(result.imgconv_s)}"
-        f" · Pillow {duration(result.pillow_s)} · {result.pillow_s / result.imgconv_s:.1f} times as fast"
+            verdict += ", all of them along the border"
+            verdict += " (--border keep does there what Pillow does)" if peer == "Pillow" else ""
+    if result.lacks:
+        verdict += f" inside ({peer} has no {result.lacks})"
+    if peer == "OpenCV" and result.largest == 1 and result.pixels > result.all_pixels / 100 and like != "opencv":
+        verdict += " (it rounds ties to even, and so does --like opencv)"
+    ratio = result.peer_s / result.imgconv_s
+    return (
+        f"{verdict}   imgconv {duration(result.imgconv_s)} · {peer} {duration(result.peer_s)}"
+        f" · {ratio:.{1 if ratio >= 1 else 2}f} times as fast"
     )
-    return DONE if result.equal else FAILED
