@@ -17,6 +17,7 @@ from typing import NamedTuple
 RELOCATION_SECTION, SYMBOL_SECTION = 4, 2
 PC32, PLT32 = 2, 4
 UNDEFINED, COMMON = 0, 0xFFF2
+ALLOCATED = 2  # code and constants, jump tables among them; not what is for debuggers
 STUB = b"\xff\x25\x00\x00\x00\x00"  # jmp *0(%rip): to the address in the 8 bytes behind it
 HELPERS = ("memset", "memcpy", "memmove")  # what a stub may stand for
 
@@ -59,9 +60,9 @@ def linked(code: bytes, symbol: str) -> tuple[bytes, int, list[str]] | None:
                 name, _, _, index, value = struct.unpack_from("<IBBHQ", code, at)
                 if index not in (UNDEFINED, COMMON) and _text(code, sections[section.link], name) == symbol:
                     start = sections[index].offset + value
-        if section.kind != RELOCATION_SECTION or not sections[section.info].flags & 4:  # not of executable code
+        if section.kind != RELOCATION_SECTION or not sections[section.info].flags & ALLOCATED:
             continue
-        symbols, text = sections[section.link], sections[section.info]
+        symbols, place_in = sections[section.link], sections[section.info]
         for at in range(section.offset, section.offset + section.size, 24):
             place, what, addend = struct.unpack_from("<QQq", code, at)
             name, _, _, index, value = struct.unpack_from("<IBBHQ", code, symbols.offset + (what >> 32) * 24)
@@ -80,7 +81,8 @@ def linked(code: bytes, symbol: str) -> tuple[bytes, int, list[str]] | None:
                 target = sections[index].offset + value
             else:
                 return None
-            struct.pack_into("<i", image, text.offset + place, target + addend - text.offset - place)
+            at_place = place_in.offset + place
+            struct.pack_into("<i", image, at_place, target + addend - at_place)
     return None if start is None else (bytes(image), start, helpers)
 
 
