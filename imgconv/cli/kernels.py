@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from imgconv.kernels.value import Kernel
 
 FORMATS = ("toml", "json", "text", "csv", "npy", "vips", "imagemagick", "ffmpeg", "gmic", "png", "pgm")
+PLANES_SHOWN = 12  # of a kernel with channels
 
 
 @click.group(invoke_without_command=True)
@@ -118,12 +120,15 @@ def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) 
 
 def describe(kernel: Kernel) -> list[str]:
     """The lines of `kernels show`."""
-    cells = [[f"{x:g}" for x in row] for row in kernel.weights]
-    width = max(len(cell) for row in cells for cell in row)
     lines = [kernel.title or kernel.name]
     if kernel.about:
         lines.append(kernel.about)
-    lines += ["", *("    " + "  ".join(cell.rjust(width) for cell in row) for row in cells), ""]
+    for heading, plane in _planes(kernel):
+        cells = [[f"{x:g}" for x in row] for row in plane]
+        width = max(len(cell) for row in cells for cell in row)
+        lines += ["", *([heading] if heading else [])]
+        lines += ["    " + "  ".join(cell.rjust(width) for cell in row) for row in cells]
+    lines.append("")
     total = float(kernel.weights.sum())
     over = f" (over the scale: {total / kernel.scale:g})" if kernel.scale != 1 else ""
     agree = "agree" if kernel.is_symmetric else "differ"
@@ -146,6 +151,23 @@ def describe(kernel: Kernel) -> list[str]:
         facts["source"] = kernel.source
     wide = max(len(name) for name in facts)
     return lines + [f"{name:{wide}}  {fact}" for name, fact in facts.items()]
+
+
+def _planes(kernel: Kernel) -> list[tuple[str, Any]]:
+    """The weights as matrices with headings; of many channels only the first few."""
+    weights: Any = kernel.weights
+    if weights.ndim == 2:
+        return [("", weights)]
+    if weights.ndim == 4 and kernel.shape == (1, 1):
+        return [("a row for each channel in, a column for each channel out:", weights[0, 0])]
+    numbers = list(product(*(range(count) for count in weights.shape[2:])))
+    planes: list[tuple[str, Any]] = []
+    for which in numbers[:PLANES_SHOWN]:
+        heading = f"channel {which[0]}" + (f" in, {which[1]} out" if len(which) == 2 else "")
+        if len(numbers) > len(planes) + 1 == PLANES_SHOWN:
+            heading += f" ({len(numbers) - PLANES_SHOWN} more are not shown)"
+        planes.append((f"{heading}:", weights[(..., *which)]))
+    return planes
 
 
 def _describe_formula(name: str) -> list[str]:
@@ -190,4 +212,4 @@ def as_dict(kernel: Kernel) -> dict[str, Any]:
 
 
 def _size(kernel: Kernel) -> str:
-    return f"{kernel.weights.shape[0]}×{kernel.weights.shape[1]}"
+    return "×".join(str(size) for size in kernel.weights.shape)
