@@ -66,7 +66,8 @@ class Shape:
         y = (np.arange(height)[rows, None] + 0.5).astype(np.float64)
         x = (np.arange(width)[None, columns] + 0.5).astype(np.float64)
         if self.name == "radial":
-            place = np.hypot(x - k["cx"] * width, y - k["cy"] * height) / (math.hypot(width, height) / 2)
+            away = (x - k["cx"] * width) ** 2 + (y - k["cy"] * height) ** 2
+            place = np.sqrt(away) / (math.hypot(width, height) / 2)
         else:
             right, down = toward(k["angle"])
             extent = width * abs(right) + height * abs(down)
@@ -214,15 +215,20 @@ def blend(terms: Sequence[tuple[Array, Array]], space: Space) -> Array:
 
     Where a share is 1 its values come out as they went in; where it is 0 they have no say, be they NaN.
     """
-    kind = terms[0][1].dtype
-    total = np.zeros(terms[0][1].shape, kind)
-    for share, values in terms:
-        part = share.astype(kind)[:, :, None]
-        term = space.enter(values) * part
-        np.add(total, term, out=total, where=part > 0)
+    size, kind = terms[0][1].shape, terms[0][1].dtype
+    # one share a sample: NumPy is ten times slower at lines of three
+    shares = [np.repeat(share.astype(kind, copy=False), size[2], axis=1).reshape(size) for share, _ in terms]
+    parts = [space.enter(values) for _, values in terms]
+    total = shares[0] * parts[0]
+    for share, part in zip(shares[1:], parts[1:], strict=True):
+        total += share * part
+    if not np.isfinite(total).all():
+        total = np.zeros(size, kind)
+        for share, part in zip(shares, parts, strict=True):
+            np.add(total, share * part, out=total, where=share > 0)
     total = space.leave(total)
-    for share, values in terms:
-        np.copyto(total, values, where=(share == 1)[:, :, None])
+    for share, (_, values) in zip(shares, terms, strict=True):
+        np.copyto(total, values, where=share == 1)
     return total
 
 

@@ -299,6 +299,7 @@ class _Job:
         self.compile_s = 0.0
         self.plans: list[Plan] = []
         self.before: Array | None = None  # what the result is to be mixed with
+        self.full: Array | None = None  # pixels where it takes nothing of that
 
     @property
     def has_alpha(self) -> bool:
@@ -338,13 +339,10 @@ class _Job:
 
     def put_full(self, result: Array, samples: Array, kernel: Kernel, s: Settings) -> None:
         """Puts the result of the fast way where the mask is 1."""
+        if self.full is None or not self.full.any():
+            return
         clipped, plans = self.clipped, list(self.plans)
-        full = None
-        for rows in strips(result.shape[0]):
-            here = self.options.mask.strengths(result.shape[:2], rows, slice(None)) == 1
-            if here.any():
-                full = self.plainly(samples, kernel, s) if full is None else full
-                result[rows][here] = full[rows][here]
+        np.copyto(result, self.plainly(samples, kernel, s), where=self.full[:, :, None])
         self.clipped, self.plans = clipped, plans
 
     def mixed(self, values: Array, before: Array) -> Array:
@@ -354,9 +352,11 @@ class _Job:
                 f"a mask mixes the result with the picture, but the result has {values.shape[2]} channels,"
                 f" the picture {before.shape[2]}"
             )
+        self.full = np.empty(values.shape[:2], bool)
         space = self.space(before, zip(self.kernels, self.settings, strict=True))
         for rows in strips(values.shape[0]):
             share = self.options.mask.strengths(values.shape[:2], rows, slice(None)).astype(values.dtype)
+            self.full[rows] = share == 1
             values[rows] = blend([(1 - share, before[rows].astype(values.dtype)), (share, values[rows])], space)
         return values
 
