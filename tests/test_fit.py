@@ -32,7 +32,7 @@ def test_pillows_ten_filters(name, crop):
     if crop:
         image = image.crop((150, 90, 214, 154))
     after = image.filter(getattr(ImageFilter, name.upper()))
-    for size in (None, named(name).shape):
+    for size in (None, named(name).shape) if crop else (None,):
         found = fit(np.asarray(image), np.asarray(after), size)
         assert (found.name, found.explains) == (name, True)
         assert found.kernel == named(name)

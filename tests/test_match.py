@@ -83,8 +83,7 @@ def test_scipy_ndimage(rng, shape, mode, convolve):
 
 
 @pytest.mark.parametrize("border", OPENCV)
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("corner", [False, True])
+@pytest.mark.parametrize(("shape", "corner"), [*((shape, False) for shape in SHAPES), ((4, 3), True), ((3, 3), True)])
 def test_opencv(rng, shape, border, corner):
     before = rng.integers(0, 256, (12, 9), np.uint8)
     weights = whole(rng, shape).weights
@@ -95,7 +94,7 @@ def test_opencv(rng, shape, border, corner):
     assert found.best.fit
     assert found.best.flip == "none"
     assert OPENCV[border] in borders(found)
-    if border == cv2.BORDER_REFLECT_101 and not corner:
+    if border == cv2.BORDER_REFLECT_101 and not corner:  # what filter2D does when nothing is asked of it
         assert found.like == ("--like opencv",)
     assert np.abs(again(found, k, before).astype(int) - result).max() <= 1
 
