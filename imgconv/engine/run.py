@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from imgconv.engine import native
+from imgconv.engine import memory, native
 from imgconv.engine.channels import to_samples
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
 from imgconv.errors import PictureError
@@ -66,7 +66,7 @@ def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered
             f"padding valid leaves nothing of a {source.shape[0]}×{source.shape[1]} picture"
             f" under a {c.weights.shape[0]}×{c.weights.shape[1]} kernel (rows × columns)"
         )
-    target = np.empty((*shape, source.shape[2]), source.dtype)
+    target = memory.empty((*shape, source.shape[2]), source.dtype)
     if c.border not in ("keep", "renormalize"):
         return Filtered(target, sweep(chosen, source, target, (spans[0], spans[1]), threads))
     missing = c.border == "renormalize" and source.dtype.kind == "f" and bool(np.isnan(source).any())
