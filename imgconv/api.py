@@ -25,11 +25,16 @@ def correlate(array: npt.ArrayLike, kernel: Any = None, **options: Any) -> npt.N
         Whatever `imgconv.kernel` takes: a name, a file, a matrix. None with `vary`.
     **options
         border : {"edge", "reflect", "symmetric", "wrap", "constant", "constant:V", "keep", "renormalize"}
-        padding : {"same", "valid", "full"}
+        padding : {"same", "valid", "full", "tf-same"}
         anchor : (row, column), "low" or "high"
         scale : float, "sum", "abs-sum" or "none"
         offset : float, in sample units
-        method : {"auto", "direct"}
+        bias : float or one for each output channel
+        stride, dilation : int or (rows, columns)
+        channels : {"each", "sum"} or letters such as "rgb"
+        after : {"clip", "abs", "relu", "minmax", "offset128", "float"}
+        like : {"pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"}
+        method : {"auto", "direct", "fused", "integer", "separable", "box"}
         threads : int
         mask : array_like of shape (rows, columns) from 0 to 1, or a shape such as "radial:inner=0.2"
             How strongly the kernel acts: in + mask * (filtered - in), before rounding. 8 and 16 bits are scaled.

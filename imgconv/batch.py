@@ -78,6 +78,7 @@ class Outcome:
     error: str | None = None
     shape: tuple[int, ...] | None = None  # of the input
     result_shape: tuple[int, ...] | None = None
+    result_mode: str = ""
     mode: str = ""  # Pillow's; "" for arrays
     dtype: str = ""
     report: Report | None = None
@@ -320,7 +321,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
         outcome.notes.append(f"only the first of {before.frames} frames was filtered")
     outcome.notes += before.notes
     array, mode, outcome.report = recipe.apply(before.array, before.mode)
-    outcome.result_shape = array.shape
+    outcome.result_shape, outcome.result_mode = array.shape, mode
     started = time.perf_counter()
     dropped = {key for word, key in METADATA.items() if word not in handling.metadata}
     info = {key: value for key, value in before.info.items() if key not in dropped}

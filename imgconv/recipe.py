@@ -215,6 +215,7 @@ class Report:
     compile_s: float
     clipped: int  # samples outside the range of their type, over all kernels
     threads: int
+    kernels: int = 1
     vary: str = ""  # the levels of a family, and how far they are from the kernel of each pixel
 
 
@@ -245,6 +246,10 @@ class Recipe:
         if self.options.vary is not None:
             return family(self.options.vary).name
         return "+".join(kernel.name for kernel in self.kernels)
+
+    def settled(self, picture: bool) -> list[tuple[Kernel, Settings]]:
+        """Each kernel with every setting that is in force for it, for pictures or for bare arrays."""
+        return [(kernel, settle(kernel, self.options, picture=picture)) for kernel in self.kernels]
 
     def apply(self, array: Array, mode: str = "") -> tuple[Array, str, Report]:
         """Filters an array of shape (rows, columns) or (rows, columns, channels) of any real type.
@@ -279,7 +284,7 @@ class Recipe:
             samples = samples.astype(back, copy=False)
         threads = self.options.threads or available_cores()
         vary = family(self.options.vary).reason if self.options.vary is not None else ""
-        report = Report(tuple(job.plans), filter_s, job.compile_s, job.clipped, threads, vary)
+        report = Report(tuple(job.plans), filter_s, job.compile_s, job.clipped, threads, len(self.kernels), vary)
         return samples, job.mode_of(samples), report
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from imgconv.picture.formats import parse_encoder_options
 
 if TYPE_CHECKING:
     from imgconv.batch import Outcome
+    from imgconv.engine.plan import Plan
+    from imgconv.recipe import Recipe
 
 
 @click.command()
@@ -46,11 +49,12 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Say also how each kernel was computed, and why.")
+@click.option("--explain", is_flag=True, help="Say also every setting that was in force, and how exact the method is.")
 @click.option("--keep-going/--fail-fast", default=True, help="After a file failed: do the rest, or stop.")
 def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: Path | None, recursive: bool,
     form: str | None, overwrite: bool, in_place: bool, skip_existing: bool, dry_run: bool, as_json: bool, quiet: bool,
-    verbose: bool, keep_going: bool, at_once: int, encoder: tuple[str, ...], metadata: frozenset[str],
+    verbose: bool, explain: bool, keep_going: bool, at_once: int, encoder: tuple[str, ...], metadata: frozenset[str],
     auto_orient: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
@@ -96,17 +100,39 @@ def apply(
                 tell(json.dumps(batch.as_json(outcome, recipe)))
             elif not quiet and outcome.status != "failed":
                 tell(human_line(outcome), err=to_stdout)
-                if verbose and outcome.report and outcome.report.vary:
-                    tell(f"    {outcome.report.vary}", err=to_stdout)
-                if verbose and outcome.report:
-                    for plan in outcome.report.plans:
-                        tell(f"    {plan.method}: {plan.reason}; border {plan.correlation.border}", err=to_stdout)
+                for detail in details(outcome, recipe, explain) if verbose or explain else ():
+                    tell(f"    {detail}", err=to_stdout)
             advance()
             if failed and not keep_going:
                 break
     if failed and len(jobs) > 1 and not as_json:
         say(f"{failed} of {len(jobs)} files failed")
     return FAILED if failed else DONE
+
+
+def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:
+    """The lines below: for `explain` every setting of each kernel, then how each was computed, and why."""
+    report = outcome.report
+    if report is None:
+        return
+    if explain:
+        for kernel, settings in recipe.settled(picture=bool(outcome.mode)):
+            words = " · ".join(f"{name} {value}" for name, value in settings.describe().items() if value != ())
+            yield f"{kernel.name}: mode {recipe.options.mode} · {words}"
+    if report.vary:
+        yield report.vary
+    yield from dict.fromkeys(f"{plan.method}: {plan.reason}; {exactness(plan)}" for plan in report.plans)
+
+
+def exactness(plan: Plan) -> str:
+    """How far a plan may be from the direct method, in words."""
+    if plan.method == "direct":
+        return "the definition itself"
+    if plan.error_bound == 0:
+        return "the same bytes as the direct method, proven"
+    if plan.variant.dtype[0] in "ui":
+        return f"at most {plan.error_bound:g} level from the direct method"
+    return f"at most {plan.error_bound:.1g} of the largest sample from the direct method"
 
 
 def human_line(outcome: Outcome) -> str:
@@ -121,13 +147,15 @@ def human_line(outcome: Outcome) -> str:
     if after != before:
         size += f" → {after[1]}×{after[0]}"
     kind = outcome.mode or " × ".join([outcome.dtype, *map(str, before[2:])])
+    if outcome.mode and outcome.result_mode != outcome.mode:
+        kind += f" → {outcome.result_mode}"
     plan = report.plans[-1]
     rows, columns = plan.correlation.weights.shape
-    how = (
-        f"{plan.method} {rows}×{columns}"
-        if len(report.plans) == 1
-        else f"{len(report.plans)} {'levels' if report.vary else 'kernels'}"
-    )
+    how = f"{plan.method} {rows}×{columns}"
+    if report.vary:
+        how = f"{len(report.plans)} levels"
+    elif report.kernels > 1:
+        how = f"{report.kernels} kernels"
     threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
     steps = [f"read {duration(outcome.read_s)}"]
     if report.compile_s:
@@ -137,6 +165,9 @@ def human_line(outcome: Outcome) -> str:
         f"write {duration(outcome.write_s)}",
         f"total {duration(outcome.total_s)}",
     ]
+    if report.clipped:
+        share = 100 * report.clipped / math.prod(after)
+        steps.append(f"{share:.2g} % clipped")
     return f"{job.input} → {target}   {size} {kind}   {' · '.join(steps)}"
 
 

@@ -176,7 +176,7 @@ def make_recipe(
     kernel_specs: tuple[str, ...], *, mask: str | None = None, auto_orient: bool = False, **options: Any
 ) -> Any:
     """The Recipe that -k, --mask and the filter options spell; a mask in a file is turned upright as pictures are."""
-    from imgconv.kernels.spec import kernel
+    from imgconv.kernels.spec import kernels
     from imgconv.recipe import Options, Recipe
 
     if not kernel_specs and options.get("vary") is None:
@@ -186,4 +186,4 @@ def make_recipe(
         from imgconv.masks import is_shape
 
         options["mask"] = mask if is_shape(mask) else read_mask(mask, auto_orient=auto_orient)
-    return Recipe(tuple(kernel(spec) for spec in kernel_specs), Options(**options))
+    return Recipe(tuple(kernel for spec in kernel_specs for kernel in kernels(spec)), Options(**options))
