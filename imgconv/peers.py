@@ -96,7 +96,7 @@ def _judge(
         largest = float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0))
         near = CLOSE.get(ours.dtype.name, 1e-3) * largest
         differs = np.asarray(~(difference <= near))
-    differs = differs.reshape(*differs.shape[:2], -1).any(axis=2)
+    differs = np.asarray(differs.reshape(*differs.shape[:2], -1).any(axis=2))
     before, beyond = [0, 0], [0, 0]  # how far windows reach
     for c, _ in steps:
         if c.padding == "same":

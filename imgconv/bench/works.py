@@ -1,0 +1,174 @@
+"""The works: one table that feeds the benchmark and its tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imgconv.kernels.spec import kernel
+from imgconv.kernels.value import Kernel
+
+Array = npt.NDArray[Any]
+
+STRIP = 16  # rows and columns of the two strips on which results are checked
+EDGE = [[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One piece of work on a picture.
+
+    Attributes
+    ----------
+    name, about : str
+    kind : str
+        "copy", "dense", "gaussian" or "box", which peers may have a function of their own for; "command" for whole
+        programs.
+    size : float
+        Rows of a dense kernel, sigma of a gaussian, radius of a box.
+    dtype : str
+    task : str
+        For commands: the ending of the files.
+    """
+
+    name: str
+    about: str
+    kind: str
+    size: float = 0
+    dtype: str = "uint8"
+    task: str = ""
+
+    @property
+    def kernel(self) -> Kernel:
+        """What imgconv is given. Border edge everywhere: every peer has it."""
+        return _kernel(self.kind, self.size)
+
+    @property
+    def weights(self) -> Array:
+        """Weights over the scale, as they are slid: shape (rows, columns)."""
+        return self.kernel.weights / self.kernel.scale
+
+    @property
+    def taps(self) -> Array:
+        """For gaussians and boxes: the 1-D weights whose outer product with themselves is the kernel."""
+        weights = self.weights
+        middle = weights[weights.shape[0] // 2]
+        return np.asarray(middle / middle.sum())
+
+    @property
+    def radius(self) -> int:
+        """Pixels that the window reaches from its middle."""
+        return 0 if self.kind == "copy" else self.kernel.shape[0] // 2
+
+
+@cache
+def _kernel(kind: str, size: float) -> Kernel:
+    if kind == "gaussian":
+        return kernel(f"gaussian:sigma={size:g}")
+    if kind == "box":
+        return kernel(f"box:radius={size:g}")
+    if size == 0:
+        return Kernel(np.array(EDGE, np.float64), scale=2, name="edge_enhance")
+    # no two weights are alike, and none is a whole number
+    weights = np.random.default_rng(int(size)).random((int(size), int(size))) + 0.05
+    return Kernel(weights / weights.sum(), name=f"dense{size:g}")
+
+
+WORKS = (
+    Work("copy", "copy the picture: the limit", "copy"),
+    Work("edge_enhance", "edge_enhance 3×3", "dense"),
+    *(Work(f"{n}x{n}", f"dense asymmetric {n}×{n}", "dense", n) for n in (3, 5, 7, 15, 31)),
+    Work("gaussian5", "gaussian, sigma 5", "gaussian", 5),
+    Work("gaussian20", "gaussian, sigma 20", "gaussian", 20),
+    Work("box15", "box, radius 15", "box", 15),
+    Work("3x3-16bit", "dense asymmetric 3×3, 16 bits", "dense", 3, "uint16"),
+    Work("7x7-16bit", "dense asymmetric 7×7, 16 bits", "dense", 7, "uint16"),
+    Work("3x3-float", "dense asymmetric 3×3, float32", "dense", 3, "float32"),
+    Work("7x7-float", "dense asymmetric 7×7, float32", "dense", 7, "float32"),
+    Work("png", "edge_enhance, PNG to PNG", "command", task=".png"),
+    Work("jpeg", "edge_enhance, JPEG to JPEG", "command", task=".jpg"),
+    Work("small-png", "edge_enhance, PNG to PNG, 512×512", "command", task=".png"),
+)
+
+
+def picture(rows: int, columns: int, channels: int, dtype: str, seed: int = 0) -> Array:
+    """A picture with a photo's spectrum: noise in octaves, whose amplitude falls about as 1 over the frequency.
+
+    Parameters
+    ----------
+    rows, columns, channels : int
+    dtype : str
+        Integers use their whole range, floating numbers 0 to 1.
+    seed : int
+
+    Returns
+    -------
+    ndarray, shape (rows, columns, channels)
+    """
+    rng = np.random.default_rng(seed)
+    steps = [2**n for n in range(max(1, min(rows, columns).bit_length() - 1))]
+    weights = [step**0.25 for step in steps]  # nearest pixels of photographs differ by about 5 levels
+    spread = float(np.sqrt(sum(w * w for w in weights)))
+    top = 1.0 if dtype[0] == "f" else float(np.iinfo(dtype).max)
+    out = np.empty((rows, columns, channels), dtype)
+    for channel in range(channels):
+        plane = np.zeros((-(-rows // steps[-1]), -(-columns // steps[-1])), np.float32)
+        for step, weight in zip(reversed(steps), reversed(weights), strict=True):
+            size = -(-rows // step), -(-columns // step)
+            if plane.shape != size:
+                plane = plane.repeat(2, 0).repeat(2, 1)[: size[0], : size[1]]
+            plane = plane + np.float32(weight) * rng.standard_normal(size, np.float32)
+        plane *= top / (5 * spread)
+        plane += top / 2
+        np.clip(plane, 0, top, out=plane)
+        out[:, :, channel] = plane
+    return out
+
+
+class Reference:
+    """The float64 sums of a work on two crossing strips of a picture: where no window leaves it."""
+
+    def __init__(self, work: Work, source: Array) -> None:
+        self.parts = list(_reference(work, source)) if work.kind != "copy" else []
+        self.top = float(np.iinfo(work.dtype).max) if work.dtype[0] == "u" else None
+
+    def error(self, result: Array) -> float | None:
+        """The largest difference of a result from the sums, in levels; None where there is nothing to compare."""
+        largest = None
+        for window, sums in self.parts:
+            difference = sums - result[window]
+            if self.top is not None:  # floating results of integer pictures are not clipped yet
+                difference = np.clip(sums, 0, self.top) - np.clip(result[window], 0, self.top)
+            found = float(np.abs(difference).max())
+            largest = found if largest is None else max(largest, found)
+        return largest
+
+
+def _reference(work: Work, source: Array) -> Iterator[tuple[tuple[slice, slice], Array]]:
+    rows, columns = source.shape[:2]
+    reach = work.radius
+    if min(rows, columns) <= 2 * reach:
+        return
+    across = slice(max(reach, rows // 2 - STRIP // 2), min(rows - reach, rows // 2 + STRIP // 2))
+    down = slice(max(reach, columns // 2 - STRIP // 2), min(columns - reach, columns // 2 + STRIP // 2))
+    for window in ((across, slice(reach, columns - reach)), (slice(reach, rows - reach), down)):
+        around = tuple(slice(span.start - reach, span.stop + reach) for span in window)
+        part = source[around].astype(np.float64)
+        if work.kind in ("dense", "command"):
+            yield window, _slid(part, work.weights)
+        else:
+            yield window, _slid(_slid(part, work.taps[:, None]), work.taps[None])
+
+
+def _slid(part: Array, weights: Array) -> Array:
+    """Sums of every window that lies inside."""
+    shape = part.shape[0] - weights.shape[0] + 1, part.shape[1] - weights.shape[1] + 1
+    total = np.zeros((*shape, *part.shape[2:]))
+    for (i, j), weight in np.ndenumerate(weights):
+        total += weight * part[i : i + shape[0], j : j + shape[1]]
+    return total

@@ -1,0 +1,214 @@
+"""imgconv bench: this machine, every method against every peer that is installed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imgconv.cli import DONE, console
+from imgconv.errors import UsageError
+
+if TYPE_CHECKING:
+    from imgconv.bench.measure import Row, Settings
+
+BAR = 24  # cells of the longest bar
+
+
+@click.command()
+@click.option("--size", type=click.FloatRange(0.0001, 200), default=12, show_default=True, help="Megapixels.")
+@click.option("--channels", type=click.IntRange(1, 4), default=3, show_default=True)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=7,
+    show_default=True,
+    help="Runs of each; what is slow is run less often.",
+)
+@click.option("--only", metavar="NAMES", multiple=True, help="Works, with commas between them: 3x3,gaussian5,png.")
+@click.option("-t", "--threads", type=click.IntRange(1), metavar="N", help="For everybody.  [default: the cores]")
+@click.option("--costs", is_flag=True, help="Hold the planner's estimates against the clock instead.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="The table for a README.")
+@click.option("--plot", metavar="FILE", help="Draw a bar chart too, .svg or .png; replaces a file.")
+def bench(
+    size: float, channels: int, rounds: int, only: tuple[str, ...], threads: int | None, costs: bool, as_json: bool,
+    as_markdown: bool, plot: str | None,
+) -> int:  # fmt: skip
+    """Measure this machine: every method of imgconv against every peer that is installed.
+
+    Libraries (Pillow, OpenCV, SciPy, scikit-image, libvips, Halide) work on the same pixels in memory; programs
+    (vips, GraphicsMagick, ImageMagick, ffmpeg, and scripts with Pillow and OpenCV) from file to file. All take turns,
+    so that a slow moment hits all. The error is the largest difference from the float64 sums, in levels (of floating
+    pictures, whose samples go from 0 to 1, as it is): rounding gives 0.5, cutting up to 1, more is another result.
+
+    \b
+    imgconv bench                                    everything: some minutes
+    imgconv bench --size 1 --rounds 3                a quick look
+    imgconv bench --only 3x3,gaussian5,png           some works
+    imgconv bench --markdown --plot bench.svg        for a README
+    imgconv bench --json > bench.json                for machines
+    imgconv bench --costs --size 2                   does the planner know this machine?
+
+    \b
+    Works: copy edge_enhance 3x3 5x5 7x7 15x15 31x31 gaussian5 gaussian20 box15
+           3x3-16bit 7x7-16bit 3x3-float 7x7-float png jpeg small-png
+    """
+    if sum((costs, as_json, as_markdown)) > 1 and not (costs and as_json):
+        raise UsageError("--costs, --json and --markdown are for one at a time")
+    if plot is not None and (costs or Path(plot).suffix.lower() not in (".svg", ".png")):
+        raise UsageError("--plot takes a .svg or .png file, and not --costs")
+    from imgconv.bench.measure import Settings, machine, shape_of
+    from imgconv.engine.run import available_cores
+
+    settings = Settings(*shape_of(size), channels, rounds, threads or available_cores())
+    if costs:
+        if only:
+            raise UsageError("--costs has kernels of its own; leave out --only")
+        _show_costs(settings, as_json)
+        return DONE
+    from imgconv.bench import chart, commands
+
+    works = _works(only)
+    facts = machine(settings.threads)
+    facts["versions"] |= commands.versions()
+    shape = settings.rows, settings.columns, settings.channels
+    silent = as_json or as_markdown
+    if not silent:
+        click.echo(chart.caption(facts, shape))
+    rows = []
+    for row in _measured(works, settings):
+        rows.append(row)
+        if not silent:
+            _show(row)
+    if as_json:
+        told = {"machine": facts, "rows": shape[0], "columns": shape[1], "channels": channels, "rounds": rounds}
+        click.echo(json.dumps(told | {"works": [row.as_dict() for row in rows]}))
+    elif as_markdown:
+        click.echo(chart.markdown(rows, facts, shape), nl=False)
+    if plot is not None:
+        from imgconv.picture.write import write
+
+        drawn = chart.drawing(rows, facts, shape)
+        data = chart.svg(*drawn).encode() if Path(plot).suffix.lower() == ".svg" else chart.png(*drawn)
+        write(Path(plot), data, overwrite=True)
+    return DONE
+
+
+def _works(only: tuple[str, ...]) -> list[Any]:
+    """The works that --only names, in the table's order; all of them without it."""
+    from difflib import get_close_matches
+
+    from imgconv.bench.works import WORKS
+
+    names = [work.name for work in WORKS]
+    wanted = [name.strip() for part in only for name in part.split(",") if name.strip()]
+    for name in wanted:
+        if name not in names:
+            near = get_close_matches(name, names, 3)
+            raise UsageError(f"there is no work {name!r}; {'near it: ' + ', '.join(near) if near else ' '.join(names)}")
+    return [work for work in WORKS if not only or work.name in wanted]
+
+
+def _measured(works: list[Any], settings: Settings) -> Iterator[Row]:
+    from imgconv.bench import commands
+    from imgconv.bench.measure import library_rows
+
+    with _telling() as tell:
+        yield from library_rows(works, settings, tell)
+        for work in works:
+            if work.kind == "command":
+                row = commands.measure(work, settings, lambda tool, name=work.name: tell(f"{name}: {tool}"))  # type: ignore[misc]
+                if row is not None:
+                    yield row
+
+
+@contextmanager
+def _telling() -> Iterator[Any]:
+    """What is being tried, on stderr, when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    with console(stderr=True).status("") as status:
+        yield status.update
+
+
+def _show(row: Row) -> None:
+    """A table with bars on a terminal, a line for each result in a pipe."""
+    from imgconv.bench.chart import duration, error_text, is_off
+
+    def cells(t: Any) -> list[str]:
+        ratio = row.ratio(t)
+        return [
+            ("≈ " if t.estimated else "") + duration(t.median_s * 1e3), duration(t.min_s * 1e3),
+            f"{ratio:.2f}×" if ratio else "", error_text(row, t),
+        ]  # fmt: skip
+
+    if not sys.stdout.isatty():
+        for t in row.timings:
+            tool = t.name + (f" ({t.method})" if t.tool == "imgconv" and t.chosen and t.method else "")
+            words = [f"failed: {t.problem}"] if t.median_s is None else cells(t)
+            size = [f"{t.size_bytes:,} bytes"] if t.size_bytes else []
+            click.echo("\t".join([row.work.name, tool, *words, *size]))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    files = row.work.kind == "command"
+    table = Table(title=f"{row.work.name}: {row.work.about}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("", "median", "fastest", "× imgconv", "error", *(["file"] if files else [])):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    slowest = max((t.median_s for t in row.timings if t.median_s), default=1.0)
+    for t in row.timings:
+        ours = t.tool == "imgconv" and t.chosen
+        style = "bold cyan" if ours else ""
+        name = Text(t.name + (f" {t.method}" if ours and t.method else ""), style)
+        if t.median_s is None:
+            table.add_row(name, Text("failed", "red"), "", "", "", *([""] if files else []), Text(t.problem[:BAR]))
+            continue
+        median, fastest, ratio, error = cells(t)
+        size = [f"{t.size_bytes / 1e6:.3g} MB"] if files and t.size_bytes else [""] * files
+        bar = Text("█" * max(1, round(BAR * t.median_s / slowest)), "cyan" if t.tool == "imgconv" else "bright_black")
+        table.add_row(
+            name, Text(median, style), fastest, ratio, Text(error, "red" if is_off(row, t) else ""), *size, bar
+        )
+    screen = console()
+    screen.print()
+    screen.print(table)
+
+
+def _show_costs(settings: Settings, as_json: bool) -> None:
+    from imgconv.bench import costs
+
+    with _telling() as tell:
+        tell("every method with one thread")
+        found = costs.costs(settings)
+    unit = costs.cycle_ns(found)
+    wrong = costs.misjudged(found)
+    if as_json:
+        told = [cost.as_dict() for cost in found]
+        pairs = [{"chosen": a.as_dict(), "faster": b.as_dict()} for a, b in wrong]
+        click.echo(json.dumps({"cycle_ns": unit, "costs": told, "misjudged": pairs}))
+        return
+    click.echo(f"for 16 samples, one thread; the planner's cycle is {unit:.3g} ns here; * is its choice")
+    click.echo(f"{'kernel':20} {'type':8} {'method':11} {'taps':>5} {'ns':>8} {'ns/tap':>7} {'cycles':>7} {'off':>6}")
+    for cost in found:
+        method = cost.method + (" *" if cost.chosen else "")
+        off = cost.measured_ns / (cost.estimate * unit)
+        click.echo(
+            f"{cost.kernel:20} {cost.dtype:8} {method:11} {cost.taps:5} {cost.measured_ns:8.2f} {cost.tap_ns:7.3f}"
+            f" {cost.estimate:7.1f} {off:5.2f}×"
+        )
+    for choice, faster in wrong:
+        click.echo(
+            f"{choice.kernel}, {choice.dtype}: the planner takes {choice.method} ({choice.measured_ns:.1f} ns),"
+            f" {faster.method} takes {faster.measured_ns:.1f} ns"
+        )
+    if not wrong:
+        click.echo("the planner's choice is the fastest everywhere, within 15 %")
