@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from imgconv.arrayfile import reason
+from imgconv.engine.native import compile_seconds
 from imgconv.engine.run import available_cores
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError
 from imgconv.masks import Mask
@@ -82,6 +83,7 @@ class Outcome:
     mode: str = ""  # Pillow's; "" for arrays
     dtype: str = ""
     report: Report | None = None
+    compile_s: float = 0.0
     read_s: float = 0.0
     write_s: float = 0.0
     total_s: float = 0.0
@@ -294,7 +296,7 @@ def run(
 def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Outcome:
     """Reads, filters and writes one file. Never raises ImgconvError: it is in the outcome."""
     outcome = Outcome(job)
-    started = time.perf_counter()
+    started, compiled = time.perf_counter(), compile_seconds()
     if targets.skip_existing and job.target is not None and os.path.lexists(job.target):
         outcome.status = "skipped"
         return outcome
@@ -307,14 +309,20 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
         outcome.status = "failed"
         outcome.error = f"{job.input}: is too large for the memory of this machine"
     outcome.total_s = time.perf_counter() - started
+    outcome.compile_s = compile_seconds() - compiled
     return outcome
 
 
+def _clock() -> float:
+    """Seconds, without those spent on compiling."""
+    return time.perf_counter() - compile_seconds()
+
+
 def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> None:
-    started = time.perf_counter()
+    started = _clock()
     before = _read(job, handling.auto_orient)
     outcome.shape, outcome.mode, outcome.dtype = before.array.shape, before.mode, before.array.dtype.name
-    outcome.read_s = time.perf_counter() - started
+    outcome.read_s = _clock() - started
     if before.frames > 1 and targets.in_place:
         raise PictureError(f"{job.input}: has {before.frames} frames; --in-place would leave only the first")
     if before.frames > 1:
@@ -322,7 +330,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     outcome.notes += before.notes
     array, mode, outcome.report = recipe.apply(before.array, before.mode)
     outcome.result_shape, outcome.result_mode = array.shape, mode
-    started = time.perf_counter()
+    started = _clock()
     dropped = {key for word, key in METADATA.items() if word not in handling.metadata}
     info = {key: value for key, value in before.info.items() if key not in dropped}
     after = replace(before, array=array, mode=mode, info=info)
@@ -334,7 +342,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
             make_folder(job.target.parent)
         write(job.target, data, overwrite=targets.overwrite or targets.in_place)
     outcome.notes += notes
-    outcome.write_s = time.perf_counter() - started
+    outcome.write_s = _clock() - started
 
 
 def _read(job: Job, auto_orient: bool) -> Picture:
@@ -411,7 +419,7 @@ def as_json(outcome: Outcome, recipe: Recipe) -> dict[str, Any]:
         "read_s": round(outcome.read_s, 6),
         "filter_s": round(report.filter_s, 6) if report else None,
         "write_s": round(outcome.write_s, 6),
-        "compile_s": round(report.compile_s, 6) if report else None,
+        "compile_s": round(outcome.compile_s, 6),
         "total_s": round(outcome.total_s, 6),
         "clipped": report.clipped if report else None,
         "status": outcome.status,

@@ -158,8 +158,8 @@ def human_line(outcome: Outcome) -> str:
         how = f"{report.kernels} kernels"
     threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
     steps = [f"read {duration(outcome.read_s)}"]
-    if report.compile_s:
-        steps.append(f"compile {duration(report.compile_s)} (once on this machine)")
+    if outcome.compile_s:
+        steps.append(f"compile {duration(outcome.compile_s)} (once on this machine)")
     steps += [
         f"filter {duration(report.filter_s)} ({how}, {threads})",
         f"write {duration(outcome.write_s)}",

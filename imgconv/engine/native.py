@@ -72,6 +72,7 @@ class Entry(NamedTuple):
 _loaded: dict[Variant, Loop] = {}
 _engines: list[Any] = []  # LLVM frees the code with its engine
 _lock = threading.RLock()
+_spent = [0.0]  # seconds spent on compiling in this process
 
 
 def loop(variant: Variant) -> Loop:
@@ -87,8 +88,14 @@ def loop(variant: Variant) -> Loop:
                 symbol, code = _compile(variant)
                 _write(variant, symbol, code)
                 found = Loop(_link(variant, symbol, code), time.perf_counter() - started)
+                _spent[0] += found.compile_s
             _loaded[variant] = found._replace(compile_s=0.0)
         return found
+
+
+def compile_seconds() -> float:
+    """Seconds that this process has spent on compiling."""
+    return _spent[0]
 
 
 def every_variant() -> Iterator[Variant]:

@@ -1,20 +1,23 @@
-"""Between Pillow images and arrays."""
+"""Between Pillow images and arrays. Pillow is imported when it is needed: plain PNG files go without."""
 
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from imgconv.errors import PictureError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 # everything that Pillow has been seen to raise on broken files and odd metadata
-BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, NotImplementedError, TypeError,
-          RuntimeError, IndexError, KeyError, AttributeError, struct.error, OverflowError, EOFError,
-          ZeroDivisionError, AssertionError)  # fmt: skip
+BROKEN = (
+    OSError, ValueError, SyntaxError, NotImplementedError, TypeError, RuntimeError, IndexError, KeyError,
+    AttributeError, struct.error, OverflowError, EOFError, ZeroDivisionError, AssertionError,
+)  # fmt: skip
 
 # modes whose pixels can be filtered as they are, and the type of their samples
 SAMPLES = {
@@ -45,7 +48,7 @@ def plain(image: Image.Image) -> Image.Image:
     if image.mode == "La":
         return image.convert("LA")
     if image.mode.startswith("I;16"):
-        return image if image.mode == "I;16" else Image.fromarray(np.asarray(image).astype(np.uint16))
+        return image if image.mode == "I;16" else from_array(np.asarray(image).astype(np.uint16), "I;16")
     if image.mode not in SAMPLES:
         raise PictureError(f"pictures of mode {image.mode} cannot be filtered")
     return image
@@ -58,6 +61,8 @@ def to_array(image: Image.Image) -> npt.NDArray[Any]:
 
 def from_array(array: npt.NDArray[Any], mode: str) -> Image.Image:
     """An image of `mode` from pixels as `to_array` gives them."""
+    from PIL import Image
+
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     array = np.ascontiguousarray(array)

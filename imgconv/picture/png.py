@@ -14,11 +14,10 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from imgconv.engine import native
 from imgconv.engine.run import available_cores
@@ -33,6 +32,9 @@ except ImportError:
     import zlib as inflater  # type: ignore[no-redef]
 
     DAMAGED = (zlib.error,)
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Array = npt.NDArray[Any]
 
@@ -64,11 +66,11 @@ HEADER, FINISH = b"\x78\x5e", b"\x03\x00"  # of a zlib stream: the latter is an 
 
 
 class Decoded(NamedTuple):
-    """A picture, and a Pillow image of one pixel that holds all else that the file says about itself."""
+    """A picture, and a Pillow image of one pixel that holds all else that the file says about itself, if it does."""
 
     array: Array
     mode: str
-    header: Image.Image
+    header: Image.Image | None
 
 
 def encode_png(
@@ -318,9 +320,13 @@ def _chunks(data: bytes) -> list[tuple[bytes, memoryview]] | None:
     return found  # only what comes behind the pixels is missing
 
 
-def _header(chunks: list[tuple[bytes, memoryview]]) -> Image.Image:
+def _header(chunks: list[tuple[bytes, memoryview]]) -> Image.Image | None:
     """All that is said about the picture, for Pillow to understand: a file of one pixel with the same chunks."""
     told = [_chunk(name, bytes(body)) for name, body in chunks if name not in PASSED_OVER]
+    if not told:
+        return None
+    from PIL import Image
+
     start = SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
     end = _chunk(b"IDAT", zlib.compress(b"\0\0")) + _chunk(b"IEND", b"")
     try:

@@ -7,12 +7,12 @@ import ctypes
 import io
 import math
 import re
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from imgconv.arrayfile import parse_npy, parse_text, read_bytes
 from imgconv.errors import PictureError
@@ -21,8 +21,10 @@ from imgconv.picture.image import BROKEN, plain, to_array
 from imgconv.picture.png import DEFLATE_RATIO, LARGEST_PICTURE, decode_png
 from imgconv.picture.value import Picture
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 LARGEST_FILE = 16 * 2**30
-Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE  # Pillow's own limit is below what cameras and scanners make
 
 # TIFF tags that describe how the old file was laid out, not the picture
 TIFF_LAYOUT = frozenset(
@@ -40,11 +42,6 @@ UPRIGHT = {
     7: (True, True, True),
     8: (True, True, False),
 }
-
-
-# libtiff prints about broken files by itself; Pillow raises for them, which is enough
-with contextlib.suppress(AttributeError, OSError):  # Pillow was built otherwise
-    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 
 
 def read(path: Path, *, auto_orient: bool = False) -> Picture:
@@ -84,31 +81,37 @@ def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False
             raise PictureError(f"{name}: shape {array.shape} is no picture's; it takes (rows, columns[, channels])")
         return Picture(array, "", kind)
     try:
+        own = decode_png(data)  # None for other formats and unusual files
+        if own is None:
+            return _by_pillow(data, name, auto_orient)
+    except MemoryError:
+        raise PictureError(f"{name}: is too large for the memory of this machine") from None
+    except PictureError as problem:
+        raise PictureError(str(problem) if str(problem).startswith(name) else f"{name}: {problem}") from None
+    info = _info(own.header, "PNG", data) if own.header is not None else {}
+    array = _upright(own.array, info) if auto_orient and info else own.array
+    return Picture(array, own.mode, "PNG", info)
+
+
+def _by_pillow(data: bytes, name: str, auto_orient: bool) -> Picture:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
         return _decode(data, name, auto_orient)
     except UnidentifiedImageError:
         known = ", ".join(form.name for form in FORMATS)
         raise PictureError(f"{name}: is not a picture that can be read ({known})") from None
     except Image.DecompressionBombError:
         raise PictureError(f"{name}: claims more than the {LARGEST_PICTURE:,} pixels that imgconv takes") from None
-    except MemoryError:
-        raise PictureError(f"{name}: is too large for the memory of this machine") from None
     except BROKEN as problem:
-        raise PictureError(f"{name}: is broken: {_one_line(problem)}") from None
-
-
-def _one_line(problem: BaseException) -> str:
-    text = " ".join(str(problem).split())
-    return text[:200] or type(problem).__name__
+        text = " ".join(str(problem).split())[:200] or type(problem).__name__
+        raise PictureError(f"{name}: is broken: {text}") from None
 
 
 def _decode(data: bytes, name: str, auto_orient: bool) -> Picture:
-    try:
-        own = decode_png(data)  # None for other formats and unusual files
-    except PictureError as problem:
-        raise PictureError(f"{name}: {problem}") from None
-    if own is not None:
-        info = _info(own.header, "PNG", data)
-        return Picture(_upright(own.array, info) if auto_orient else own.array, own.mode, "PNG", info)
+    from PIL import Image
+
+    _prepare_pillow()
     with Image.open(io.BytesIO(data), formats=[form.name for form in FORMATS]) as image:
         _refuse_bomb(data, image, name)
         form = "JPEG" if image.format == "MPO" else image.format or ""
@@ -128,8 +131,20 @@ def _decode(data: bytes, name: str, auto_orient: bool) -> Picture:
         return Picture(array, mode, form, info, frames, notes)
 
 
+@cache
+def _prepare_pillow() -> None:
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE  # its own limit is below what cameras and scanners make
+    # libtiff prints about broken files by itself; Pillow raises for them, which is enough
+    with contextlib.suppress(AttributeError, OSError):  # Pillow was built otherwise
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
+
+
 def _refuse_bomb(data: bytes, image: Image.Image, name: str) -> None:
     """Raises PictureError, before memory is taken, where a file claims more pixels than it can hold."""
+    from PIL import Image
+
     pixels = image.width * image.height
     if pixels > LARGEST_PICTURE:
         raise Image.DecompressionBombError
@@ -209,6 +224,8 @@ def _dpi(found: Any) -> tuple[float, float] | None:
 
 def _upright(array: npt.NDArray[Any], info: dict[str, Any]) -> npt.NDArray[Any]:
     """The pixels turned as the EXIF orientation in `info` says, which is reset."""
+    from PIL import Image
+
     exif = Image.Exif()
     exif.load(info.get("exif", b""))
     turn = UPRIGHT.get(exif.get(ORIENTATION, 1))

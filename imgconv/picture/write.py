@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from imgconv.arrayfile import npy_bytes, reason, text_bytes
 from imgconv.errors import WriteError
@@ -20,6 +18,9 @@ from imgconv.picture.formats import ENCODER_OPTIONS, by_name
 from imgconv.picture.image import BROKEN, from_array
 from imgconv.picture.png import MODES, encode_png
 from imgconv.picture.value import Picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
@@ -145,7 +146,7 @@ def write(path: Path, data: bytes, *, overwrite: bool) -> None:
         it was.
     """
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".imgconv-{secrets.token_hex(8)}.part")
+    part = target.with_name(f".imgconv-{os.urandom(8).hex()}.part")
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         with open(descriptor, "wb", buffering=0) as file:
