@@ -8,12 +8,14 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.errors import ImgconvError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 ENDINGS = (".npy", ".txt", ".csv")
 
@@ -70,6 +72,11 @@ def parse_number(text: str) -> float:
 
 def _quoted(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "…")
+
+
+def plain(value: float) -> str:
+    """The shortest text that reads back to the same number; whole ones without a point."""
+    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
 
 
 def parse_matrix(text: str, rows: str = "\n") -> npt.NDArray[np.float64]:

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from imgconv.errors import PictureError, UsageError
 from imgconv.fit import fit
 from imgconv.kernels.catalogue import named
-from imgconv.kernels.files import parse_toml
+from imgconv.kernels.table import parse_toml
 from imgconv.recipe import Options, Recipe, correlation
 
 signal = pytest.importorskip("scipy.signal")

@@ -8,9 +8,11 @@ from PIL import ImageFilter
 import imgconv
 from imgconv.errors import KernelError
 from imgconv.kernels import catalogue
-from imgconv.kernels.files import parse_toml, read_kernel, toml_text
+from imgconv.kernels.files import read_kernel
 from imgconv.kernels.spec import kernel
+from imgconv.kernels.table import parse_toml
 from imgconv.kernels.value import Kernel
+from imgconv.kernels.write import toml_text
 
 OTHERS = [
     "identity",

@@ -21,9 +21,10 @@ from imgconv.cli import cli
 from imgconv.cli.kernels import FORMATS as FORMATS_ON_THE_COMMAND_LINE
 from imgconv.errors import KernelError
 from imgconv.kernels import catalogue
-from imgconv.kernels.files import ENDINGS, FORMATS, encode, parse, read_kernel, read_kernels
+from imgconv.kernels.files import ENDINGS, FORMATS, parse, read_kernel, read_kernels
 from imgconv.kernels.spec import kernel, kernels
 from imgconv.kernels.value import Kernel
+from imgconv.kernels.write import encode
 
 # no deadline: the machine that runs this may be busy
 trials = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -511,8 +512,9 @@ def test_pictures_as_kernels(tmp_path):
 def test_pillow_is_loaded_only_for_png():
     code = """
 import sys
-from imgconv.kernels.files import encode, parse
+from imgconv.kernels.files import parse
 from imgconv.kernels.spec import kernel
+from imgconv.kernels.write import encode
 for form in ("toml", "json", "text", "csv", "npy", "vips", "imagemagick", "ffmpeg", "gmic", "pgm"):
     parse(encode([kernel("gaussian_blur")], form)[0], form, "k")
 assert "PIL" not in sys.modules

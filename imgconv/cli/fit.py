@@ -34,7 +34,7 @@ def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: boo
     """
     from imgconv.errors import UsageError
     from imgconv.fit import fit as find
-    from imgconv.kernels.files import toml_text
+    from imgconv.kernels.write import toml_text
     from imgconv.picture.read import read
     from imgconv.picture.write import write
 

@@ -62,9 +62,9 @@ def list_kernels(as_json: bool = False) -> None:
 @click.option("--toml", "as_toml", is_flag=True, help="As a kernel file, to copy and edit.")
 def show(kernel: str, as_json: bool, as_toml: bool) -> None:
     """Show a kernel: its weights as written, and what they do. KERNEL is whatever -k takes."""
-    from imgconv.kernels.files import toml_text
     from imgconv.kernels.spec import formula_name
     from imgconv.kernels.spec import kernel as to_kernel
+    from imgconv.kernels.write import toml_text
 
     found = to_kernel(kernel)
     computed = formula_name(kernel)
@@ -96,8 +96,9 @@ def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) 
     imgconv kernels convert '3x3: 0,1,0 1,-4,1 0,1,0' -o mine.toml
     ffmpeg -i a.mp4 -vf "convolution=$(imgconv kernels convert sharpen --to ffmpeg)" b.mp4
     """
-    from imgconv.kernels.files import BINARY, encode, format_of
+    from imgconv.kernels.files import BINARY, format_of
     from imgconv.kernels.spec import kernels as to_kernels
+    from imgconv.kernels.write import encode
 
     path = None if output in (None, "-") else Path(output or "")
     if form is None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from imgconv.errors import KernelError
-from imgconv.kernels.files import parse_toml
+from imgconv.kernels.table import parse_toml
 from imgconv.kernels.value import Kernel
 
 
@@ -33,7 +32,9 @@ def named(name: str) -> Kernel:
     wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
     path = folder() / f"{wanted}.toml"
     if not wanted.replace("_", "").isalnum() or not wanted.isascii() or not path.is_file():
-        near = difflib.get_close_matches(wanted, names(), 3, 0.5)
+        from difflib import get_close_matches
+
+        near = get_close_matches(wanted, names(), 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "imgconv kernels lists them"
         raise KernelError(f"no kernel named {name!r}; {hint}")
     return parse_toml(path.read_bytes(), name=wanted)

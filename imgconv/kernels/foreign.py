@@ -16,9 +16,9 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from imgconv.arrayfile import parse_matrix, parse_number
+from imgconv.arrayfile import parse_matrix, parse_number, plain
 from imgconv.errors import KernelError
-from imgconv.kernels.value import LARGEST_SIDE, Kernel
+from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
 Weights = npt.NDArray[np.float64]
 Anchor = tuple[int, int]
@@ -31,26 +31,6 @@ RING = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))  # aroun
 FFMPEG_TAPS = 49
 FFMPEG_LARGEST = 2**31 // 2**16 - 1  # sum of the weights' sizes up to which 16-bit samples cannot overflow its int
 FFMPEG_KEYS = tuple(f"{plane}{key}" for key in ("m", "rdiv", "bias", "mode") for plane in range(4))
-
-
-def plain(value: float) -> str:
-    """The shortest text that reads back to the same number; whole ones without a point."""
-    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
-
-
-def is_imagemagick(text: str) -> bool:
-    """Whether a spec given in place begins like ImageMagick's string: 3x3: …, 3x3+0+2: …, 3x3@: …"""
-    return re.match(r"\s*\d[\dx+\-@<>]*\s*:", text) is not None
-
-
-def is_ffmpeg(text: str) -> bool:
-    """Whether a spec given in place begins like ffmpeg's options: 0m=… or convolution=…"""
-    return re.match(r"\s*(convolution|[0-3]m)\s*=", text) is not None
-
-
-def is_gmic(text: str) -> bool:
-    """Whether a spec given in place is G'MIC's matrix: (0,1,0;1,-4,1;0,1,0)"""
-    return text.lstrip().startswith("(")
 
 
 def parse_imagemagick(text: str, name: str) -> list[Kernel]:
@@ -108,8 +88,8 @@ def _magick_kernels(part: str, name: str) -> list[Kernel]:
     about = f"{left_out} taps that the ImageMagick string leaves out weigh 0 here." if left_out else ""
     flag = next((flag for flag in "@><" if flag in head), "") if colon else ""
     made = []
-    for turned, at in _turns(weights, anchor or low(weights.shape), flag):
-        given = anchor is not None or at != low(turned.shape)
+    for turned, at in _turns(weights, anchor or low_anchor(weights.shape), flag):
+        given = anchor is not None or at != low_anchor(turned.shape)
         made.append(Kernel(turned, name=name, anchor=at if given else None, about=about))
     return made
 
@@ -196,8 +176,8 @@ def parse_vips(text: str, name: str) -> Kernel:
     if weights.shape != (int(rows), int(columns)):
         have = f"{weights.shape[0]} rows of {weights.shape[1]}"
         raise ValueError(f"its first line says {rows:g} rows of {columns:g} numbers; it holds {have}")
-    anchor = high(weights.shape)
-    return Kernel(weights, scale, offset, name, anchor=None if anchor == low(weights.shape) else anchor)
+    anchor = high_anchor(weights.shape)
+    return Kernel(weights, scale, offset, name, anchor=None if anchor == low_anchor(weights.shape) else anchor)
 
 
 def vips_text(weights: Weights, scale: float, offset: float) -> str:
@@ -330,13 +310,3 @@ def _whole(weights: Weights, scale: float) -> tuple[Weights, float, float]:
     if not math.isfinite(scale) or scale == 0:
         raise KernelError("the weights and the scale are too far apart for ffmpeg's whole numbers")
     return (whole, scale, error) if scale > 0 else (0.0 - whole, -scale, error)
-
-
-def low(shape: tuple[int, ...]) -> Anchor:
-    """The anchor (k - 1) // 2."""
-    return (shape[0] - 1) // 2, (shape[1] - 1) // 2
-
-
-def high(shape: tuple[int, ...]) -> Anchor:
-    """The anchor k // 2."""
-    return shape[0] // 2, shape[1] // 2

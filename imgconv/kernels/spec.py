@@ -13,8 +13,14 @@ from imgconv.arrayfile import parse_matrix
 from imgconv.errors import KernelError
 from imgconv.kernels.catalogue import named, names
 from imgconv.kernels.files import ENDINGS, only, parse, read_kernels
-from imgconv.kernels.foreign import is_ffmpeg, is_gmic, is_imagemagick
 from imgconv.kernels.value import Kernel
+
+# how a kernel begins that is written in place as another tool has it
+FOREIGN = {
+    "imagemagick": r"\d[\dx+\-@<>]*\s*:",  # 3x3: …, 3x3+0+2: …, 3x3@: …
+    "ffmpeg": r"(convolution|[0-3]m)\s*=",  # 0m=… or convolution=…
+    "gmic": r"\(",  # (0,1,0;1,-4,1;0,1,0)
+}
 
 
 def kernel(spec: str | os.PathLike[str] | Kernel | Any) -> Kernel:
@@ -109,7 +115,7 @@ def _foreign(text: str) -> str | None:
     """The format of a kernel that is written in place as another tool has it."""
     if text.lower().endswith(ENDINGS):
         return None
-    return "imagemagick" if is_imagemagick(text) else "ffmpeg" if is_ffmpeg(text) else "gmic" if is_gmic(text) else None
+    return next((form for form, start in FOREIGN.items() if re.match(start, text)), None)
 
 
 def _is_matrix(text: str) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.conventions import LIKES, parse_border
 from imgconv.errors import KernelError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 LARGEST_SIDE = 4095  # taps along an axis; a window beyond that is a mistake or an attack
 LARGEST_SIZE = LARGEST_SIDE**2
@@ -120,3 +122,13 @@ class Kernel:
         """Rank of the weights, counted exactly up to rounding; 1 means separable. The largest over the channels."""
         planes = np.moveaxis(self.weights.reshape(*self.shape, -1), 2, 0)
         return int(np.linalg.matrix_rank(planes).max())
+
+
+def low_anchor(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The tap (k - 1) // 2 of both axes: the middle, or for even sizes the one before it."""
+    return (shape[0] - 1) // 2, (shape[1] - 1) // 2
+
+
+def high_anchor(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The tap k // 2 of both axes: the middle, or for even sizes the one after it."""
+    return shape[0] // 2, shape[1] // 2
