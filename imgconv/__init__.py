@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from imgconv.errors import ImgconvError, KernelError, PictureError, UsageError, WriteError
     from imgconv.kernels.spec import kernel
     from imgconv.kernels.value import Kernel
+    from imgconv.pillow import PillowFilter
 
 # Where each public name lives. Loaded on first use: `imgconv --help` must not pay for NumPy.
 _HOMES = {
@@ -26,6 +27,7 @@ _HOMES = {
     "Kernel": "imgconv.kernels.value",
     "ImgconvError": "imgconv.errors",
     "KernelError": "imgconv.errors",
+    "PillowFilter": "imgconv.pillow",
     "PictureError": "imgconv.errors",
     "UsageError": "imgconv.errors",
     "WriteError": "imgconv.errors",
@@ -35,6 +37,7 @@ __all__ = [
     "Kernel",
     "KernelError",
     "PictureError",
+    "PillowFilter",
     "UsageError",
     "WriteError",
     "__version__",

@@ -6,7 +6,7 @@ from cases import PILLOW
 from PIL import Image, ImageFilter
 
 import imgconv
-from imgconv import api
+from imgconv import api, pillow
 from imgconv.kernels import spec
 
 MODES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3}
@@ -92,9 +92,23 @@ def test_the_image_keeps_what_it_knows():
     assert imgconv.apply(before, "blur").info["dpi"] == (300, 300)
 
 
+def test_it_is_a_filter_wherever_pillow_takes_one():
+    before = image(np.random.default_rng(8), "RGBA", 30, 20)
+    mine = imgconv.PillowFilter("sharpen")
+    assert before.filter(mine).tobytes() == before.filter(ImageFilter.SHARPEN).tobytes()
+    kernel = imgconv.PillowFilter("motion:length=15,angle=30", alpha="straight", border="reflect")
+    assert before.filter(kernel) == imgconv.apply(before, kernel.kernel, alpha="straight", border="reflect")
+    assert Image.new("L", (9, 9), 7).filter(imgconv.PillowFilter(["blur", "sharpen"])).getpixel((4, 4)) == 7
+
+
 def test_the_documented_examples_are_true():
-    for module in (api, spec):
-        names = {"correlate": imgconv.correlate, "convolve": imgconv.convolve, "kernel": imgconv.kernel}
+    for module in (api, pillow, spec):
+        names = {
+            "correlate": imgconv.correlate,
+            "convolve": imgconv.convolve,
+            "kernel": imgconv.kernel,
+            "PillowFilter": imgconv.PillowFilter,
+        }
         assert doctest.testmod(module, extraglobs=names).failed == 0
 
 

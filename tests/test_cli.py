@@ -582,3 +582,9 @@ def test_every_command_has_help_with_every_option_explained():
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert parameter.help, (name, parameter.name)
+
+
+def test_a_kernel_that_begins_with_a_minus_is_no_option():
+    status, shown, _ = quick("kernels", "show", "-1 0 1")
+    assert status == 0
+    assert "-1   0   1" in shown

@@ -25,7 +25,7 @@ FLOORS = (
     ("masks",),
     ("recipe",),
     ("batch", "peers", "match", "fit", "api"),
-    ("bench",),
+    ("bench", "pillow"),
     ("",),  # imgconv itself, which loads the library on demand
     ("cli",),
     ("__main__",),
@@ -87,7 +87,7 @@ def test_each_package_is_known_in_one_place_only(module):
             assert not at_once, f"{module} imports {name}, and so Numba, before anything is compiled"
         elif package == "PIL":
             late_kernel = room(module) == "kernels" and not at_once  # a kernel that is a grey picture
-            assert room(module) in ("picture", "peers", "bench") or late_kernel
+            assert room(module) in ("picture", "pillow", "peers", "bench") or late_kernel
         elif package in ("scipy", "cv2", "skimage", "pyvips", "halide"):
             assert room(module) in ("peers", "bench")
             assert not at_once

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import console, say
+from imgconv.cli.options import KernelCommand
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def list_kernels(as_json: bool = False) -> None:
             click.echo("\t".join(line))
 
 
-@kernels.command("show")
+@kernels.command("show", cls=KernelCommand)
 @click.argument("kernel")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--toml", "as_toml", is_flag=True, help="As a kernel file, to copy and edit.")
@@ -80,7 +81,7 @@ def show(kernel: str, as_json: bool, as_toml: bool) -> None:
             click.echo(f"\nA formula has the same name: imgconv kernels show {found.name}:")
 
 
-@kernels.command("convert")
+@kernels.command("convert", cls=KernelCommand)
 @click.argument("kernel")
 @click.option("--to", "form", type=click.Choice(FORMATS), help="The format.  [default: what -o ends in]")
 @click.option("-o", "--output", metavar="FILE", help="Where to; - or nothing for standard output.")

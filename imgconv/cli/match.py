@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from imgconv.cli import DONE, FAILED, one_line
+from imgconv.cli.options import KernelCommand
 
 if TYPE_CHECKING:
     from imgconv.match import Explanation
     from imgconv.picture.value import Picture
 
 
-@click.command()
+@click.command(cls=KernelCommand)
 @click.argument("input", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("kernel", metavar="KERNEL")
 @click.argument("result", metavar="RESULT", type=click.Path(path_type=Path))

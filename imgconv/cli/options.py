@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,13 @@ from imgconv.conventions import AFTERS, ALPHAS, ANCHORS, COMBINES, LIKES, METHOD
 from imgconv.picture.formats import METADATA
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class KernelCommand(click.Command):
+    """A command that takes a kernel as an argument: one that begins with a minus is a matrix, no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [f" {arg}" if re.match(r"-[\d.]", arg) else arg for arg in args])
 
 
 class Border(click.ParamType[Any]):
@@ -177,7 +185,8 @@ def make_recipe(
 ) -> Any:
     """The Recipe that -k, --mask and the filter options spell; a mask in a file is turned upright as pictures are."""
     from imgconv.kernels.spec import kernels
-    from imgconv.recipe import Options, Recipe
+    from imgconv.recipe import Recipe
+    from imgconv.recipe.options import Options
 
     if not kernel_specs and options.get("vary") is None:
         raise click.UsageError("Missing option '-k' / '--kernel' (or --vary with --mask).")

@@ -36,6 +36,12 @@ FLOAT32 = float(np.finfo(np.float32).eps) / 2  # one rounding
 WORTH = 0.8  # a method that may be off by a level must cost less than this share of one that cannot
 
 
+# Plans that were made: for a small picture, planning takes longer than filtering
+MOST_KEPT = 64
+LARGEST_KEPT = 2**12  # weights
+_made: dict[Any, Plan] = {}
+
+
 @dataclass(frozen=True, eq=False)
 class Correlation:
     """What is to be computed: weights that are slid as they stand, and everything that the sum depends on.
@@ -136,6 +142,19 @@ def plan(correlation: Correlation, dtype: str, method: str = "auto") -> Plan:
     """
     if method not in METHODS:
         raise UsageError(f"method {method!r} is not one of {', '.join(METHODS)}")
+    c = correlation
+    key = (c.weights.tobytes(), c.weights.shape, c.scale, c.offset, c.anchor, c.border, c.outside, c.padding, c.exact)
+    made = _made.get((key, dtype, method))
+    if made is None:
+        made = _plan(c, dtype, method)
+        if c.weights.size <= LARGEST_KEPT:
+            while len(_made) >= MOST_KEPT:
+                _made.pop(next(iter(_made)), None)
+            _made[key, dtype, method] = made
+    return made
+
+
+def _plan(correlation: Correlation, dtype: str, method: str) -> Plan:
     direct = _direct(correlation, dtype)
     if method == "direct":
         return direct
