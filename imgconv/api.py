@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imgconv.kernels.spec import kernel as to_kernel
-from imgconv.recipe import Options, Recipe
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +20,14 @@ from imgconv.arrayfile import reason
 from imgconv.engine.native import compile_seconds
 from imgconv.engine.run import available_cores
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError
-from imgconv.masks import Mask
 from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, METADATA, endings, name_for
 from imgconv.picture.read import parse, read
 from imgconv.picture.value import Picture
 from imgconv.picture.write import encode, write
 from imgconv.recipe import Recipe, Report
+
+if TYPE_CHECKING:
+    from imgconv.masks import Mask
 
 STREAM = "-"
 DEFAULT_NAME = "{dir}/{stem}.{kernel}{ext}"
@@ -363,6 +365,8 @@ def read_mask(name: str, *, auto_orient: bool = False) -> Mask:
     UsageError
         When it cannot be read or is no mask: nothing can be filtered then.
     """
+    from imgconv.masks import Mask  # here, because most pictures are filtered without
+
     try:
         picture = read(Path(name), auto_orient=auto_orient)
         array = picture.array

@@ -19,7 +19,9 @@ import numpy.typing as npt
 
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.value import Kernel
-from imgconv.recipe import Options, Recipe, correlation
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
+from imgconv.recipe.settings import correlation
 
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]

@@ -17,17 +17,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.arrayfile import parse_number
 from imgconv.engine.channels import from_linear, to_linear
 from imgconv.errors import PictureError, UsageError
 from imgconv.kernels.smoothing import toward
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 STRIP_ROWS = 64  # blended at once, so that they stay in the cache
 TILE_SIDE = 512

@@ -19,7 +19,10 @@ from imgconv.conventions import LIKES, MODES
 from imgconv.engine.channels import to_samples
 from imgconv.errors import ImgconvError, PictureError, UsageError
 from imgconv.kernels.value import Kernel
-from imgconv.recipe import LETTERS, Options, Recipe, correlation, settle
+from imgconv.recipe import Recipe
+from imgconv.recipe.layout import LETTERS
+from imgconv.recipe.options import Options
+from imgconv.recipe.settings import correlation, settle
 
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]

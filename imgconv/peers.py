@@ -16,7 +16,8 @@ from imgconv.engine.channels import to_samples
 from imgconv.engine.plan import Correlation
 from imgconv.picture.image import from_array, to_array
 from imgconv.picture.value import Picture
-from imgconv.recipe import Recipe, Settings, correlation, settle
+from imgconv.recipe import Recipe
+from imgconv.recipe.settings import Settings, correlation, settle
 
 Array = npt.NDArray[Any]
 Step = tuple[Correlation, Settings]

@@ -16,7 +16,8 @@ from imgconv import batch
 from imgconv.batch import Handling, Targets, check_encoder_options, find_inputs, make_jobs, run
 from imgconv.errors import PictureError, UsageError
 from imgconv.kernels.spec import kernel
-from imgconv.recipe import Options, Recipe
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
 
 RECIPE = Recipe((kernel("blur"),))
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 import imgconv
 from imgconv.errors import ImgconvError, UsageError
-from imgconv.recipe import Options, Recipe
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
 
 
 def noise(mode, size=(19, 23), seed=0):

@@ -11,7 +11,9 @@ from PIL import Image, ImageFilter
 
 import imgconv
 from imgconv.conventions import LIKES
-from imgconv.recipe import Options, Recipe, settle
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
+from imgconv.recipe.settings import settle
 
 SIZES = [(9, 11), (3, 4), (1, 1), (2, 7)]
 SHAPES = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (3, 2), (2, 3), (4, 3), (4, 4), (1, 6), (5, 5), (6, 5)]

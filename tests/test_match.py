@@ -12,7 +12,8 @@ from imgconv.errors import PictureError
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
 from imgconv.match import match, option_words
-from imgconv.recipe import Options, Recipe
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
 
 signal = pytest.importorskip("scipy.signal")
 ndimage = pytest.importorskip("scipy.ndimage")

@@ -13,7 +13,8 @@ from imgconv.cli import cli
 from imgconv.kernels.spec import kernel
 from imgconv.peers import PEERS, available, compare
 from imgconv.picture.value import Picture
-from imgconv.recipe import Options, Recipe
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
 
 LOPSIDED = "1 2 3 4; 3 0 -1 2"
 

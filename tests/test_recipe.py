@@ -5,7 +5,9 @@ import pytest
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
-from imgconv.recipe import Options, Recipe, correlation
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
+from imgconv.recipe.settings import correlation
 
 CORNER = Kernel(np.arange(6, dtype=float).reshape(2, 3), scale=3, offset=1)
 

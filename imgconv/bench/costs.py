@@ -14,7 +14,8 @@ from imgconv.engine.plan import WORTH, plan
 from imgconv.engine.run import execute, prepare
 from imgconv.errors import UsageError
 from imgconv.kernels.spec import kernel
-from imgconv.recipe import Options, correlation
+from imgconv.recipe.options import Options
+from imgconv.recipe.settings import correlation
 
 DENSE = {n: "; ".join(" ".join(str((7 * i + 3 * j) % 11 / 10 + 0.15) for j in range(n)) for i in range(n))
          for n in (3, 5, 7, 11)}  # fmt: skip
@@ -45,6 +46,7 @@ class Cost:
     estimate: float  # the planner's, in cycles for 16 samples
     error_bound: float
     chosen: bool
+    allowed: bool  # it gives the direct method's bytes, or the kernel does not promise them
 
     @property
     def tap_ns(self) -> float:
@@ -84,8 +86,9 @@ def costs(settings: Settings, names: tuple[str, ...] = tuple(CASES), dtypes: tup
             taps = int((c.weights != 0).sum())
             for each in plans:
                 ns = min(times[each.method]) * 1e9 / (source.size / 16)
+                allowed = not (c.exact and each.error_bound)
                 chosen = each.method == choice.method
-                found.append(Cost(name, dtype, each.method, taps, ns, each.cost, each.error_bound, chosen))
+                found.append(Cost(name, dtype, each.method, taps, ns, each.cost, each.error_bound, chosen, allowed))
     return found
 
 
@@ -98,14 +101,15 @@ def cycle_ns(found: list[Cost]) -> float:
 def misjudged(found: list[Cost]) -> list[tuple[Cost, Cost]]:
     """(chosen, faster) where the planner's choice is not the fastest of those that it may choose.
 
-    A method that may be off by a level must be so much faster that it is worth it, as the planner has it.
+    Pillow's kernels promise Pillow's bytes. Elsewhere a method that may be off by a level must be so much faster that it is worth it, as the planner has it.
     """
     pairs = []
     for choice in (cost for cost in found if cost.chosen):
         others = [cost for cost in found if (cost.kernel, cost.dtype) == (choice.kernel, choice.dtype)]
         allowed = [
             cost for cost in others
-            if cost.error_bound <= choice.error_bound or cost.measured_ns < WORTH * choice.measured_ns
+            if cost.allowed
+            and (cost.error_bound <= choice.error_bound or cost.measured_ns < WORTH * choice.measured_ns)
         ]  # fmt: skip
         fastest = min(allowed, key=lambda cost: cost.measured_ns)
         if choice.measured_ns > NOTEWORTHY * fastest.measured_ns:

@@ -14,7 +14,9 @@ from imgconv.bench.works import Work
 from imgconv.conventions import METHODS
 from imgconv.engine.plan import plan
 from imgconv.errors import UsageError
-from imgconv.recipe import Options, Recipe, correlation
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
+from imgconv.recipe.settings import correlation
 
 Array = npt.NDArray[Any]
 Run = Callable[[], Array]

@@ -1,0 +1,119 @@
+"""A Recipe: kernels in order, and how they are applied. Arrays in, arrays out; pictures likewise."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from imgconv.engine.run import available_cores
+from imgconv.errors import UsageError
+from imgconv.recipe.application import Application
+from imgconv.recipe.layout import laid_out
+from imgconv.recipe.options import Options
+from imgconv.recipe.settings import Settings, correlation, settle
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from imgconv.engine.plan import Plan
+    from imgconv.kernels.family import Family
+    from imgconv.kernels.value import Kernel
+
+    Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an application did: for the line with the timing."""
+
+    plans: tuple[Plan, ...]
+    filter_s: float  # without compiling
+    compile_s: float
+    clipped: int  # samples outside the range of their type, over all kernels
+    threads: int
+    kernels: int = 1
+    vary: str = ""  # the levels of a family, and how far they are from the kernel of each pixel
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Kernels in the order in which they are applied, and the options that hold for all of them."""
+
+    kernels: tuple[Kernel, ...]
+    options: Options = field(default_factory=Options)
+
+    def __post_init__(self) -> None:
+        o = self.options
+        if o.vary is not None and self.kernels:
+            raise UsageError("vary takes the place of the kernels; give one or the other")
+        if o.vary is None and not self.kernels:
+            raise UsageError("there is no kernel; give one, or vary with a mask")
+        for kernel in (*self.kernels, *(self.family.kernels if self.family else ())):
+            s = settle(kernel, o, picture=False)
+            correlation(kernel, o, s)
+            if kernel.weights.ndim > 2 and o.channels not in ("each", "sum"):
+                raise UsageError(f"channels {o.channels!r} takes kernels of 2 levels; {kernel.name} has more")
+            if s.border == "keep" and (kernel.weights.ndim == 4 or o.channels == "sum"):
+                raise UsageError("border keep copies pixels from the picture, so it cannot go with a sum over channels")
+
+    @property
+    def name(self) -> str:
+        """The kernels' names, as a file name has them."""
+        return self.family.name if self.family else "+".join(kernel.name for kernel in self.kernels)
+
+    @property
+    def family(self) -> Family | None:
+        """The family of kernels that `vary` asks for."""
+        if self.options.vary is None:
+            return None
+        from imgconv.kernels.family import family  # here, because most recipes have none
+
+        return family(self.options.vary)
+
+    def settled(self, picture: bool) -> list[tuple[Kernel, Settings]]:
+        """Each kernel with every setting that is in force for it, for pictures or for bare arrays."""
+        return [(kernel, settle(kernel, self.options, picture=picture)) for kernel in self.kernels]
+
+    def apply(self, array: Array, mode: str = "") -> tuple[Array, str, Report]:
+        """Filters an array of shape (rows, columns) or (rows, columns, channels) of any real type.
+
+        Parameters
+        ----------
+        array : ndarray
+        mode : str
+            Pillow's mode of a picture, which says which channel is alpha; "" for a bare array.
+
+        Returns
+        -------
+        (ndarray, str, Report)
+            Of the array's type and dimensions, unless an option asks for others; and the mode that it has now.
+            Integers are rounded half up and clipped to their type after each kernel; floating numbers are neither.
+
+        Raises
+        ------
+        PictureError
+            When the array is empty, has another shape, or holds what cannot be computed.
+        UsageError
+            When an option does not fit the picture.
+        """
+        samples, layout = laid_out(array, mode)
+        job = Application(self, layout)
+        started = time.perf_counter()
+        samples = job.run(samples)
+        elapsed_s = time.perf_counter() - started
+        compile_s = sum(each.compile_s for each in job.filters)
+        if array.ndim == 2 and samples.shape[2] == 1:
+            samples = samples[:, :, 0]
+        if not job.floating or layout.back.kind == "f":
+            samples = samples.astype(layout.back, copy=False)
+        report = Report(
+            plans=tuple(plan for each in job.filters for plan in each.plans),
+            filter_s=elapsed_s - compile_s,
+            compile_s=compile_s,
+            clipped=job.clipped,
+            threads=self.options.threads or available_cores(),
+            kernels=len(self.kernels),
+            vary=self.family.reason if self.family else "",
+        )
+        return samples, layout.mode_of(samples), report

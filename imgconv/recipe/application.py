@@ -1,0 +1,123 @@
+"""One application of a recipe to a picture: its kernels in turn, or all at once, and samples again in the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imgconv.engine import channels
+from imgconv.errors import UsageError
+from imgconv.recipe.filtering import Filter
+from imgconv.recipe.settings import settle
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from imgconv.recipe import Recipe
+    from imgconv.recipe.layout import Layout
+    from imgconv.recipe.settings import Settings
+
+    Array = npt.NDArray[Any]
+
+
+class Application:
+    """What is known about the picture, and what is found out on the way.
+
+    Attributes
+    ----------
+    filters : list of Filter
+        One for each kernel, or for each level of the family.
+    clipped : int
+        Samples outside the range of their type, over all kernels.
+    floating : bool
+        Whether the result is left floating.
+    """
+
+    def __init__(self, recipe: Recipe, layout: Layout) -> None:
+        self.options = recipe.options
+        self.family = recipe.family
+        self.layout = layout
+        self.filters = [
+            Filter(kernel, settle(kernel, recipe.options, picture=bool(layout.mode)), recipe.options, layout)
+            for kernel in (self.family.kernels if self.family else recipe.kernels)
+        ]
+        self.clipped = 0
+        self.floating = False
+        self.before: Array | None = None  # what the result is to be mixed with
+        self.full: Array | None = None  # pixels where it takes nothing of that
+
+    def run(self, samples: Array) -> Array:
+        """Every kernel in turn, or all of them on the same picture when they are to be combined."""
+        mask, last = self.options.mask, self.filters[-1]
+        if mask is not None:
+            mask.check(*samples.shape[:2])
+            if self.family is not None:
+                from imgconv.recipe.masked import vary
+
+                values = vary(samples, mask, self.family, self.filters)
+                return self.finish(values, samples.dtype, last.settings, last=True)
+            self.before = samples
+        if self.options.combine:
+            results = [each.values(samples) for each in self.filters]
+            values = combined(results, self.options.combine)
+            if self.layout.has_alpha:  # each has its own; the root of two squares makes no sense of them
+                values[:, :, -1] = combined([result[:, :, -1] for result in results], "max")
+            return self.finish(values, samples.dtype, last.settings, last=True)
+        for each in self.filters:
+            plain = each.is_plain(samples)
+            if plain and (mask is None or each is not last):
+                samples = self.narrow(*each.plainly(samples))
+                continue
+            result = self.finish(each.values(samples), samples.dtype, each.settings, last=each is last)
+            if plain:  # where the mask is 1, the bytes of the fast way: it may round ties otherwise
+                self.put_full(result, samples, each)
+            samples = result
+        return samples
+
+    def put_full(self, result: Array, samples: Array, last: Filter) -> None:
+        """Puts the result of the fast way where the mask is 1."""
+        if self.full is None or not self.full.any():
+            return
+        clipped, plans = self.clipped, list(last.plans)
+        np.copyto(result, self.narrow(*last.plainly(samples)), where=self.full[:, :, None])
+        self.clipped, last.plans = clipped, plans
+
+    def finish(self, values: Array, kind: np.dtype[Any], s: Settings, last: bool) -> Array:
+        """Unrounded results as samples again; only the last kernel of a chain is stretched, masked or left floating."""
+        layout = self.layout
+        layout.count(values.shape[2])
+        if last and s.after != "float":  # a picture's alpha is in its range already
+            colours = values[:, :, : values.shape[2] - layout.has_alpha]
+            colours[:] = channels.after(colours, s.after, layout.top, layout.back.kind == "f")
+        if last and self.before is not None:
+            from imgconv.recipe.masked import mix
+
+            self.full = mix(values, self.before, self.options.mask, self.filters)
+        if last and s.after == "float":
+            self.floating = True
+            return values
+        samples, clipped = channels.to_samples(values, layout.back, s.rounding)
+        self.clipped += clipped
+        return samples.astype(kind, copy=False)
+
+    def narrow(self, samples: Array, clipped: int) -> Array:
+        """Counts what was clipped; where a wider type was computed, clips to the range of the real one."""
+        back = self.layout.back
+        if samples.dtype != back and back.kind in "iub":
+            kind = samples.dtype
+            samples, clipped = channels.to_samples(samples.astype(np.float64, copy=False), back)
+            samples = samples.astype(kind)
+        self.clipped += clipped
+        return samples
+
+
+def combined(results: list[Array], how: str) -> Array:
+    """Several results of the same shape as one: their hypot (root of the sum of squares), sum, max or mean."""
+    if len({result.shape for result in results}) > 1:
+        raise UsageError("combined kernels must give results of the same size; use --padding same")
+    stack = np.stack(results)
+    if how == "hypot":
+        return np.asarray(np.sqrt((stack * stack).sum(axis=0)))
+    ways: dict[str, Any] = {"sum": np.sum, "max": np.max, "mean": np.mean}
+    return np.asarray(ways[how](stack, axis=0))

@@ -1,0 +1,187 @@
+"""One kernel over one picture, in floating numbers: its channels, its alpha, its light."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imgconv.engine import channels
+from imgconv.engine.plan import Correlation, Plan, plan
+from imgconv.engine.run import Filtered, execute, prepare
+from imgconv.errors import UsageError
+from imgconv.recipe.layout import BY_COUNT
+from imgconv.recipe.settings import correlation
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from imgconv.kernels.value import Kernel
+    from imgconv.recipe.layout import Layout
+    from imgconv.recipe.options import Options
+    from imgconv.recipe.settings import Settings
+
+    Array = npt.NDArray[Any]
+
+
+class Filter:
+    """A kernel with everything that is in force for it; it keeps the plans that were carried out, and their compiling.
+
+    Samples have the shape (rows, columns, channels) and a type that the loops take.
+    """
+
+    def __init__(self, kernel: Kernel, settings: Settings, options: Options, layout: Layout) -> None:
+        self.kernel = kernel
+        self.settings = settings
+        self.options = options
+        self.layout = layout
+        self.plans: list[Plan] = []
+        self.compile_s = 0.0
+
+    @property
+    def gain(self) -> float:
+        """What the kernel does to an even surface."""
+        return float(self.kernel.weights.sum()) / self.settings.scale
+
+    def is_plain(self, samples: Array) -> bool:
+        """Whether the kernel is one correlation from samples to samples: the fast way."""
+        o, s, back = self.options, self.settings, self.layout.back
+        return (
+            self.kernel.weights.ndim == 2
+            and (o.channels, o.stride, o.linear, s.bias) == ("each", (1, 1), False, ())
+            and (s.after == "clip" or (s.after == "float" and back.kind == "f"))
+            and ((s.rounding, s.sums) == ("half-up", "float32") or samples.dtype == back == np.float64)
+            and (not self.layout.has_alpha or self.alpha_way(samples) == "straight")
+        )
+
+    def plainly(self, samples: Array) -> Filtered:
+        """The fast way."""
+        return self.correlated(correlation(self.kernel, self.options, self.settings, shape=samples.shape), samples)
+
+    def correlated(self, c: Correlation, samples: Array) -> Filtered:
+        """Plans and carries out a correlation; compiling is not taken for filtering."""
+        chosen = plan(c, samples.dtype.name, self.options.method)
+        self.compile_s += prepare(chosen)
+        self.plans.append(chosen)
+        done = execute(chosen, samples, self.options.threads)
+        if c.border == "renormalize" and samples.dtype.kind == "f" and self.layout.back.kind in "iub":
+            done.array[np.isnan(done.array)] = c.offset  # nothing was known there, and integers have no NaN
+        return done
+
+    def values(self, samples: Array) -> Array:
+        """The unrounded results; channels that `--channels` does not name stay."""
+        wide = self.settings.sums == "float64" or samples.dtype.name in ("int32", "float64")
+        values = samples.astype(np.float64 if wide else np.float32)
+        has_alpha = self.layout.has_alpha
+        if self.options.channels in ("each", "sum"):
+            return self.light(values, self.alpha_way(samples) if has_alpha else "straight", has_alpha)
+        chosen = self.chosen(values.shape[2])
+        result = self.sampled(values)
+        result[:, :, chosen] = self.light(
+            values[:, :, chosen], "straight", has_alpha and chosen[-1] == values.shape[2] - 1
+        )
+        return result
+
+    def chosen(self, count: int) -> list[int]:
+        """The channels that `--channels` names by letters."""
+        wanted = self.options.channels.lower()
+        letters = self.layout.letters or BY_COUNT.get(count, "")
+        for letter in wanted:
+            if letter not in letters:
+                have = letters or f"{count} without letters"
+                raise UsageError(f"channels {wanted!r}: {letter!r} is not among the picture's ({have})")
+        return sorted({letters.index(letter) for letter in wanted})
+
+    def sampled(self, values: Array) -> Array:
+        """The pixels under the anchor, one for each pixel of the result: for channels that are not filtered."""
+        c = correlation(self.kernel, self.options, self.settings, shape=values.shape)
+        before, beyond = c.anchor, tuple(k - 1 - a for k, a in zip(c.weights.shape, c.anchor, strict=True))
+        if c.padding == "valid":
+            values = values[before[0] : values.shape[0] - beyond[0], before[1] : values.shape[1] - beyond[1]]
+        elif c.padding == "full":
+            around = ((beyond[0], before[0]), (beyond[1], before[1]), (0, 0))
+            mode: Any = "edge" if c.border == "renormalize" else c.border
+            outside = {"constant_values": c.outside} if c.border == "constant" else {}
+            values = np.pad(values, around, mode, **outside)
+        return values[:: self.options.stride[0], :: self.options.stride[1]].copy()
+
+    def light(self, values: Array, way: str, alpha: bool) -> Array:
+        """The results, taken in linear light if that was asked for; alpha, the last channel if there, is no light."""
+        if not self.options.linear:
+            return self.covered(values, way)
+        letters, top = self.layout.letters, self.layout.top
+        if letters not in ("", *BY_COUNT.values()):
+            raise UsageError(f"linear light needs grey or RGB samples, not {letters.upper()}")
+        values = values.copy()
+        colours = values[:, :, : values.shape[2] - alpha]
+        colours[:] = channels.to_linear(colours / top) * top
+        result = self.covered(values, way)
+        colours = result[:, :, : max(1, result.shape[2] - alpha)]
+        colours[:] = channels.from_linear(colours / top) * top
+        return result
+
+    def alpha_way(self, samples: Array) -> str:
+        """How alpha is treated: "auto" looks at the kernel, and opaque pictures need no weighing."""
+        weights, s, gain = self.kernel.weights, self.settings, self.gain
+        way = s.alpha
+        if weights.ndim > 2 or self.options.channels == "sum":
+            if way == "premultiply":
+                raise UsageError(
+                    "alpha premultiply takes kernels of 2 levels, each channel by itself; use straight or keep"
+                )
+            if weights.ndim > 2:  # weights for one channel less are for the colours
+                return "keep" if weights.shape[2] == samples.shape[2] - 1 else "straight"
+            return "straight" if way == "straight" else "keep"
+        if way == "auto":
+            way = "premultiply" if np.isclose(gain, 1) else "keep"
+        if way == "premultiply":
+            if np.isclose(gain, 0):
+                raise UsageError(
+                    f"alpha premultiply needs weights that do not sum to 0 as those of {self.kernel.name} do"
+                )
+            if s.border == "keep" and (s.offset != 0 or s.bias or not np.isclose(gain, 1)):
+                raise UsageError(
+                    "alpha premultiply with border keep needs weights that sum to the scale, and no offset"
+                )
+            exact = s.offset == 0 and not s.bias and s.border not in ("constant", "keep") and s.padding != "full"
+            if exact and (samples[:, :, -1] == self.layout.top).all():
+                return "straight"
+        return way
+
+    def covered(self, values: Array, way: str) -> Array:
+        """The sums, with alpha treated in one of the ways of `--alpha`."""
+        s, top = self.settings, self.layout.top
+        if way == "straight":
+            return self.sums(values, s)
+        colour, cover = values[:, :, :-1], values[:, :, -1:]
+        if way == "keep":
+            return np.concatenate([self.sums(colour, s), self.sampled(cover)], axis=2)
+        # the mean of the colours, each weighed by its alpha, times what the kernel does to an even surface
+        weighed = np.concatenate([colour * (cover / top), cover], axis=2)
+        result = self.sums(weighed, replace(s, offset=0.0, bias=()))
+        colour, cover = result[:, :, :-1], result[:, :, -1:]
+        colour = np.divide(colour * (top * self.gain), cover, out=np.zeros_like(colour), where=cover != 0) + s.offset
+        return self.biased(np.concatenate([colour, cover], axis=2), s)
+
+    def sums(self, values: Array, s: Settings) -> Array:
+        """The floating sums of every output channel, with offset, bias and stride."""
+        o = self.options
+
+        def one(part: Array, taps: Array, offset: bool) -> Array:
+            c = correlation(self.kernel, o, s if offset else replace(s, offset=0.0), taps, part.shape)
+            return self.correlated(c, np.ascontiguousarray(part)).array
+
+        result = channels.sums(values, self.kernel.weights, o.channels == "sum", one)
+        return self.biased(result[:: o.stride[0], :: o.stride[1]], s)
+
+    def biased(self, result: Array, s: Settings) -> Array:
+        """With the bias of each channel; alpha has none where only the colours' are given."""
+        if not s.bias:
+            return result
+        count = result.shape[2]
+        bias = (*s.bias, 0.0) if self.layout.has_alpha and len(s.bias) == count - 1 else s.bias
+        if len(bias) != count:
+            raise UsageError(f"bias has {len(s.bias)} numbers, the result has {count} channels")
+        total: Array = result + np.asarray(bias, result.dtype)
+        return total

@@ -1,0 +1,106 @@
+"""What the samples of a picture are: the type to come back to, its range, and what the channels mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imgconv.errors import PictureError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+# how each sample type is computed when no loop takes it as it is; the result comes back in the type that went in
+WIDER = {
+    "bool": "uint8",
+    "int8": "int32",
+    "int16": "int32",
+    "uint32": "float64",
+    "int64": "float64",
+    "uint64": "float64",
+    "float16": "float32",
+}
+LETTERS = {
+    "L": "l", "LA": "la", "RGB": "rgb", "RGBA": "rgba", "CMYK": "cmyk", "YCbCr": "ybr", "HSV": "hsv", "LAB": "lab",
+    "I": "l", "F": "l",
+}  # fmt: skip
+BY_COUNT = {1: "l", 2: "la", 3: "rgb", 4: "rgba"}
+EXACT = 2.0**53  # whole numbers up to here are exact in float64
+
+
+class Layout:
+    """What is known about a picture while kernels are applied to it.
+
+    Attributes
+    ----------
+    mode : str
+        Pillow's, of the picture that came in; "" for a bare array.
+    back : dtype
+        The type to come back to.
+    letters : str
+        One for each channel, such as "rgba"; "" where they have none. Kernels may change it.
+    top : float
+        Of the range of `back`: 255 for 8 bits, 1 for floating samples.
+    """
+
+    def __init__(self, mode: str, back: np.dtype[Any]) -> None:
+        self.mode = mode
+        self.back = back
+        self.letters = letters_of(mode)
+        self.top = float(np.iinfo(back).max) if back.kind in "iu" else 1.0
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is alpha."""
+        return self.letters in ("la", "rgba")
+
+    def count(self, channels: int) -> None:
+        """Takes note of how many channels a kernel has left."""
+        if self.mode and channels != len(self.letters):
+            self.letters = BY_COUNT.get(channels, "")
+
+    def mode_of(self, result: Array) -> str:
+        """The mode that a picture has after its channels or its type have changed."""
+        count = result.shape[2] if result.ndim == 3 else 1
+        before = len(letters_of(self.mode) or "l")
+        if not self.mode or (count == before and result.dtype == self.back):
+            return self.mode
+        if count == 1 and result.dtype.kind == "f":
+            return "F"
+        if self.back not in (np.uint8, np.uint16) or result.dtype != self.back or count > 4:
+            return f"{count} channels of {result.dtype}"
+        plain = ("L", "LA", "RGB", "RGBA")[count - 1]
+        if self.back == np.uint8:
+            return plain
+        return "I;16" if count == 1 else f"{plain};16"
+
+
+def letters_of(mode: str) -> str:
+    """The channels of Pillow's mode as letters: "rgba" for RGBA and RGBA;16; "" for a mode without any."""
+    return LETTERS.get(mode.partition(";")[0], "")
+
+
+def laid_out(array: Array, mode: str) -> tuple[Array, Layout]:
+    """The array as (rows, columns, channels) of a type that the loops take, and what they are.
+
+    Raises
+    ------
+    PictureError
+        When the array is no picture.
+    """
+    array = np.asarray(array)
+    if array.ndim not in (2, 3):
+        raise PictureError(f"an array of {array.ndim} dimensions is no picture; it takes (rows, columns[, channels])")
+    if array.size == 0:
+        raise PictureError(f"an array of shape {array.shape} has no pixels")
+    back = array.dtype.newbyteorder("=")
+    name = WIDER.get(back.name, back.name)
+    if name not in ("uint8", "uint16", "int32", "float32", "float64"):
+        raise PictureError(f"samples of type {back} cannot be filtered; convert them to a real type such as float64")
+    if name == "float64" and back.kind in "iu" and max(float(array.max()), -float(array.min())) > EXACT:
+        raise PictureError(f"{back} samples beyond 2**53 cannot be summed exactly; convert them to float64 first")
+    shaped = array[:, :, None] if array.ndim == 2 else array
+    return np.ascontiguousarray(shaped, dtype=name), Layout(mode, back)

@@ -1,0 +1,176 @@
+"""Settings: options, `like` and a kernel's own word put together, and the correlation that they come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imgconv.conventions import LIKES, parse_border
+from imgconv.engine.plan import Correlation
+from imgconv.errors import KernelError, UsageError
+from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from imgconv.recipe.options import Options
+
+    Array = npt.NDArray[Any]
+
+GEOMETRY = ("flip", "border", "padding", "anchor", "alpha")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options and a kernel's own word put together: nothing is left open but what depends on the picture."""
+
+    flip: str
+    border: str
+    outside: float
+    padding: str
+    anchor: tuple[int, int] | str
+    scale: float
+    offset: float
+    bias: tuple[float, ...]  # one for each output channel; a single one is in the offset
+    after: str
+    rounding: str
+    sums: str
+    alpha: str
+
+    def describe(self) -> dict[str, Any]:
+        """Every setting by its option's name, for `--explain`."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        outside = found.pop("outside")
+        if self.border == "constant":
+            found["border"] = f"constant:{outside:g}"
+        return found
+
+
+def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
+    """Puts options, `like` and the kernel's own word together: an option wins over --like, that over the kernel.
+
+    For a `picture`, a tool that gives floating numbers is followed up to the sums; a file wants samples.
+    """
+    asked = LIKES[options.like] if options.like else {}
+    own = LIKES[kernel.like] if kernel.like and not options.like else {}
+    # the convention in which weights were written says how they lie, not how a result is rounded
+    both = {key: value for key, value in own.items() if key in GEOMETRY} | asked
+    padding = options.padding or both.get("padding", "same")
+    if own.get("border") == "keep" and padding == "full":
+        del both["border"]
+    border, outside = parse_border(options.border or asked.get("border") or kernel.border or both.get("border", "edge"))
+    anchor = options.anchor or kernel.anchor or both.get("anchor", "low")
+    flip = both.get("flip", "none")
+    if flip == "vertical" and options.anchor is None and kernel.anchor is not None:
+        anchor = (kernel.shape[0] - 1 - kernel.anchor[0], kernel.anchor[1])
+    scale = options.scale
+    if scale is None and options.mode == "correlate" and kernel.weights.ndim == 2 and kernel.weights.sum() != 0:
+        scale = asked.get("scale")
+    after = options.after or both.get("after", "clip")
+    if picture and options.after is None and after == "float":
+        after = "clip"
+    bias = options.bias or ()
+    return Settings(
+        flip=flip,
+        border=border,
+        outside=outside,
+        padding=padding,
+        anchor=anchor,
+        scale=_scale(kernel, scale),
+        offset=(kernel.offset if options.offset is None else options.offset) + (bias[0] if len(bias) == 1 else 0),
+        bias=bias if len(bias) > 1 else (),
+        after=after,
+        rounding=both.get("rounding", "half-up"),
+        sums=both.get("sums", "float32"),
+        alpha=options.alpha or both.get("alpha", "auto"),
+    )
+
+
+def correlation(
+    kernel: Kernel,
+    options: Options,
+    settings: Settings | None = None,
+    taps: Array | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> Correlation:
+    """What a plane of a kernel's weights (`taps`, default the first) means, as weights that are slid as they stand.
+
+    `shape` is the picture's; TensorFlow's padding depends on it.
+
+    Raises
+    ------
+    UsageError
+        When the settings do not go together.
+    """
+    s = settings or settle(kernel, options, picture=False)
+    if taps is None:
+        taps = kernel.weights.reshape(*kernel.shape, -1)[:, :, 0]
+    if s.flip == "vertical":
+        taps = taps[::-1]
+    size = taps.shape
+    anchor = s.anchor
+    if anchor == "low":
+        anchor = low_anchor(size)
+    elif anchor == "high":
+        anchor = high_anchor(size)
+    assert not isinstance(anchor, str)
+    if not all(0 <= a < k for a, k in zip(anchor, size, strict=True)):
+        raise UsageError(
+            f"anchor {anchor[0]},{anchor[1]} lies outside the {size[0]}×{size[1]} kernel {kernel.name}"
+            f" (rows 0 to {size[0] - 1}, columns 0 to {size[1] - 1})"
+        )
+    if options.mode == "convolve":
+        taps = taps[::-1, ::-1]
+        anchor = (size[0] - 1 - anchor[0], size[1] - 1 - anchor[1])
+    if options.dilation != (1, 1):
+        dy, dx = options.dilation
+        spread = np.zeros(((size[0] - 1) * dy + 1, (size[1] - 1) * dx + 1))
+        if max(spread.shape) > LARGEST_SIDE:
+            raise UsageError(f"dilation {dy},{dx} makes a {size[0]}×{size[1]} kernel larger than {LARGEST_SIDE}")
+        spread[::dy, ::dx] = taps
+        taps, anchor = spread, (anchor[0] * dy, anchor[1] * dx)
+    padding = s.padding
+    if padding == "tf-same":
+        padding = "same"
+        if shape is not None and options.anchor is None and kernel.anchor is None:
+            anchor = _tensorflow_anchor(shape, taps.shape, options.stride)
+    return Correlation(
+        weights=np.ascontiguousarray(taps),
+        scale=s.scale,
+        offset=s.offset,
+        anchor=anchor,
+        border=s.border,
+        outside=s.outside,
+        padding=padding,
+        exact=s.flip == "vertical",  # Pillow's kernels promise Pillow's bytes
+    )
+
+
+def _tensorflow_anchor(shape: tuple[int, ...], taps: tuple[int, ...], stride: tuple[int, int]) -> tuple[int, int]:
+    """Where the first window starts under TensorFlow's SAME, which spreads the padding as evenly as it can.
+
+    tf.nn: out = ceil(in / stride), padding = max((out - 1) * stride + k - in, 0), of which half, rounded down, comes
+    first.
+    """
+    before = []
+    for size, k, step in zip(shape, taps, stride, strict=False):
+        out = -(-size // step)
+        before.append(max((out - 1) * step + k - size, 0) // 2)
+    return before[0], before[1]
+
+
+def _scale(kernel: Kernel, scale: float | str | None) -> float:
+    if scale is None:
+        return kernel.scale
+    if scale == "none":
+        return 1.0
+    if scale in ("sum", "abs-sum"):
+        if kernel.weights.ndim > 2:
+            raise UsageError(f"scale {scale} takes a kernel of 2 levels; {kernel.name} has {kernel.weights.ndim}")
+        total = float(kernel.weights.sum() if scale == "sum" else np.abs(kernel.weights).sum())
+        if total == 0:
+            raise KernelError(f"{kernel.name}: the weights sum to 0, so they cannot be scaled by {scale}")
+        return total
+    return float(scale)
