@@ -13,7 +13,7 @@ from imgconv.cli import DONE, FAILED, one_line
 from imgconv.cli.options import KernelCommand
 
 if TYPE_CHECKING:
-    from imgconv.match import Explanation
+    from imgconv.match.explanation import Explanation
     from imgconv.picture.value import Picture
 
 
@@ -36,8 +36,8 @@ def match(input: Path, kernel: str, result: Path, as_json: bool) -> int:
     imgconv match in.txt kernel.txt from_keras.txt --json
     """
     from imgconv.kernels.spec import kernel as to_kernel
-    from imgconv.match import FLIP_WORDS, option_words
     from imgconv.match import match as find
+    from imgconv.match.explanation import FLIP_WORDS, option_words
     from imgconv.picture.read import read
 
     weights = to_kernel(kernel)
