@@ -284,7 +284,8 @@ def box(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any
         slot = tile + reach + slack
         sums = ring  # of 32 bits; the other lines hold `short`
         line = reinterpret(advance(ring, slot), short)
-        kept = advance(line, 3 * slot)  # the last kernel_rows lines of sums along the row
+        kept = advance(line, 3 * slot)  # sums along the row: those of the last kernel_rows rows, and a new one
+        turns = kernel_rows + 1
         columns = reach // step + 1
         bits = 0
         while columns >> (bits + 1):
@@ -298,28 +299,28 @@ def box(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any
             length = width + reach
             for i in range(width):
                 store(sums, i, types.int32(0))
-            for i in range(kernel_rows * slot):
+            for i in range(turns * slot):
                 store(kept, i, short(0))
             for r in range(rows + kernel_rows - 1):
                 at = load(row_map, r)
-                fill(line, src, at, src_stride, column_map, around, x, x + length, left, middle, first)
+                newest = advance(kept, (r % turns) * slot)
+                oldest = advance(kept, ((r + 1) % turns) * slot)
+                start = newest if bits == 0 else line
+                fill(start, src, at, src_stride, column_map, around, x, x + length, left, middle, first)
                 half = line
                 span = 1
                 for bit in range(bits):
                     odd = (columns >> (bits - 1 - bit)) & 1
-                    to = advance(line, (1 + bit % 2) * slot)
+                    to = newest if bit == bits - 1 else advance(line, (1 + bit % 2) * slot)
                     double(to, half, line, span, odd, step, length - (2 * span + odd - 1) * step)
                     half = to
                     span = 2 * span + odd
-                oldest = advance(kept, (r % kernel_rows) * slot)
                 if r < kernel_rows - 1:
                     for i in range(width):
-                        store(sums, i, types.int32(load(sums, i) + types.int32(load(half, i))))
+                        store(sums, i, types.int32(load(sums, i) + types.int32(load(newest, i))))
                 else:
                     to_row = (r - kernel_rows + 1) * dst_stride + x
-                    clipped += sweep(sums, half, oldest, factor, base, dst, to_row, width)
-                for i in range(width):
-                    store(oldest, i, load(half, i))
+                    clipped += sweep(sums, newest, oldest, factor, base, dst, to_row, width)
             x += tile
         return clipped
 
