@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from PIL.Image import Image
 
 

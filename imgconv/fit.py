@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imgconv.errors import KernelError, PictureError, UsageError
-from imgconv.kernels.value import Kernel
+from imgconv.kernels.value import Kernel, high_anchor, low_anchor
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
@@ -135,7 +135,7 @@ def _best_anchor(before: Array, after: Array, size: Pair) -> Fit:
     """The fit for one size; an even size has two middles."""
     if size[0] * size[1] > LARGEST_TAPS:
         raise UsageError(f"size {size[0]},{size[1]}: more than {LARGEST_TAPS} weights cannot be fitted")
-    low, high = ((size[0] - 1) // 2, (size[1] - 1) // 2), (size[0] // 2, size[1] // 2)
+    low, high = low_anchor(size), high_anchor(size)
     found = _Problem(before, after, size, low).solve()
     if found.explains or low == high or before.shape != after.shape:
         return found
@@ -158,7 +158,7 @@ class _Problem:
         elif after.shape[:2] != inside:
             raise PictureError(f"AFTER is {_size(after)}, BEFORE {_size(before)} (rows × columns); they must be equal")
         else:
-            self.anchor = anchor = (rows - 1) // 2, (columns - 1) // 2
+            self.anchor = anchor = low_anchor(size)
         self.pictures = before, whole
         self.before, self.after = before, after  # the result of windows that lie inside
         self.integer = after.dtype.kind in "iub"
@@ -257,7 +257,7 @@ class _Problem:
         if named:
             kernel = min(named, key=self.differing) if len(named) > 1 else named[0]
             return kernel, kernel.name
-        anchor = self.anchor if self.anchor != ((self.size[0] - 1) // 2, (self.size[1] - 1) // 2) else None
+        anchor = self.anchor if self.anchor != low_anchor(self.size) else None
         for scale in range(1, LARGEST_SCALE + 1):
             whole = np.rint(weights * scale)
             if (np.abs(whole / scale - weights) > 6 * spread + 1e-7).any() or not whole.any():

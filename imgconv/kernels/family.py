@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from imgconv.errors import KernelError
 from imgconv.kernels.formulas import FORMULAS, SYNONYMS, canonical, formula
-from imgconv.kernels.value import Kernel
+from imgconv.kernels.value import Kernel, low_anchor
 
 Array = npt.NDArray[np.float64]
 
@@ -133,8 +133,7 @@ class _Members:
             below, above = self.at(float(np.floor(value))), self.at(float(np.ceil(value)))
             share = value - np.floor(value)
             a, b = _aligned(below, above)
-            middle = tuple((size - 1) // 2 for size in a.shape)
-            return replace(above, weights=(1 - share) * a + share * b, scale=1.0, anchor=(middle[0], middle[1]))
+            return replace(above, weights=(1 - share) * a + share * b, scale=1.0, anchor=low_anchor(a.shape))
         try:
             return formula(RANGE.sub(repr(value), self.text))
         except KernelError:
@@ -168,7 +167,7 @@ class _Members:
 
 def _aligned(*kernels: Kernel) -> list[Array]:
     """Their weights over their scales, laid over each other anchor on anchor."""
-    anchors = [kernel.anchor or tuple((size - 1) // 2 for size in kernel.shape) for kernel in kernels]
+    anchors = [kernel.anchor or low_anchor(kernel.shape) for kernel in kernels]
     before = [max(anchor[axis] for anchor in anchors) for axis in (0, 1)]
     after = [max(k.shape[axis] - a[axis] for k, a in zip(kernels, anchors, strict=True)) for axis in (0, 1)]
     laid = []

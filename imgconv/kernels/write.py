@@ -176,46 +176,30 @@ def _checked(data: bytes, form: str) -> bytes:
 
 def toml_text(kernel: Kernel) -> str:
     """A kernel as the text of a TOML file that reads back to the same value."""
-    if kernel.weights.ndim == 2:
-        cells = [[plain(x) for x in row] for row in kernel.weights]
-    else:
-        cells = [[_nested(x) for x in row] for row in kernel.weights.tolist()]
+    cells = [[_nested(x) for x in row] for row in kernel.weights.tolist()]
     width = max(len(cell) for row in cells for cell in row)
     rows = "".join(f"    [{', '.join(cell.rjust(width) for cell in row)}],\n" for row in cells)
-    lines = [f"weights = [\n{rows}]\n"]
-    if kernel.about:
-        lines.insert(0, f"about   = {_quoted(kernel.about)}\n")
-    if kernel.title:
-        lines.insert(0, f"title   = {_quoted(kernel.title)}\n")
-    if kernel.scale != 1:
-        lines.append(f"scale   = {plain(kernel.scale)}\n")
-    if kernel.offset != 0:
-        lines.append(f"offset  = {plain(kernel.offset)}\n")
-    if kernel.anchor is not None:
-        lines.append(f"anchor  = [{kernel.anchor[0]}, {kernel.anchor[1]}]\n")
-    for key in ("border", "like", "source"):
-        if value := getattr(kernel, key):
-            lines.append(f"{key:7} = {_quoted(value)}\n")
-    return "".join(lines)
+    return "".join(f"{key:7} = {text}\n" for key, text in _fields(kernel, f"[\n{rows}]", _quoted).items())
 
 
 def json_text(kernel: Kernel) -> str:
     """A kernel as the text of a JSON file that reads back to the same value; a row of weights on a line."""
-    fields: dict[str, str] = {}
-    for key in ("title", "about"):
-        if value := getattr(kernel, key):
-            fields[key] = json.dumps(value)
     rows = ",\n    ".join(_nested(row) for row in kernel.weights.tolist())
-    fields["weights"] = f"[\n    {rows}\n  ]"
-    for key, usual in (("scale", 1), ("offset", 0)):
-        if getattr(kernel, key) != usual:
-            fields[key] = plain(getattr(kernel, key))
+    fields = _fields(kernel, f"[\n    {rows}\n  ]", json.dumps)
+    return "{\n" + ",\n".join(f'  "{key}": {text}' for key, text in fields.items()) + "\n}\n"
+
+
+def _fields(kernel: Kernel, weights: str, quoted: Callable[[str], str]) -> dict[str, str]:
+    """What TOML and JSON both say of a kernel, key by key; what goes without saying is left out."""
+    fields = {key: quoted(getattr(kernel, key)) for key in ("title", "about") if getattr(kernel, key)}
+    fields["weights"] = weights
+    if kernel.scale != 1:
+        fields["scale"] = plain(kernel.scale)
+    if kernel.offset != 0:
+        fields["offset"] = plain(kernel.offset)
     if kernel.anchor is not None:
         fields["anchor"] = f"[{kernel.anchor[0]}, {kernel.anchor[1]}]"
-    for key in ("border", "like", "source"):
-        if value := getattr(kernel, key):
-            fields[key] = json.dumps(value)
-    return "{\n" + ",\n".join(f'  "{key}": {text}' for key, text in fields.items()) + "\n}\n"
+    return fields | {key: quoted(getattr(kernel, key)) for key in ("border", "like", "source") if getattr(kernel, key)}
 
 
 def _nested(value: Any) -> str:
