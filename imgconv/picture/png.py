@@ -325,12 +325,12 @@ def _header(chunks: list[tuple[bytes, memoryview]]) -> Image.Image | None:
     told = [_chunk(name, bytes(body)) for name, body in chunks if name not in PASSED_OVER]
     if not told:
         return None
-    from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile  # Image.open would import the other formats, too
 
     start = SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
     end = _chunk(b"IDAT", zlib.compress(b"\0\0")) + _chunk(b"IEND", b"")
     try:
-        image = Image.open(io.BytesIO(start + b"".join(told) + end), formats=["PNG"])
+        image = PngImageFile(io.BytesIO(start + b"".join(told) + end))
         image.load()
     except BROKEN as problem:
         raise PictureError(f"is broken: {' '.join(str(problem).split())[:200]}") from None
