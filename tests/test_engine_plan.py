@@ -77,6 +77,7 @@ EDGE = [[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]
         (np.random.default_rng(0).random((9, 9)), {"scale": 40.0}, "fused"),
         (np.random.default_rng(0).random((9, 9)), {"scale": 40.0, "exact": True}, "direct"),
         (np.random.default_rng(0).random((3, 3)), {"scale": 4.0}, "direct"),
+        (np.random.default_rng(0).random((99, 99)), {"scale": 5000.0}, "fourier"),
     ],
 )
 def test_the_planner_takes_the_fastest_way_that_it_may(weights, changes, method):
@@ -94,6 +95,8 @@ def test_the_planner_takes_the_fastest_way_that_it_may(weights, changes, method)
         (EDGE, "uint8", "box", "not all the same"),
         (EDGE, "uint8", "separable", "rank 1"),
         (EDGE, "float32", "fused", "16-bit samples"),
+        (EDGE, "float32", "fourier", "not a number"),
+        (np.ones((1025, 1)), "uint8", "fourier", "too large"),
     ],
 )
 def test_a_method_that_cannot_be_used_says_why(weights, dtype, method, words):

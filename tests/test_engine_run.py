@@ -216,7 +216,7 @@ def kinds_of_weights(rng, number):
     return rng.random((rows, columns)), 7.0
 
 
-@pytest.mark.parametrize("method", ["auto", "fused", "integer", "separable", "box"])
+@pytest.mark.parametrize("method", ["auto", "fused", "integer", "separable", "box", "fourier"])
 @pytest.mark.parametrize("dtype", SAMPLE_TYPES)
 def test_every_method_keeps_its_bound(method, dtype):
     rng = np.random.default_rng(9)
@@ -243,12 +243,12 @@ def test_every_method_keeps_its_bound(method, dtype):
         else:
             largest = 1 if np.dtype(dtype).kind in "ui" else max(float(np.abs(src).max()), how["outside"])
             assert difference <= chosen.error_bound * largest, (weights, how, chosen.reason)
-    possible = {"uint8": 5, "uint16": 4, "int32": 2, "float32": 2, "float64": 2}[dtype]
-    methods = ["auto", "separable", "fused", "box", "integer"][:possible]
+    possible = {"uint8": 6, "uint16": 5, "int32": 3, "float32": 2, "float64": 2}[dtype]
+    methods = ["auto", "separable", "fourier", "fused", "box", "integer"][:possible]
     assert (done > 0) == (method in methods)
 
 
-@pytest.mark.parametrize("method", ["direct", "fused", "separable", "box", "integer"])
+@pytest.mark.parametrize("method", ["direct", "fused", "separable", "box", "integer", "fourier"])
 def test_no_loop_leaves_its_buffers(method, monkeypatch):
     """Every buffer is given with a margin that must not change."""
     rng = np.random.default_rng(10)

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imgconv.conventions import BORDERS, METHODS
+from imgconv.engine import fourier
 from imgconv.engine.native import SHAPES, Variant, fuses
 from imgconv.errors import KernelError, UsageError
 
@@ -158,7 +159,7 @@ def _plan(correlation: Correlation, dtype: str, method: str) -> Plan:
     direct = _direct(correlation, dtype)
     if method == "direct":
         return direct
-    tries = {"integer": _integer, "box": _box, "separable": _separable, "fused": _fused}
+    tries = {"integer": _integer, "box": _box, "separable": _separable, "fused": _fused, "fourier": _fourier}
     if method != "auto":
         found = tries[method](correlation, dtype, direct)
         if isinstance(found, str):
@@ -330,6 +331,26 @@ def _fused(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         cost=(rows + 3) * columns * COSTS["fused"] + 12,
         variant=Variant(dtype, kind="fused"),
         weights=np.concatenate([padding, c.weights / c.scale, padding]).astype(np.float32),
+    )
+
+
+def _fourier(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
+    """Products of spectra, tile by tile."""
+    if dtype[0] == "f":
+        return "a sample that is not a number would spread over its tile"
+    rows, columns = c.weights.shape
+    cost = fourier.cost(rows, columns)
+    if cost == math.inf:
+        return "the kernel is too large for its tiles"
+    error = fourier.ERROR * _reach(c, dtype)
+    return replace(
+        direct,
+        method="fourier",
+        reason=f"a large dense kernel: products of spectra in tiles of {fourier.tile_side(max(rows, columns))}",
+        error_bound=0.0 if _provable(c, dtype, direct, error, exact=False) else 1.0,
+        cost=cost,
+        weights=c.weights / c.scale,
+        line_type="float64",
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from imgconv.engine import memory, native
+from imgconv.engine import fourier, memory, native
 from imgconv.engine.channels import to_samples
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
 from imgconv.errors import PictureError
@@ -92,54 +92,60 @@ def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered
 
 def prepare(chosen: Plan) -> float:
     """Loads the code that a plan needs; returns the seconds spent on compiling it, 0 when it was kept."""
-    return native.loop(chosen.variant).compile_s
+    return 0.0 if chosen.method == "fourier" else native.loop(chosen.variant).compile_s
 
 
 def sweep(chosen: Plan, source: Array, target: Array, window: tuple[Span, Span], threads: int | None) -> int:
     """Computes an output window (rows, columns) into `target`; returns how many samples were clipped."""
     c = chosen.correlation
     rows, columns = window
+    taps = c.weights.shape
+    begin = columns.start - c.anchor[1]
+    row_map = _border_map(rows.start - c.anchor[0], rows.stop - rows.start + taps[0] - 1, source.shape[0], c.border)
+    column_map = _border_map(begin, columns.stop - columns.start + taps[1] - 1, source.shape[1], c.border)
+    work = target.size * chosen.cost
+    workers = max(1, min(threads or available_cores(), int(work // THREAD_WORK) + 1, target.shape[0]))
+    if chosen.method == "fourier":
+        jobs = fourier.tiles(source, target, chosen.weights, row_map, column_map, c.outside, chosen.base)
+        return _in_threads(lambda: lambda job: job(), jobs, workers)
+    return _loop_over_bands(chosen, source, target, row_map, column_map, begin, workers)
+
+
+def _loop_over_bands(
+    chosen: Plan,
+    source: Array,
+    target: Array,
+    row_map: npt.NDArray[np.int64],
+    column_map: npt.NDArray[np.int64],
+    begin: int,
+    workers: int,
+) -> int:
+    """Runs a compiled loop over bands of rows; `begin` is the column of the picture under the first window's left."""
+    c = chosen.correlation
     loop = native.loop(chosen.variant)
     channels = source.shape[2]
     kernel_rows, kernel_columns = c.weights.shape
-    count = rows.stop - rows.start
-    row_map = _border_map(rows.start - c.anchor[0], count + kernel_rows - 1, source.shape[0], c.border)
-    width = columns.stop - columns.start
-    begin = columns.start - c.anchor[1]
-    length = width + kernel_columns - 1
-    column_map = _border_map(begin, length, source.shape[1], c.border)
+    length = len(column_map)
     left = min(max(0, -begin), length)
     middle = max(0, min(length, source.shape[1] - begin) - left)
-    outside_columns = np.concatenate([column_map[:left], column_map[left + middle :]])
-    samples_map = np.where(
-        outside_columns[:, None] < 0, -1, outside_columns[:, None] * channels + np.arange(channels)
-    ).ravel()
+    outside = np.concatenate([column_map[:left], column_map[left + middle :]])[:, None]
+    samples_map = np.where(outside < 0, -1, outside * channels + np.arange(channels)).ravel()
     shifts = chosen.shifts * channels
-
-    total_samples = width * channels
+    samples = target.shape[1] * channels
     reach = (kernel_columns - 1) * channels
     ring_lines = kernel_rows + 5
-    line_bytes = np.dtype(chosen.line_type).itemsize
-    tile = min(
-        total_samples, max(TILE_SAMPLES // 4, min(TILE_SAMPLES, RING_BYTES // (ring_lines * line_bytes) - reach))
-    )
-    work = count * total_samples * chosen.cost
-    workers = max(1, min(threads or available_cores(), int(work // THREAD_WORK) + 1, count))
+    fitting = RING_BYTES // (ring_lines * np.dtype(chosen.line_type).itemsize) - reach
+    tile = min(samples, max(TILE_SAMPLES // 4, min(TILE_SAMPLES, fitting)))
+    count = target.shape[0]
     band = min(BAND_ROWS, -(-count // (4 * workers))) if workers > 1 else count
     band += -band % 4  # loops take up to four rows at once
-    clipped = [0] * workers
-    starts = iter(range(0, count, band))
-    take = threading.Lock()
 
-    def work_bands(worker: int) -> None:
+    def prepare_worker() -> Callable[[int], int]:
         ring = np.empty(ring_lines * (tile + reach + SLACK), chosen.line_type)
         lines = np.empty(kernel_rows + 8, np.int64)
-        while True:
-            with take:
-                start = next(starts, None)
-            if start is None:
-                return
-            clipped[worker] += loop.call(
+
+        def work(start: int) -> int:
+            clipped: int = loop.call(
                 source.ctypes.data,
                 target.ctypes.data + start * target.strides[0],
                 row_map.ctypes.data + start * row_map.itemsize,
@@ -155,7 +161,7 @@ def sweep(chosen: Plan, source: Array, target: Array, window: tuple[Span, Span],
                 reach,
                 channels,
                 min(band, count - start),
-                total_samples,
+                samples,
                 source.strides[0] // source.itemsize,
                 target.strides[0] // target.itemsize,
                 left * channels,
@@ -164,28 +170,49 @@ def sweep(chosen: Plan, source: Array, target: Array, window: tuple[Span, Span],
                 tile,
                 SLACK,
             )
+            return clipped
 
-    def stop() -> None:
-        nonlocal starts
-        starts = iter(())
+        return work
 
-    _in_threads(work_bands, workers, stop)
-    return sum(clipped)
+    return _in_threads(prepare_worker, range(0, count, band), workers)
 
 
-def _in_threads(work: Callable[[int], None], workers: int, stop: Callable[[], None]) -> None:
-    """Runs work(0), work(1), … at the same time; the calling thread takes one. Calls `stop` when it is interrupted."""
-    others = [threading.Thread(target=work, args=(i,)) for i in range(1, workers)]
+def _in_threads(prepare_worker: Callable[[], Callable[[Any], int]], jobs: Iterable[Any], workers: int) -> int:
+    """Does the jobs in some threads, of which the calling one is one; returns the sum of their results.
+
+    `prepare_worker` gives each thread a function of its own. When the calling thread is interrupted, no job begins
+    any more; when one fails, the calling thread raises its error.
+    """
+    waiting = iter(jobs)
+    take = threading.Lock()
+    totals: list[int] = []
+    failures: list[BaseException] = []
+
+    def next_job() -> Any:
+        with take:
+            return next(waiting, None)
+
+    def run() -> None:
+        nonlocal waiting
+        try:
+            work = prepare_worker()
+            total = 0
+            while (job := next_job()) is not None:
+                total += work(job)
+            totals.append(total)
+        except BaseException as problem:
+            waiting = iter(())
+            failures.append(problem)
+
+    others = [threading.Thread(target=run) for _ in range(1, workers)]
     for thread in others:
         thread.start()
-    try:
-        work(0)
-    except BaseException:
-        stop()
-        raise
-    finally:
-        for thread in others:
-            thread.join()
+    run()
+    for thread in others:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return sum(totals)
 
 
 def _span(size: int, taps: int, anchor: int, padding: str) -> Span:
