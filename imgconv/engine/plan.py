@@ -398,6 +398,11 @@ def _factors(weights: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64],
     i, j = np.unravel_index(int(np.abs(weights).argmax()), weights.shape)
     if weights[i, j] == 0:
         return None
+    if (weights == np.rint(weights)).all() and np.abs(weights).max() < 2**53:  # whole factors make no errors
+        row = weights[i] / np.gcd.reduce(weights[i].astype(np.int64))
+        column = weights[:, j] / row[j]
+        if (column == np.rint(column)).all() and (np.outer(column, row) == weights).all():
+            return column, row
     column, row = weights[:, j].copy(), weights[i] / weights[i, j]
     if np.abs(np.outer(column, row) - weights).max() > 1e-9 * abs(weights[i, j]):
         return None

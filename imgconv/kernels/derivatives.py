@@ -352,7 +352,8 @@ def _derived(blur: Array, sigma: float, order: int) -> Array:
     if order == 1:
         return np.asarray(x / sigma**2 * blur)
     bend = ((x / sigma) ** 2 - 1) / sigma**2 * blur
-    return np.asarray(bend - bend.sum() * blur)
+    bend = bend - bend.sum() * blur
+    return np.asarray(bend - bend.sum() * blur)  # again: for a small sigma the first time rounds off more than is left
 
 
 def _pascal(size: int) -> Array:
