@@ -172,7 +172,6 @@ def png(height: int, shapes: list[Shape], zoom: int = 2) -> bytes:
     for s in shapes:
         if s.text:
             font = ImageFont.load_default(s.height * zoom)
-            anchor = "ra" if s.width < 0 else "la"
             text = s.text.replace("×", "x")  # Pillow's font has none
             if isinstance(font, ImageFont.FreeTypeFont):
                 draw.text((s.x * zoom, s.y * zoom), text, s.colour, font, "ra" if s.width < 0 else "la")

@@ -174,4 +174,4 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
         command, env=environment, capture_output=True, text=True, errors="replace", timeout=LONGEST_S, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"exit status {done.returncode}: {done.stderr.strip()[-200:]}")
+        raise RuntimeError(f"exit status {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}")

@@ -101,7 +101,8 @@ def cycle_ns(found: list[Cost]) -> float:
 def misjudged(found: list[Cost]) -> list[tuple[Cost, Cost]]:
     """(chosen, faster) where the planner's choice is not the fastest of those that it may choose.
 
-    Pillow's kernels promise Pillow's bytes. Elsewhere a method that may be off by a level must be so much faster that it is worth it, as the planner has it.
+    A method that may be off by a level must be so much faster that it is worth it, as the planner has it; where a
+    kernel promises the direct method's bytes, as Pillow's do, it may not be chosen at all.
     """
     pairs = []
     for choice in (cost for cost in found if cost.chosen):

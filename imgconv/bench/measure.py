@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imgconv import __version__
 from imgconv.bench.peers import LIBRARIES, imgconv, imgconv_methods
 from imgconv.bench.works import Reference, Work, picture
 from imgconv.engine import native
@@ -143,7 +142,7 @@ def measure(work: Work, source: Array, settings: Settings, tell: Callable[[str],
                 if warm_s > PATIENCE_S:
                     timing.times_s = [warm_s]
                 else:
-                    runs.append((timing, run, int(PATIENCE_S / warm_s)))
+                    runs.append((timing, run, int(PATIENCE_S / max(warm_s, 1e-9))))
         except ImportError:
             continue
         except Exception as problem:  # whatever a peer raises is shown in its place
@@ -171,29 +170,30 @@ def turns(runs: list[Contender], rounds: int) -> None:
                 timing.times_s.append(once(run))
 
 
-def library_rows(works: list[Work], settings: Settings, tell: Callable[[str], None] = lambda _: None) -> Iterator[Row]:
-    """Every work that is not a command, as it is done."""
-    source = None
-    for work in works:
-        if work.kind == "command":
-            continue
-        if source is None or source.dtype != work.dtype:
-            source = None  # one picture at a time
-            source = picture(settings.rows, settings.columns, settings.channels, work.dtype)
-        yield measure(work, source, settings, lambda name, work=work: tell(f"{work.name}: {name}"))  # type: ignore[misc]
+class Source:
+    """The picture that all works of a type share; one is held at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.array: Array | None = None
+
+    def of(self, dtype: str) -> Array:
+        """The picture in a type."""
+        if self.array is None or self.array.dtype != dtype:
+            self.array = None
+            self.array = picture(self.settings.rows, self.settings.columns, self.settings.channels, dtype)
+        return self.array
 
 
 def machine(threads: int) -> dict[str, Any]:
     """What the numbers depend on: CPU, cores, threads, system, versions, date."""
-    versions = {"imgconv": __version__, "python": platform.python_version()}
-    for tool, (package, _) in LIBRARIES.items():
-        names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python") if tool == "OpenCV" else (package,)
-        for name in names:
+    versions = {"imgconv": version("imgconv"), "python": platform.python_version()}
+    for tool, (packages, _) in LIBRARIES.items():
+        for package in packages:
             try:
-                versions[tool] = version(name)
-                break
+                versions.setdefault(tool, version(package))
             except PackageNotFoundError:
-                pass
+                continue
     return {
         "cpu": _cpu(),
         "cores": available_cores(),

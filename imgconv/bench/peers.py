@@ -214,12 +214,12 @@ def halide(work: Work, source: Array, target: Array, threads: int) -> Run | None
     return run
 
 
-LIBRARIES: dict[str, tuple[str, Maker]] = {  # peer -> (its package, how)
-    "NumPy": ("numpy", numpy),
-    "Pillow": ("pillow", pillow),
-    "OpenCV": ("opencv-python-headless", opencv),
-    "SciPy": ("scipy", scipy),
-    "scikit-image": ("scikit-image", skimage),
-    "libvips": ("pyvips", libvips),
-    "Halide": ("halide", halide),
+LIBRARIES: dict[str, tuple[tuple[str, ...], Maker]] = {  # peer -> (packages that may bring it, how)
+    "NumPy": (("numpy",), numpy),
+    "Pillow": (("pillow",), pillow),
+    "OpenCV": (("opencv-python-headless", "opencv-python", "opencv-contrib-python"), opencv),
+    "SciPy": (("scipy",), scipy),
+    "scikit-image": (("scikit-image",), skimage),
+    "libvips": (("pyvips-binary", "pyvips"), libvips),
+    "Halide": (("halide",), halide),
 }

@@ -22,7 +22,7 @@ BAR = 24  # cells of the longest bar
 
 @click.command()
 @click.option("--size", type=click.FloatRange(0.0001, 200), default=12, show_default=True, help="Megapixels.")
-@click.option("--channels", type=click.IntRange(1, 4), default=3, show_default=True)
+@click.option("--channels", type=click.IntRange(1, 4), default=3, show_default=True, help="Of the picture.")
 @click.option(
     "--rounds",
     type=click.IntRange(1),
@@ -79,7 +79,9 @@ def bench(
     facts["versions"] |= commands.versions()
     shape = settings.rows, settings.columns, settings.channels
     silent = as_json or as_markdown
-    if not silent:
+    if not silent and sys.stdout.isatty():
+        console().print(chart.caption(facts, shape), highlight=False, markup=False)
+    elif not silent:
         click.echo(chart.caption(facts, shape))
     rows = []
     for row in _measured(works, settings):
@@ -117,25 +119,27 @@ def _works(only: tuple[str, ...]) -> list[Any]:
 
 def _measured(works: list[Any], settings: Settings) -> Iterator[Row]:
     from imgconv.bench import commands
-    from imgconv.bench.measure import library_rows
+    from imgconv.bench.measure import Source, measure
 
-    with _telling() as tell:
-        yield from library_rows(works, settings, tell)
-        for work in works:
+    source = Source(settings)
+    for work in works:
+        with _telling(work.name) as tell:
             if work.kind == "command":
-                row = commands.measure(work, settings, lambda tool, name=work.name: tell(f"{name}: {tool}"))  # type: ignore[misc]
-                if row is not None:
-                    yield row
+                row = commands.measure(work, settings, tell)
+            else:
+                row = measure(work, source.of(work.dtype), settings, tell)
+        if row is not None:
+            yield row
 
 
 @contextmanager
-def _telling() -> Iterator[Any]:
+def _telling(what: str) -> Iterator[Any]:
     """What is being tried, on stderr, when that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return
-    with console(stderr=True).status("") as status:
-        yield status.update
+    with console(stderr=True).status(what) as status:
+        yield lambda text: status.update(f"{what}: {text}")
 
 
 def _show(row: Row) -> None:
@@ -164,21 +168,26 @@ def _show(row: Row) -> None:
     for heading in ("", "median", "fastest", "× imgconv", "error", *(["file"] if files else [])):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     table.add_column("", no_wrap=True)
+    screen = console()
+    longest = min(BAR, screen.width - (64 if files else 52))  # what the numbers leave
     slowest = max((t.median_s for t in row.timings if t.median_s), default=1.0)
     for t in row.timings:
         ours = t.tool == "imgconv" and t.chosen
         style = "bold cyan" if ours else ""
         name = Text(t.name + (f" {t.method}" if ours and t.method else ""), style)
         if t.median_s is None:
-            table.add_row(name, Text("failed", "red"), "", "", "", *([""] if files else []), Text(t.problem[:BAR]))
+            table.add_row(
+                name, Text("failed", "red"), "", "", "", *([""] if files else []), Text(t.problem[: max(1, longest)])
+            )
             continue
         median, fastest, ratio, error = cells(t)
         size = [f"{t.size_bytes / 1e6:.3g} MB"] if files and t.size_bytes else [""] * files
-        bar = Text("█" * max(1, round(BAR * t.median_s / slowest)), "cyan" if t.tool == "imgconv" else "bright_black")
+        bar = Text(
+            "█" * max(1, round(longest * t.median_s / slowest)), "cyan" if t.tool == "imgconv" else "bright_black"
+        )
         table.add_row(
             name, Text(median, style), fastest, ratio, Text(error, "red" if is_off(row, t) else ""), *size, bar
         )
-    screen = console()
     screen.print()
     screen.print(table)
 
@@ -186,8 +195,7 @@ def _show(row: Row) -> None:
 def _show_costs(settings: Settings, as_json: bool) -> None:
     from imgconv.bench import costs
 
-    with _telling() as tell:
-        tell("every method with one thread")
+    with _telling("every method with one thread"):
         found = costs.costs(settings)
     unit = costs.cycle_ns(found)
     wrong = costs.misjudged(found)
@@ -196,14 +204,14 @@ def _show_costs(settings: Settings, as_json: bool) -> None:
         pairs = [{"chosen": a.as_dict(), "faster": b.as_dict()} for a, b in wrong]
         click.echo(json.dumps({"cycle_ns": unit, "costs": told, "misjudged": pairs}))
         return
-    click.echo(f"for 16 samples, one thread; the planner's cycle is {unit:.3g} ns here; * is its choice")
-    click.echo(f"{'kernel':20} {'type':8} {'method':11} {'taps':>5} {'ns':>8} {'ns/tap':>7} {'cycles':>7} {'off':>6}")
+    click.echo(f"16 samples, one thread; * is the planner's choice; its cycle is {unit:.3g} ns here")
+    click.echo(f"{'kernel':20} {'type':7} {'method':11} {'taps':>4} {'ns':>7} {'ns/tap':>7} {'planned ns':>10}  ratio")
     for cost in found:
         method = cost.method + (" *" if cost.chosen else "")
-        off = cost.measured_ns / (cost.estimate * unit)
+        planned = cost.estimate * unit
         click.echo(
-            f"{cost.kernel:20} {cost.dtype:8} {method:11} {cost.taps:5} {cost.measured_ns:8.2f} {cost.tap_ns:7.3f}"
-            f" {cost.estimate:7.1f} {off:5.2f}×"
+            f"{cost.kernel:20} {cost.dtype:7} {method:11} {cost.taps:4} {cost.measured_ns:7.1f} {cost.tap_ns:7.3f}"
+            f" {planned:10.1f} {cost.measured_ns / planned:5.2f}×"
         )
     for choice, faster in wrong:
         click.echo(

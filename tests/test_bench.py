@@ -1,0 +1,259 @@
+"""The benchmark's machinery on tiny pictures: what is right, what is left out, what is printed. No times."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from imgconv.bench import chart, commands, costs, measure, peers
+from imgconv.bench.works import WORKS, Reference, Work, picture
+from imgconv.cli import cli
+from imgconv.errors import UsageError
+
+TINY = measure.Settings(rows=61, columns=80, rounds=1, threads=2)
+MIDDLING = measure.Settings(rows=190, columns=200, rounds=1, threads=2)  # larger than the largest kernel
+LIBRARY = [work for work in WORKS if work.kind != "command"]
+FACTS = measure.machine(1)
+# levels: rounding is off by one half; float32 sums of 16-bit samples by a little more
+RIGHT = {"uint8": 0.501, "uint16": 0.53, "float32": 1e-5}
+
+
+def named(name):
+    return next(work for work in WORKS if work.name == name)
+
+
+def run(*words):
+    found = CliRunner().invoke(cli, ["bench", *map(str, words)], standalone_mode=False)
+    if found.exception is not None:
+        raise found.exception
+    return found.stdout
+
+
+@pytest.fixture(autouse=True)
+def _only_what_is_quick(request, monkeypatch):
+    """Halide compiles for seconds; one test asks for it."""
+    if "halide" not in request.node.name:
+        monkeypatch.setitem(peers.LIBRARIES, "Halide", (("halide",), lambda *_: None))
+
+
+@pytest.mark.parametrize("work", LIBRARY, ids=lambda work: work.name)
+def test_every_method_and_peer_does_the_work(work):
+    source = picture(MIDDLING.rows, MIDDLING.columns, 3, work.dtype)
+    row = measure.measure(work, source, MIDDLING)
+    assert not [timing.problem for timing in row.timings if timing.problem]
+    if work.kind == "copy":
+        assert [timing.tool for timing in row.timings] == ["NumPy"]
+        return
+    ours = [timing for timing in row.timings if timing.tool == "imgconv"]
+    assert [timing.chosen for timing in ours] == [True] + [False] * (len(ours) - 1)
+    assert "direct" in [timing.method for timing in ours]
+    for timing in ours:
+        if not timing.estimated:
+            assert timing.error is not None
+            assert timing.error < RIGHT[work.dtype]
+            assert timing.times_s
+    for timing in row.timings:  # of the others some cut, some approximate, but all slide the same kernel
+        if timing.tool == "OpenCV":
+            assert timing.error < 1
+        elif timing.tool == "SciPy" and work.kind == "dense" and work.name != "edge_enhance":
+            assert timing.error <= 1
+        elif timing.tool == "scikit-image":
+            assert timing.error < 0.1
+        elif timing.tool in ("libvips", "Pillow"):
+            assert timing.error < (12 if work.dtype == "uint16" else 6)
+
+
+@pytest.mark.parametrize("name", ["edge_enhance", "7x7", "box15", "3x3-16bit", "3x3-float"])
+def test_halide_does_the_work(name):
+    pytest.importorskip("halide")
+    work = named(name)
+    source = picture(TINY.rows, TINY.columns, 3, work.dtype)
+    found = peers.halide(work, source, np.empty_like(source), 2)()
+    assert Reference(work, source).error(found) < RIGHT[work.dtype]
+
+
+def test_a_wrong_result_shows(monkeypatch):
+    monkeypatch.setitem(peers.LIBRARIES, "Liar", (("numpy",), lambda work, source, target, threads: source.copy))
+    source = picture(TINY.rows, TINY.columns, 3, "uint8")
+    row = measure.measure(named("5x5"), source, TINY)
+    liar = row.timings[-1]
+    assert liar.error > 5
+    assert chart.is_off(row, liar)
+    assert "off by" in chart.markdown([row], FACTS, source.shape)
+
+
+def test_a_missing_peer_is_left_out_and_a_failing_one_is_shown(monkeypatch):
+    def missing(*_):
+        raise ImportError
+
+    def failing(*_):
+        raise RuntimeError("out of\nluck")
+
+    monkeypatch.setitem(peers.LIBRARIES, "OpenCV", (("none",), missing))
+    monkeypatch.setitem(peers.LIBRARIES, "SciPy", (("none",), failing))
+    row = measure.measure(named("3x3"), picture(9, 9, 1, "uint8"), TINY)
+    found = {timing.tool: timing for timing in row.timings}
+    assert "OpenCV" not in found
+    assert found["SciPy"].problem == "RuntimeError: out of luck"
+    assert found["SciPy"].median_s is None
+    assert "failed" in chart.markdown([row], FACTS, (9, 9, 1))
+
+
+def test_what_is_slow_is_run_less_often(monkeypatch):
+    work, source = named("3x3"), picture(64, 9, 1, "uint8")
+    rounds = measure.Settings(64, 9, 1, rounds=3)
+
+    def pillow():
+        return next(timing for timing in measure.measure(work, source, rounds).timings if timing.tool == "Pillow")
+
+    assert len(pillow().times_s) == 3
+    monkeypatch.setattr(measure, "PATIENCE_S", 0.0)
+    assert (len(pillow().times_s), pillow().estimated) == (1, False)
+    monkeypatch.setattr(measure, "TOO_LONG_S", 0.0)
+    assert (len(pillow().times_s), pillow().estimated, pillow().error) == (1, True, None)
+
+
+def test_turns_are_taken():
+    said = []
+    makers = [(measure.Timing(name), lambda name=name: said.append(name), most) for name, most in (("a", 9), ("b", 2))]
+    measure.turns(makers, 3)
+    assert "".join(said) == "ababa"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_the_picture_has_a_photos_spectrum(dtype):
+    found = picture(256, 300, 3, dtype)
+    assert (found.shape, found.dtype) == ((256, 300, 3), dtype)
+    np.testing.assert_array_equal(found, picture(256, 300, 3, dtype))
+    plane = found[:, :256, 0].astype(float)
+    power = np.abs(np.fft.fft2(plane - plane.mean())) ** 2
+    radius = np.hypot(*np.meshgrid(np.fft.fftfreq(256), np.fft.fftfreq(256))) * 256
+    rings = [power[(radius >= r) & (radius < 2 * r)].mean() for r in (4, 8, 16, 32, 64)]
+    slope = np.polyfit(np.log2([4, 8, 16, 32, 64]), np.log2(rings), 1)[0]
+    assert -3.2 < slope < -1.6  # photographs have about -2
+    assert picture(1, 1, 2, dtype).shape == (1, 1, 2)
+
+
+def test_the_reference_is_the_sum():
+    source = picture(20, 23, 1, "uint8")
+    work = Work("", "", "dense", 3)
+    exact = np.zeros(source.shape)
+    for y in range(1, 19):
+        for x in range(1, 22):
+            exact[y, x, 0] = (work.weights * source[y - 1 : y + 2, x - 1 : x + 2, 0]).sum()
+    assert Reference(work, source).error(exact) < 1e-9
+    exact[10, 5] += 3
+    assert Reference(work, source).error(exact) == pytest.approx(3)
+    assert Reference(named("31x31"), source).error(exact) is None  # every window leaves the picture
+
+
+def test_sizes_are_three_to_four():
+    assert measure.shape_of(12) == (3000, 4000)
+    assert measure.shape_of(0.0001) == (9, 12)
+
+
+def test_commands_take_files_to_files():
+    row = commands.measure(named("small-png"), TINY)
+    found = {timing.tool: timing for timing in row.timings}
+    assert {"imgconv", "Python + Pillow"} <= found.keys()
+    for timing in row.timings:
+        assert timing.problem == ""
+        assert timing.error <= 0.5
+        assert timing.size_bytes > 100
+    assert commands.measure(named("jpeg"), measure.Settings(9, 9, channels=4)) is None
+    row = commands.measure(named("jpeg"), measure.Settings(33, 40, channels=1, rounds=1))
+    assert {timing.error for timing in row.timings} == {None}
+    assert {timing.problem for timing in row.timings} == {""}
+
+
+def test_a_command_that_fails_is_shown(monkeypatch, tmp_path):
+    words = [sys.executable, "-c", "raise SystemExit('no luck')"]
+    monkeypatch.setattr(commands, "contenders", lambda *_: {"x": (words, tmp_path / "x.png")})
+    (timing,) = commands.measure(named("png"), TINY).timings
+    assert timing.problem == "exit status 1: no luck"
+
+
+def test_programs_that_are_not_there_are_left_out(monkeypatch, tmp_path):
+    monkeypatch.setattr(commands, "program", lambda name: None)
+    monkeypatch.setattr(commands, "find_spec", lambda name: None)
+    found = commands.contenders(tmp_path / "a.png", tmp_path, 3, 1)
+    assert list(found) == ["imgconv", "Python + Pillow"]
+    assert commands.versions() == {}
+
+
+def test_json_has_everything():
+    told = json.loads(run("--size", 0.002, "--rounds", 1, "--only", "copy,3x3", "--only", "box15", "-t", 1, "--json"))
+    assert set(told) == {"machine", "rows", "columns", "channels", "rounds", "works"}
+    assert set(told["machine"]) == {"cpu", "cores", "threads", "system", "versions", "date", "load"}
+    assert told["machine"]["threads"] == 1
+    assert {"imgconv", "python", "NumPy", "Pillow"} <= told["machine"]["versions"].keys()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", told["machine"]["date"])
+    assert [work["work"] for work in told["works"]] == ["copy", "3x3", "box15"]
+    first = told["works"][1]["results"][0]
+    assert set(first) == {"tool", "method", "chosen", "median_ms", "min_ms", "ratio", "rounds", "error", "estimated",
+                          "size_bytes", "problem"}  # fmt: skip
+    assert (first["tool"], first["chosen"], first["ratio"], first["problem"]) == ("imgconv", True, 1.0, None)
+
+
+def test_lines_in_a_pipe_and_markdown_and_plots(tmp_path):
+    words = ["--size", 0.002, "--rounds", 1, "--only", "3x3,box15"]
+    lines = run(*words, "--plot", tmp_path / "a.svg").splitlines()
+    assert FACTS["cpu"] in lines[0]
+    assert all(line.split("\t")[0] in ("3x3", "box15") for line in lines[1:])
+    assert "\x1b" not in "".join(lines)
+    drawn = ElementTree.fromstring((tmp_path / "a.svg").read_text())
+    texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"imgconv", "Pillow", "box, radius 15"} <= set(texts)
+    table = run(*words, "--markdown", "--plot", tmp_path / "a.png")
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in rows}) == 1
+    assert len(rows) == 4
+    with Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())) as image:
+        assert image.format == "PNG"
+        assert image.width == 2 * chart.WIDTH
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--only", "3x33"], "near it: 3x3"),
+        (["--plot", "x.jpg"], ".svg or .png"),
+        (["--costs", "--only", "3x3"], "--only"),
+        (["--json", "--markdown"], "one at a time"),
+    ],
+)
+def test_misuse_is_said(words, told):
+    with pytest.raises(UsageError, match=re.escape(told)):
+        run(*words)
+
+
+def test_costs_hold_the_plan_against_the_clock():
+    settings = measure.Settings(48, 64, 1, rounds=1)
+    found = costs.costs(settings, ("edge_enhance", "box, radius 2"), ("uint8", "float32"))
+    assert {cost.dtype for cost in found} == {"uint8", "float32"}
+    assert {"direct", "fused", "integer", "separable", "box"} >= {cost.method for cost in found}
+    for name in ("edge_enhance", "box, radius 2"):
+        assert sum(cost.chosen for cost in found if (cost.kernel, cost.dtype) == (name, "uint8")) == 1
+    assert costs.cycle_ns(found) > 0
+    told = json.loads(json.dumps([cost.as_dict() for cost in found]))
+    assert told[0]["tap_ns"] == pytest.approx(told[0]["measured_ns"] / told[0]["taps"])
+
+
+def test_a_wrong_choice_is_told():
+    def cost(method, ns, error=0.0, chosen=False, allowed=True):
+        return costs.Cost("k", "uint8", method, 9, ns, 10.0, error, chosen, allowed)
+
+    choice = cost("direct", 10, chosen=True)
+    assert costs.misjudged([choice, cost("integer", 9)]) == []
+    assert [b.method for _, b in costs.misjudged([choice, cost("integer", 5), cost("box", 7)])] == ["integer"]
+    assert costs.misjudged([choice, cost("fused", 8.5, 1.0)]) == []  # not worth a level
+    assert len(costs.misjudged([choice, cost("fused", 5, 1.0)])) == 1
+    assert costs.misjudged([choice, cost("fused", 5, 1.0, allowed=False)]) == []
