@@ -35,7 +35,7 @@ def correlate(array: npt.ArrayLike, kernel: Any = None, **options: Any) -> npt.N
         channels : {"each", "sum"} or letters such as "rgb"
         after : {"clip", "abs", "relu", "minmax", "offset128", "float"}
         like : {"pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"}
-        method : {"auto", "direct", "fused", "integer", "separable", "box"}
+        method : {"auto", "direct", "fused", "integer", "separable", "box", "fourier"}
         threads : int
         mask : array_like of shape (rows, columns) from 0 to 1, or a shape such as "radial:inner=0.2"
             How strongly the kernel acts: in + mask * (filtered - in), before rounding. 8 and 16 bits are scaled.

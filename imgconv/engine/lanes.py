@@ -353,8 +353,8 @@ def listed_row(sample: Sample, block: int) -> Any:
     return sweep
 
 
-def fused_rows(sample: Sample, at_once: int, block: int) -> Any:
-    """An intrinsic: fused sums of `at_once` output rows under any dense kernel, given as rows of taps.
+def fused_rows(sample: Sample, at_once: int, block: int, single: bool = False) -> Any:
+    """An intrinsic: fused sums of `at_once` output rows under any dense kernel (`single`: one column of taps).
 
     `weights` has at_once_most - 1 = 3 rows of zeros above and below the kernel, so that every loaded vector can be
     used for every output row without a question. Needs a CPU that fuses; not the direct method's bytes.
@@ -378,7 +378,7 @@ def fused_rows(sample: Sample, at_once: int, block: int) -> Any:
             ring, lines, count, reach, step, weights, base, dst, starts, samples = args
             v = Vectors(b, sample, dst)
             one = ir.Constant(I64, 1)
-            columns = b.add(b.sdiv(reach, step), one)
+            columns = one if single else b.add(b.sdiv(reach, step), one)
             window = b.add(count, ir.Constant(I64, at_once - 1))
 
             def sums(x: Any, vectors: int) -> list[list[Any]]:
@@ -392,15 +392,22 @@ def fused_rows(sample: Sample, at_once: int, block: int) -> Any:
                     at = cgutils.alloca_once_value(b, b.add(b.load(b.gep(lines, [q])), x))
                     b.store(b.add(b.load(b.gep(lines, [q])), x), at)
                     taps = b.mul(b.add(q, ir.Constant(I64, PADDING_ROWS)), columns)
-                    with cgutils.for_range(b, columns, intp=I64) as tap:
+
+                    def add_tap(tap: Any) -> None:
                         here = b.load(at)
                         loaded = [v.load(ring, b.add(here, ir.Constant(I64, n * v.lanes))) for n in range(vectors)]
                         for r, row in enumerate(totals):
-                            index = b.add(b.sub(taps, b.mul(columns, ir.Constant(I64, r))), tap.index)
+                            index = b.add(b.sub(taps, b.mul(columns, ir.Constant(I64, r))), tap)
                             weight = v.splat(b.load(b.gep(weights, [index])))
                             for total, value in zip(row, loaded, strict=True):
                                 b.store(v.fused(weight, value, b.load(total)), total)
                         b.store(b.add(here, step), at)
+
+                    if single:
+                        add_tap(ir.Constant(I64, 0))
+                    else:
+                        with cgutils.for_range(b, columns, intp=I64) as loop_along:
+                            add_tap(loop_along.index)
                 return [[b.load(total) for total in row] for row in totals]
 
             starts_ = [b.load(b.gep(starts, [ir.Constant(I64, r)])) for r in range(at_once)]

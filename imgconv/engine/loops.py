@@ -164,7 +164,7 @@ def fused(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, A
     """Dense kernels of any shape with fused multiply-add, four output rows at once, for 8- and 16-bit samples."""
     sample = _fitting(SAMPLES[dtype], wide)
     fill = _fill_line(sample)
-    sweep = fused_rows(sample, 4, block=2)
+    sweep = fused_rows(sample, 4, block=4 if wide else 2)
     sweep_last = fused_rows(sample, 1, block=4)
 
     def loop(  # type: ignore[no-untyped-def]
@@ -212,8 +212,8 @@ def separable(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[An
     along = fused_line(sample, block=8 if wide else 4)
     # a row of zeros times infinity would be NaN, so floating pictures are taken one row at a time
     most = 4 if sample.low is not None else 1
-    sweep = fused_rows(sample, most, block=2 if most == 4 else 4)
-    sweep_last = fused_rows(sample, 1, block=4)
+    sweep = fused_rows(sample, most, block=4 if wide or most == 1 else 2, single=True)
+    sweep_last = fused_rows(sample, 1, block=4, single=True)
 
     def loop(  # type: ignore[no-untyped-def]
         src, dst, row_map, column_map, ends, shifts, weights, ring, lines, outside, base,
