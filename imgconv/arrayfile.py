@@ -146,10 +146,10 @@ def parse_npy(data: bytes) -> npt.NDArray[Any]:
 
 def npy_bytes(array: npt.NDArray[Any]) -> bytes:
     """An array as the bytes of an .npy file."""
-    file: BinaryIO = io.BytesIO()
-    np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
-    file.seek(0)
-    return file.read()
+    file = io.BytesIO()
+    array = np.ascontiguousarray(array)
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+    return b"".join((file.getvalue(), memoryview(array).cast("B")))  # one copy; write_array would make two
 
 
 def text_bytes(array: npt.NDArray[Any], separator: str) -> bytes:
