@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -149,7 +149,7 @@ def npy_bytes(array: npt.NDArray[Any]) -> bytes:
     file = io.BytesIO()
     array = np.ascontiguousarray(array)
     np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-    return b"".join((file.getvalue(), memoryview(array).cast("B")))  # one copy; write_array would make two
+    return b"".join((file.getvalue(), array.data.cast("B")))  # one copy; write_array would make two
 
 
 def text_bytes(array: npt.NDArray[Any], separator: str) -> bytes:
