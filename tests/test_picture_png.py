@@ -18,7 +18,7 @@ from PIL import Image
 from imgconv.engine import native
 from imgconv.errors import PictureError
 from imgconv.picture import png as module
-from imgconv.picture.png import MODES, decode_png, encode_png
+from imgconv.picture.png import MODES, Encoder, decode_png, decoder_of, encode_png
 
 SIZES = [(1, 1), (1, 7), (7, 1), (3, 2), (65, 33), (400, 301)]
 KINDS = [(dtype, channels) for dtype, channels in MODES]
@@ -210,6 +210,51 @@ def test_a_large_picture_is_read_in_one_thread_or_two(dtype, threads):
     damaged = bytearray(png(1200, 1300, 8, 2, (b"\0" * 3601) * 1299 + b"\7" + b"\0" * 3600))
     with pytest.raises(PictureError, match="filter"):
         decode_png(bytes(damaged), threads)
+
+
+def in_strips(data: bytes, counts: list[int]) -> np.ndarray:
+    """Reads so many rows at a time, in turn, each time into memory with a mark right behind."""
+    decoder = decoder_of(io.BytesIO(data), len(data))
+    found, left = [], decoder.rows
+    turns = itertools.cycle(counts)
+    while left:
+        count = min(next(turns), left)
+        memory = np.full((count + 1, decoder.columns, decoder.channels), 77, decoder.dtype)
+        decoder.read(memory[:count])
+        assert (memory[count] == 77).all()
+        found.append(memory[:count])
+        left -= count
+    return np.concatenate(found).squeeze()
+
+
+@pytest.mark.parametrize(("dtype", "channels"), KINDS)
+def test_rows_are_read_in_strips(dtype, channels):
+    for rows, columns in ((7, 1), (61, 35), (700, 401)):
+        array = picture("photo", rows, columns, dtype, channels)
+        for data in (encode_png(array), png16(array) if dtype == "uint16" else encode_png(array, level=9)):
+            for counts in ([1], [2, 3, 1], [64], [rows - 1, 1], [rows]):
+                assert np.array_equal(in_strips(data, counts), array.squeeze()), counts
+
+
+def test_damage_behind_the_last_row_is_found():
+    data = bytearray(png(2, 1, 8, 0, b"\0\1\2"))
+    data[data.index(b"IEND") - 5] ^= 1
+    decoder = decoder_of(io.BytesIO(data), len(data))
+    with pytest.raises(PictureError, match="wrong checksum of b'IDAT'"):
+        decoder.read(np.empty((1, 2, 1), np.uint8))
+
+
+@pytest.mark.parametrize("level", [None, 0, 1, 9])
+@pytest.mark.parametrize(("dtype", "channels"), KINDS)
+def test_strips_of_whole_bands_make_the_same_file(dtype, channels, level):
+    array = picture("photo", 701, 400, dtype, channels)
+    told = {"dpi": (72, 72), "srgb": 1}
+    for bands in (1, 3, 100):
+        encoder = Encoder(array.shape, array.dtype, told, level=level)
+        step = bands * encoder.band_rows
+        strips = [encoder.strip(array[start : start + step]) for start in range(0, len(array), step)]
+        data = b"".join([encoder.start, *itertools.chain(*strips), encoder.end])
+        assert data == encode_png(array, told, level=level)
 
 
 def test_the_filter_loop_chooses_the_least_sum():

@@ -19,7 +19,7 @@ from imgconv.errors import UsageError, WriteError
 from imgconv.picture.formats import ENCODER_OPTIONS, by_name, endings, name_for, parse_encoder_options
 from imgconv.picture.read import parse
 from imgconv.picture.value import Picture
-from imgconv.picture.write import encode, write
+from imgconv.picture.write import encode, placed, put, write
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 LOSSLESS = {
@@ -355,6 +355,23 @@ def test_whatever_happens_the_old_file_stays_and_nothing_is_left(tmp_path, monke
     monkeypatch.setattr(os, step, fail)
     with pytest.raises(WriteError if isinstance(problem, OSError) else type(problem)):
         write(tmp_path / "a", b"new", overwrite=True)
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError("no")])
+def test_what_goes_wrong_while_a_file_is_written_leaves_the_old_one(tmp_path, problem):
+    (tmp_path / "a").write_bytes(b"old")
+    expected = WriteError if isinstance(problem, OSError) else type(problem)
+
+    def write_half():
+        with placed(tmp_path / "a", overwrite=True) as file:
+            put(file, b"half of it")
+            assert len(leftovers(tmp_path)) == 1
+            raise problem
+
+    with pytest.raises(expected):
+        write_half()
     assert (tmp_path / "a").read_bytes() == b"old"
     assert leftovers(tmp_path) == []
 

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -99,48 +99,88 @@ def encode_png(
     ValueError
         When PNG cannot hold such an array.
     """
-    channels = array.shape[2] if array.ndim == 3 else 1
-    if array.ndim not in (2, 3) or (array.dtype.name, channels) not in MODES or array.size == 0:
-        raise ValueError(f"PNG cannot hold an array of {array.dtype} of shape {array.shape}")
-    rows, columns = array.shape[:2]
-    header = struct.pack(">IIBBBBB", columns, rows, 8 * array.itemsize, COLOUR_TYPES[channels], 0, 0, 0)
-    parts = [SIGNATURE, _chunk(b"IHDR", header), *_metadata(info or {})]
+    encoder = Encoder(array.shape, array.dtype, info, level=level, threads=threads)
+    return b"".join([encoder.start, *encoder.strip(array), encoder.end])
 
-    source = np.ascontiguousarray(array).reshape(rows, columns * channels)
-    row_bytes = source.strides[0]
-    band = max(1, BAND_BYTES // (row_bytes + 1))
-    starts = range(0, rows, band)
-    done: list[tuple[bytes, int, int]] = [(b"", 0, 0)] * len(starts)
-    loop = native.loop(native.Variant("uint8", kind="png_filter"))
-    deflate = _deflater(level)
 
-    def work(take: Iterator[int]) -> None:
-        filtered = np.empty((min(band, rows), row_bytes + 1), np.uint8)
-        squeeze = deflate()
-        for number in take:
-            start = starts[number]
-            count = min(band, rows - start)
-            if start:
-                lines = source[start - 1 : start + count]  # with the row above
-            else:
-                lines = np.concatenate([np.zeros_like(source[:1]), source[:count]])
-            if lines.itemsize == 2:
-                lines = lines.astype(">u2")
-            at = lines.ctypes.data
-            loop.call(filtered.ctypes.data, at + row_bytes, at, count, row_bytes, channels * array.itemsize)
-            plain = filtered[:count].reshape(-1)
-            packed = squeeze(plain) if number else HEADER + squeeze(plain)
-            done[number] = packed, inflater.adler32(plain), inflater.crc32(packed, inflater.crc32(b"IDAT"))
+class Encoder:
+    """Makes a PNG file strip by strip: `start`, then what `strip` gives for each, then `end`.
 
-    _share(work, len(starts), threads if source.nbytes > THREAD_BYTES else 1)
-    adler = 1
-    for number, (_, part, _) in enumerate(done):
-        adler = _adler_of_both(adler, part, min(band, rows - starts[number]) * (row_bytes + 1))
-    for number, (packed, _, checksum) in enumerate(done):
-        tail = b"" if number + 1 < len(done) else FINISH + struct.pack(">I", adler)
-        size = len(packed) + len(tail)
-        parts += [struct.pack(">I", size), b"IDAT", packed, tail, struct.pack(">I", inflater.crc32(tail, checksum))]
-    return b"".join([*parts, _chunk(b"IEND", b"")])
+    Parameters are those of `encode_png`, with the picture's shape and type for its pixels.
+
+    Attributes
+    ----------
+    start, end : bytes
+        What comes before the pixels, and behind them.
+    band_rows : int
+        The bytes are those of `encode_png` where each strip but the last has a multiple of so many rows.
+    """
+
+    end = b"\0\0\0\0IEND\xaeB`\x82"
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        info: Mapping[str, Any] | None = None,
+        *,
+        level: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        channels = shape[2] if len(shape) == 3 else 1
+        if len(shape) not in (2, 3) or (dtype.name, channels) not in MODES or 0 in shape:
+            raise ValueError(f"PNG cannot hold an array of {dtype} of shape {shape}")
+        rows, columns = shape[:2]
+        header = struct.pack(">IIBBBBB", columns, rows, 8 * dtype.itemsize, COLOUR_TYPES[channels], 0, 0, 0)
+        self.start = b"".join([SIGNATURE, _chunk(b"IHDR", header), *_metadata(info or {})])
+        self.line = columns * channels * dtype.itemsize + 1  # bytes of a filtered row
+        self.band_rows = max(1, BAND_BYTES // self.line)
+        self.pixel = channels * dtype.itemsize
+        self.threads = threads
+        self.left = rows
+        self.above: Array = np.zeros((1, columns * channels), dtype)
+        self.adler = 1
+        self.begun = False
+        self.loop = native.loop(native.Variant("uint8", kind="png_filter"))
+        self.deflate = _deflater(level)
+
+    def strip(self, array: Array) -> list[bytes]:
+        """The bytes of the next rows."""
+        rows = len(array)
+        source = np.ascontiguousarray(array).reshape(rows, -1)
+        row_bytes = self.line - 1
+        starts = range(0, rows, self.band_rows)
+        done: list[tuple[bytes, int, int]] = [(b"", 0, 0)] * len(starts)
+
+        def work(take: Iterator[int]) -> None:
+            filtered = np.empty((min(self.band_rows, rows), self.line), np.uint8)
+            squeeze = self.deflate()
+            for number in take:
+                start = starts[number]
+                count = min(self.band_rows, rows - start)
+                # with the row above
+                lines = source[start - 1 : start + count] if start else np.concatenate([self.above, source[:count]])
+                if lines.itemsize == 2:
+                    lines = lines.astype(">u2")
+                at = lines.ctypes.data
+                self.loop.call(filtered.ctypes.data, at + row_bytes, at, count, row_bytes, self.pixel)
+                plain = filtered[:count].reshape(-1)
+                packed = squeeze(plain) if number or self.begun else HEADER + squeeze(plain)
+                done[number] = packed, inflater.adler32(plain), inflater.crc32(packed, inflater.crc32(b"IDAT"))
+
+        _share(work, len(starts), self.threads if source.nbytes > THREAD_BYTES else 1)
+        for number, (_, part, _) in enumerate(done):
+            self.adler = _adler_of_both(self.adler, part, min(self.band_rows, rows - starts[number]) * self.line)
+        self.begun = True
+        self.left -= rows
+        self.above = source[-1:].copy()
+        parts = []
+        for number, (packed, _, checksum) in enumerate(done):
+            last = self.left == 0 and number + 1 == len(done)
+            tail = FINISH + struct.pack(">I", self.adler) if last else b""
+            size = len(packed) + len(tail)
+            parts += [struct.pack(">I", size), b"IDAT", packed, tail, struct.pack(">I", inflater.crc32(tail, checksum))]
+        return parts
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
@@ -273,56 +313,80 @@ def decode_png(data: bytes, threads: int | None = None) -> Decoded | None:
     PictureError
         When the file is cut short or damaged. Pillow passes over wrong checksums of pixels; here they count.
     """
+    decoder = decoder_of(io.BytesIO(data), len(data))
+    if decoder is None:
+        return None
+    array = np.empty((decoder.rows, decoder.columns, decoder.channels), decoder.dtype)
+    large = array.nbytes >= RELAY_BYTES and (threads or available_cores()) > 1
+    decoder.read(array, relay=large)
+    return Decoded(array if decoder.channels > 1 else array[:, :, 0], decoder.mode, _header(decoder.chunks))
+
+
+def decoder_of(file: BinaryIO, size: int) -> Decoder | None:
+    """What decodes the PNG in a file of `size` bytes, or None where Pillow should read it.
+
+    Raises
+    ------
+    PictureError
+        When the file is cut short or too small for its picture.
+    """
+    data = file.read(33)
     if not data.startswith(SIGNATURE + b"\0\0\0\x0dIHDR") or len(data) < 33:
         return None
     columns, rows, depth, colour, *rest = struct.unpack(">IIBBBBB", data[16:29])
     usual = depth in (8, 16) and colour in CHANNELS and rest == [0, 0, 0]
     if not usual or not 0 < columns * rows <= LARGEST_PICTURE:
         return None
-    chunks = _chunks(data)
-    if chunks is None:
+    found = _chunks(file, size)
+    if found is None:
         return None
-    pixels = [body for name, body in chunks if name == b"IDAT"]
-    pixel = CHANNELS[colour] * depth // 8
-    size = rows * (columns * pixel + 1)
-    if size > DEFLATE_RATIO * sum(map(len, pixels)):  # before memory is taken
-        raise PictureError(f"is broken: {len(data):,} bytes cannot hold {columns}×{rows} pixels")
-    samples = _unfilter(_inflate(pixels, size, columns * pixel + 1), rows, columns * pixel, pixel, depth, threads)
-    shape = (rows, columns, CHANNELS[colour]) if CHANNELS[colour] > 1 else (rows, columns)
-    array = samples.reshape(shape)
-    return Decoded(array, MODES[array.dtype.name, CHANNELS[colour]], _header(chunks))
+    chunks, pixels = found
+    if rows * (columns * CHANNELS[colour] * depth // 8 + 1) > DEFLATE_RATIO * sum(length for _, length in pixels):
+        raise PictureError(f"is broken: {size:,} bytes cannot hold {columns}×{rows} pixels")  # before memory is taken
+    return Decoder(file, chunks, pixels, (rows, columns, CHANNELS[colour]), np.dtype(f"uint{depth}"))
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, memoryview]] | None:
-    """(name, body) of every chunk, or None where one of them makes the file unusual."""
-    found: list[tuple[bytes, memoryview]] = []
-    view, at, pixels = memoryview(data), len(SIGNATURE), False
-    while at + 12 <= len(data):
-        (length,) = struct.unpack(">I", view[at : at + 4])
-        name = bytes(view[at + 4 : at + 8])
+def _chunks(file: BinaryIO, size: int) -> tuple[list[tuple[bytes, bytes]], list[tuple[int, int]]] | None:
+    """(name, body) of every chunk but the pixels', and where those are with their lengths.
+
+    None where one of the chunks makes the file unusual.
+    """
+    found: list[tuple[bytes, bytes]] = []
+    pixels: list[tuple[int, int]] = []
+    at = len(SIGNATURE)
+    while at + 12 <= size:
+        file.seek(at)
+        head = file.read(8)
+        name = head[4:]
+        length = int.from_bytes(head[:4], "big")
         end = at + 8 + length
-        if end + 4 > len(data):
+        if end + 4 > size:
             break
+        if name == b"IDAT":
+            pixels.append((at + 8, length))
+            at = end + 4
+            continue
+        body = file.read(length)
         critical = name[:1].isupper()
-        sound = inflater.crc32(view[at + 4 : end]) == int.from_bytes(view[end : end + 4], "big")
+        sound = inflater.crc32(body, inflater.crc32(name)) == int.from_bytes(file.read(4), "big")
         if not sound and (critical or not pixels):
             raise PictureError(f"is broken: a wrong checksum of {name!r}")
         if name in (b"tRNS", b"acTL", b"fcTL") or (critical and name not in PASSED_OVER):
             return None
         if name == b"IEND":
-            return found
+            return found, pixels
         if sound:  # a remark behind the pixels that is not can be done without
-            found.append((name, view[at + 8 : end]))
-        pixels = pixels or name == b"IDAT"
+            found.append((name, body))
         at = end + 4
-    if bytes(view[at + 4 : at + 8]) == b"IDAT" or not pixels:
+    file.seek(at)
+    if file.read(8)[4:] == b"IDAT" or not pixels:
         raise PictureError("is broken: it ends within its pixels")
-    return found  # only what comes behind the pixels is missing
+    return found, pixels  # only what comes behind the pixels is missing
 
 
-def _header(chunks: list[tuple[bytes, memoryview]]) -> Image.Image | None:
+def _header(chunks: list[tuple[bytes, bytes]]) -> Image.Image | None:
     """All that is said about the picture, for Pillow to understand: a file of one pixel with the same chunks."""
-    told = [_chunk(name, bytes(body)) for name, body in chunks if name not in PASSED_OVER]
+    told = [_chunk(name, body) for name, body in chunks if name not in PASSED_OVER]
     if not told:
         return None
     from PIL.PngImagePlugin import PngImageFile  # Image.open would import the other formats, too
@@ -337,66 +401,135 @@ def _header(chunks: list[tuple[bytes, memoryview]]) -> Image.Image | None:
     return image
 
 
-def _inflate(pixels: list[memoryview], size: int, line: int) -> Iterator[tuple[bytes, int]]:
+class Decoder:
+    """Reads the pixels of a PNG file from the top down.
+
+    Attributes
+    ----------
+    rows, columns, channels : int
+    dtype : dtype
+        uint8 or uint16.
+    mode : str
+    chunks : list of (bytes, bytes)
+        Name and body of all chunks but those of the pixels.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        chunks: list[tuple[bytes, bytes]],
+        pixels: list[tuple[int, int]],
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+    ) -> None:
+        self.rows, self.columns, self.channels = shape
+        self.dtype = dtype
+        self.mode = MODES[dtype.name, self.channels]
+        self.chunks = chunks
+        self.pixel = self.channels * dtype.itemsize
+        self.row_bytes = self.columns * self.pixel
+        self.inflated = _inflate(_pieces(file, pixels), self.rows * (self.row_bytes + 1), self.row_bytes + 1)
+        self.waiting: tuple[Array, int] = np.empty(0, np.uint8), 0  # filtered rows, and how many
+        self.above: Array = np.zeros(self.row_bytes + SLACK, np.uint8)
+        self.loop = native.loop(native.Variant("uint8", kind="png_unfilter"))
+
+    @property
+    def header(self) -> Image.Image | None:
+        """A Pillow image of one pixel that holds all else that the file says about itself, if it does."""
+        return _header(self.chunks)
+
+    def read(self, target: Array, *, relay: bool = False) -> None:
+        """Fills `target`, C-contiguous, of shape (some, columns, channels), with the next rows.
+
+        With `relay` two threads work, one on what the other has inflated.
+
+        Raises
+        ------
+        PictureError
+            When the file is damaged.
+        """
+        flat = target.reshape(-1).view(np.uint8)
+        done = 0  # bytes
+
+        def take(packed: Array, count: int) -> None:
+            nonlocal done
+            size = count * self.row_bytes
+            # 16-bit samples are turned around on their way from the cache to the picture
+            direct = self.dtype == np.uint8 and done + size + SLACK <= len(flat)
+            band = flat[done:] if direct else np.empty(size + SLACK, np.uint8)
+            given = band.ctypes.data, packed.ctypes.data, self.above.ctypes.data
+            if self.loop.call(*given, count, self.row_bytes, self.pixel) != count:
+                raise PictureError("is broken: a row has a filter that PNG does not know")
+            if self.dtype == np.uint16:
+                flat[done : done + size].view(np.uint16)[:] = band[:size].view(">u2")
+            elif not direct:
+                flat[done : done + size] = band[:size]
+            self.above = band[size - self.row_bytes :]
+            done += size
+
+        if relay:
+            _relay(self._filtered(len(target)), take)
+        else:
+            for packed, count in self._filtered(len(target)):
+                take(packed, count)
+
+    def _filtered(self, rows: int) -> Iterator[tuple[Array, int]]:
+        """The next filtered rows, some at a time, and how many."""
+        while rows:
+            packed, have = self.waiting if self.waiting[1] else next(self.inflated)
+            count = min(have, rows)
+            yield packed, count
+            self.waiting = packed[count * (self.row_bytes + 1) :], have - count
+            rows -= count
+
+
+def _pieces(file: BinaryIO, pixels: list[tuple[int, int]]) -> Iterator[bytes]:
+    """The compressed pixels, some at a time; a wrong checksum is found behind the last piece of its chunk."""
+    for start, length in pixels:
+        file.seek(start)
+        checksum = inflater.crc32(b"IDAT")
+        while length:
+            piece = file.read(min(length, READ_BYTES))
+            if not piece:
+                raise PictureError("is broken: it ends within its pixels")
+            checksum = inflater.crc32(piece, checksum)
+            length -= len(piece)
+            yield piece
+        if checksum != int.from_bytes(file.read(4), "big"):
+            raise PictureError("is broken: a wrong checksum of b'IDAT'")
+
+
+def _inflate(pieces: Iterator[bytes], size: int, line: int) -> Iterator[tuple[Array, int]]:
     """The filtered rows, many at a time, and how many; each is `line` bytes, together they are `size`."""
     stream = inflater.decompressobj()
     held: list[bytes] = []
     have, left = 0, size
-    for body in pixels:
-        for start in range(0, len(body), READ_BYTES):
-            try:
-                part = stream.decompress(body[start : start + READ_BYTES], left)
-            except DAMAGED:
-                raise PictureError("is broken: its compressed pixels are damaged") from None
-            held.append(part)
-            have += len(part)
-            left -= len(part)
-            if left == 0 or have >= max(line, BAND_BYTES):
-                count = have // line
-                together = b"".join([*held, b"\0" * SLACK])
-                yield together, count
-                held, have = [together[count * line : have]], have - count * line
-            if left == 0:
-                return
-            if stream.eof:
-                break
+    for piece in pieces:
+        try:
+            part = stream.decompress(piece, left)
+        except DAMAGED:
+            raise PictureError("is broken: its compressed pixels are damaged") from None
+        held.append(part)
+        have += len(part)
+        left -= len(part)
+        if left == 0:
+            for _ in pieces:  # their checksums count, too
+                pass
+        if left == 0 or have >= max(line, BAND_BYTES):
+            count = have // line
+            together = b"".join([*held, b"\0" * SLACK])
+            yield np.frombuffer(together, np.uint8), count
+            held, have = [together[count * line : have]], have - count * line
+        if left == 0:
+            return
+        if stream.eof:
+            break
     raise PictureError("is broken: it holds fewer pixels than it says")
 
 
-def _unfilter(
-    source: Iterator[tuple[bytes, int]], rows: int, row_bytes: int, pixel: int, depth: int, threads: int | None
-) -> Array:
-    """All samples, from filtered rows; two threads work, one on what the other has inflated."""
-    loop = native.loop(native.Variant("uint8", kind="png_unfilter"))
-    above = np.zeros(row_bytes + SLACK, np.uint8)
-    memory = np.empty(rows * row_bytes + (SLACK if depth == 8 else 0), np.uint8)
-    target = memory[: rows * row_bytes]
-    done = 0
-
-    def take(lines: bytes, count: int) -> None:
-        nonlocal done, above
-        packed = np.frombuffer(lines, np.uint8)
-        begin, size = done * row_bytes, count * row_bytes
-        # 16-bit samples are turned around on their way from the cache to the picture
-        band = memory[begin:] if depth == 8 else np.empty(size + SLACK, np.uint8)
-        if loop.call(band.ctypes.data, packed.ctypes.data, above.ctypes.data, count, row_bytes, pixel) != count:
-            raise PictureError("is broken: a row has a filter that PNG does not know")
-        if depth == 16:
-            target[begin : begin + size].view(np.uint16)[:] = band[:size].view(">u2")
-        above = band[size - row_bytes :]
-        done += count
-
-    if rows * row_bytes < RELAY_BYTES or (threads or available_cores()) < 2:
-        for lines, count in source:
-            take(lines, count)
-    else:
-        _relay(source, take)
-    return target if depth == 8 else target.view(np.uint16)
-
-
-def _relay(source: Iterator[tuple[bytes, int]], take: Callable[[bytes, int], None]) -> None:
+def _relay(source: Iterator[tuple[Array, int]], take: Callable[[Array, int], None]) -> None:
     """Calls take(*item) for each item, in a thread of its own while this one gets the next items."""
-    ready: SimpleQueue[tuple[bytes, int] | None] = SimpleQueue()
+    ready: SimpleQueue[tuple[Array, int] | None] = SimpleQueue()
     room = threading.Semaphore(READ_AHEAD)
     problems: list[BaseException] = []
 

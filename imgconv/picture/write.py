@@ -6,9 +6,9 @@ import contextlib
 import io
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -134,7 +134,21 @@ def _better(mode: str) -> str:
 
 
 def write(path: Path, data: bytes, *, overwrite: bool) -> None:
-    """Writes `data` to `path`: whole, on the disk, or not at all.
+    """Writes `data` to `path`: whole, on the disk, or not at all, as `placed` does."""
+    with placed(path, overwrite=overwrite) as file:
+        put(file, data)
+
+
+def put(file: BinaryIO, data: bytes | memoryview) -> None:
+    """Writes all of `data` to a file without a buffer, which may take less at a time."""
+    view = memoryview(data).cast("B")
+    while view:
+        view = view[file.write(view[:PIECE]) :]
+
+
+@contextlib.contextmanager
+def placed(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """A file to be written in the block, which then becomes `path`: whole, on the disk, or not at all.
 
     The bytes go to a file of random name beside the target, are synced, and take its place in one step. A symbolic
     link is followed. The mode of a new file follows the umask; a file that is replaced keeps its own.
@@ -152,9 +166,7 @@ def write(path: Path, data: bytes, *, overwrite: bool) -> None:
         with open(descriptor, "wb", buffering=0) as file:
             if overwrite and target.exists():
                 _take_mode(descriptor, target)
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view[:PIECE]) :]
+            yield file
             os.fsync(descriptor)
         if overwrite:
             os.replace(part, target)
