@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgconv.conventions import BORDERS
-from imgconv.engine import run
+from imgconv.engine import run, stage
 from imgconv.engine.native import SAMPLE_TYPES
 from imgconv.engine.plan import PADDINGS, Correlation, plan
 from imgconv.errors import PictureError, UsageError
@@ -36,6 +36,14 @@ def correlate(
     c = Correlation(np.asarray(weights, float), scale, offset, anchor, border, outside, padding)
     chosen = plan(c, src.dtype.name, method)
     return run.execute(chosen, src, threads)
+
+
+def in_small_pieces(monkeypatch, band, tile):
+    """Bands of so many rows in as many threads as are asked for, and tiles of so many samples."""
+    monkeypatch.setattr(run, "BAND_ROWS", band)
+    monkeypatch.setattr(run, "HALO_SHARE", 0)
+    monkeypatch.setattr(run, "THREAD_WORK", 1.0)
+    monkeypatch.setattr(stage, "TILES", dict.fromkeys(stage.TILES, tile))
 
 
 @pytest.mark.parametrize("dtype", SAMPLE_TYPES)
@@ -150,11 +158,63 @@ def test_bytes_do_not_depend_on_threads_bands_or_tiles(shape, monkeypatch):
     src, weights = picture(rng, (301, 210, 3), "uint8"), rng.standard_normal(shape)
     once = correlate(src, weights, scale=3, threads=1)
     for threads, band, tile in [(2, 128, 2304), (3, 6, 64), (7, 2, 100), (2, 1, 17)]:
-        monkeypatch.setattr(run, "BAND_ROWS", band)
-        monkeypatch.setattr(run, "TILE_SAMPLES", tile)
+        in_small_pieces(monkeypatch, band, tile)
         again = correlate(src, weights, scale=3, threads=threads)
         np.testing.assert_array_equal(again.array, once.array)
         assert again.clipped == once.clipped
+
+
+LOCAL = [border for border in BORDERS if border not in ("wrap", "renormalize")]
+
+
+def links(rng, dtype, count, methods=("direct", "auto")):
+    """Plans for a chain: any shapes, anchors, borders and paddings that go together."""
+    plans = []
+    for _ in range(count):
+        shape = tuple(int(n) for n in rng.integers(1, 6, 2))
+        border, padding = str(rng.choice(LOCAL)), str(rng.choice(PADDINGS))
+        if border == "keep" and padding == "full":
+            padding = "same"
+        anchor = tuple(int(rng.integers(0, k)) for k in shape)
+        weights = rng.integers(-3, 9, shape).astype(float)
+        c = Correlation(weights, float(rng.integers(1, 30)), float(rng.integers(-9, 9)), anchor, border, 7.0, padding)
+        plans.append(plan(c, dtype, str(rng.choice(methods))))
+    return plans
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_chain_gives_the_bytes_and_counts_of_one_plan_at_a_time(dtype, monkeypatch):
+    rng = np.random.default_rng(11)
+    for number in range(60):
+        size = (int(rng.integers(12, 60)), int(rng.integers(12, 40)))
+        src = picture(rng, (*size, 1 + number % 4), dtype)
+        plans = links(rng, dtype, 1 + number % 3)
+        expected, clipped = src, 0
+        for each in plans:
+            expected, more = run.execute(each, expected, 1)
+            clipped += more
+        in_small_pieces(monkeypatch, int(rng.choice([1, 4, 16])), 64)
+        got = run.Chain(plans, src.shape).run(src, threads=1 + number % 3)
+        np.testing.assert_array_equal(got.array, expected)
+        assert got.clipped == clipped
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_parts_of_a_picture_together_give_the_bytes_and_counts_of_the_whole(dtype):
+    rng = np.random.default_rng(12)
+    for number in range(60):
+        src = picture(rng, (int(rng.integers(12, 50)), 17, 1 + number % 4), dtype)
+        chain = run.Chain(links(rng, dtype, 1 + number % 3), src.shape)
+        whole = chain.run(src)
+        rows, clipped = chain.target_shape[0], 0
+        edges = sorted({0, rows, *(int(n) for n in rng.integers(0, rows + 1, 3))})
+        for span in itertools.starmap(stage.Span, itertools.pairwise(edges)):
+            needed = chain.needed(span)
+            part = chain.run(src[needed.start : needed.stop].copy(), needed.start, span)
+            np.testing.assert_array_equal(part.array, whole.array[span.start : span.stop])
+            clipped += part.clipped
+        assert clipped == whole.clipped
 
 
 def test_signed_integers_are_rounded_half_up():

@@ -163,7 +163,8 @@ class Vectors:
         low, high = self.constant(0), self.constant(255)
         inside = b.select(b.icmp_signed(">", value, low), value, low)
         inside = b.select(b.icmp_signed("<", inside, high), inside, high)
-        return b.trunc(inside, self.out), b.icmp_signed("!=", value, inside)
+        # unsigned, what is below 0 is above 255
+        return b.trunc(inside, self.out), b.icmp_unsigned(">", value, high)
 
     def divide_by(self, factor: Any, shift: Any) -> None:
         """How 16-bit sums are divided: scalars."""
@@ -206,7 +207,10 @@ def walk(
     `sums(x, n)` emits the sums of n vectors from sample x on, for each output row.
     """
     b = v.b
-    clipped = cgutils.alloca_once_value(b, ir.Constant(v.ints, [0] * v.lanes))
+    # counted in lanes as wide as the sums: a row of a tile has far fewer vectors than 16 bits can count
+    counts = ir.VectorType(I16 if v.whole else I32, v.lanes)
+    clipped = cgutils.alloca_once_value(b, ir.Constant(counts, [0] * v.lanes))
+    one = ir.Constant(counts, [1] * v.lanes)
 
     def emit(x: Any, count: int, mask: Any) -> None:
         for start, row in zip(dst_rows, sums(x, count), strict=True):
@@ -219,7 +223,8 @@ def walk(
                     v.store_first(out, dst, at, mask)
                 if over is not None:
                     over = over if mask is None else b.and_(over, mask)
-                    b.store(b.sub(b.load(clipped), b.sext(over, v.ints)), clipped)
+                    before = b.load(clipped)
+                    b.store(b.select(over, b.add(before, one), before), clipped)
 
     step = v.lanes * block
     whole = b.mul(b.sdiv(samples, ir.Constant(I64, step)), ir.Constant(I64, step))
@@ -229,7 +234,8 @@ def walk(
         emit(x, 1, v.first(b.sub(samples, x)))
     kind = ir.FunctionType(I32, [v.ints])
     add = cgutils.get_or_insert_function(b.module, kind, f"llvm.vector.reduce.add.v{v.lanes}i32")
-    return b.zext(b.call(add, [b.load(clipped)]), I64)
+    total = b.load(clipped)
+    return b.zext(b.call(add, [b.zext(total, v.ints) if v.whole else total]), I64)
 
 
 def unrolled_rows(sample: Sample, rows: int, columns: int, at_once: int, block: int) -> Any:

@@ -1,10 +1,10 @@
-"""Carries out a plan: bands of rows, threads, borders."""
+"""Carries out plans: chains of them over bands of rows in threads, on whole pictures and on parts of them."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,18 +14,13 @@ import numpy.typing as npt
 from imgconv.engine import fourier, memory, native
 from imgconv.engine.channels import to_samples
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
-from imgconv.errors import PictureError
+from imgconv.engine.stage import Loop, Span, Stage, Window, border_map, frame, inside
 
 Array = npt.NDArray[Any]
 
 BAND_ROWS = 128
-# Samples in a tile. With what was read out of the cache, 4096 is as fast as 12000 for 3×3 and no slower for the rest;
-# separable passes want lines nearer to the CPU: sigma 5 takes 44 ms with 4096, 37 with 1024
-TILE_SAMPLES = 4096
-TILES = {"separable": 1024, "box": 2048}
-RING_BYTES = 2**20  # half of a second-level cache
-SLACK = 512  # elements a vector loop may read or write past its line
-THREAD_WORK = 200_000  # with less than this (samples × cost), starting a thread costs more than it saves
+HALO_SHARE = 8  # a band has this many times the rows that its neighbours compute again
+THREAD_WORK = 4e7  # with less than this (samples × cost), about 0.5 ms, a thread costs more than it saves
 
 
 class Filtered(NamedTuple):
@@ -33,13 +28,6 @@ class Filtered(NamedTuple):
 
     array: Array
     clipped: int  # samples outside the range of the type
-
-
-class Span(NamedTuple):
-    """A run of output indices along one axis, in input coordinates."""
-
-    start: int
-    stop: int
 
 
 def available_cores() -> int:
@@ -58,39 +46,9 @@ def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered
     PictureError
         When padding "valid" leaves no pixel.
     """
-    c = chosen.correlation
-    spans = [
-        _span(size, taps, anchor, c.padding)
-        for size, taps, anchor in zip(source.shape, c.weights.shape, c.anchor, strict=False)
-    ]
-    shape = tuple(max(0, span.stop - span.start) for span in spans)
-    if 0 in shape:
-        raise PictureError(
-            f"padding valid leaves nothing of a {source.shape[0]}×{source.shape[1]} picture"
-            f" under a {c.weights.shape[0]}×{c.weights.shape[1]} kernel (rows × columns)"
-        )
-    target = memory.empty((*shape, source.shape[2]), source.dtype)
-    if c.border not in ("keep", "renormalize"):
-        return Filtered(target, sweep(chosen, source, target, (spans[0], spans[1]), threads))
-    missing = c.border == "renormalize" and source.dtype.kind == "f" and bool(np.isnan(source).any())
-    inner = [
-        _span(size, taps, anchor, "valid")
-        for size, taps, anchor in zip(source.shape, c.weights.shape, c.anchor, strict=False)
-    ]
-    if missing or any(span.stop <= span.start for span in inner):
-        inner = [Span(spans[0].start, spans[0].start), Span(spans[1].start, spans[1].start)]
-        clipped = 0
-    else:
-        inside = _window(inner, spans)
-        clipped = sweep(chosen, source, target[inside], (inner[0], inner[1]), threads)
-    for strip in _frame(spans, inner):
-        if c.border == "keep":
-            target[_window(strip, spans)] = source[_window(strip, spans)]
-        else:
-            part = _renormalized(chosen, source, strip, threads)
-            target[_window(strip, spans)] = part.array
-            clipped += part.clipped
-    return Filtered(target, clipped)
+    if chosen.method == "fourier" or chosen.correlation.border == "renormalize":
+        return _by_window(chosen, source, threads)
+    return Chain([chosen], source.shape).run(source, threads=threads)
 
 
 def prepare(chosen: Plan) -> float:
@@ -98,87 +56,126 @@ def prepare(chosen: Plan) -> float:
     return 0.0 if chosen.method == "fourier" else native.loop(chosen.variant).compile_s
 
 
-def sweep(chosen: Plan, source: Array, target: Array, window: tuple[Span, Span], threads: int | None) -> int:
-    """Computes an output window (rows, columns) into `target`; returns how many samples were clipped."""
-    c = chosen.correlation
-    rows, columns = window
-    taps = c.weights.shape
-    begin = columns.start - c.anchor[1]
-    row_map = _border_map(rows.start - c.anchor[0], rows.stop - rows.start + taps[0] - 1, source.shape[0], c.border)
-    column_map = _border_map(begin, columns.stop - columns.start + taps[1] - 1, source.shape[1], c.border)
-    work = target.size * chosen.cost
-    workers = max(1, min(threads or available_cores(), int(work // THREAD_WORK) + 1, target.shape[0]))
-    if chosen.method == "fourier":
-        jobs = fourier.tiles(source, target, chosen.weights, row_map, column_map, c.outside, chosen.base)
-        return _in_threads(lambda: lambda job: job(), jobs, workers)
-    return _loop_over_bands(chosen, source, target, row_map, column_map, begin, workers)
+def is_local(chosen: Plan) -> bool:
+    """Whether a row of the result depends on near rows only, so that it can be a link of a `Chain` of more than one."""
+    return chosen.method != "fourier" and chosen.correlation.border not in ("wrap", "renormalize")
 
 
-def _loop_over_bands(
-    chosen: Plan,
-    source: Array,
-    target: Array,
-    row_map: npt.NDArray[np.int64],
-    column_map: npt.NDArray[np.int64],
-    begin: int,
-    workers: int,
-) -> int:
-    """Runs a compiled loop over bands of rows; `begin` is the column of the picture under the first window's left."""
-    c = chosen.correlation
-    loop = native.loop(chosen.variant)
-    channels = source.shape[2]
-    kernel_rows, kernel_columns = c.weights.shape
-    length = len(column_map)
-    left = min(max(0, -begin), length)
-    middle = max(0, min(length, source.shape[1] - begin) - left)
-    outside = np.concatenate([column_map[:left], column_map[left + middle :]])[:, None]
-    samples_map = np.where(outside < 0, -1, outside * channels + np.arange(channels)).ravel()
-    shifts = chosen.shifts * channels
-    samples = target.shape[1] * channels
-    reach = (kernel_columns - 1) * channels
-    ring_lines = kernel_rows + 5
-    fitting = RING_BYTES // (ring_lines * np.dtype(chosen.line_type).itemsize) - reach
-    most = min(TILES.get(chosen.method, TILE_SAMPLES), TILE_SAMPLES)
-    tile = min(samples, max(most // 4, min(most, fitting)))
-    count = target.shape[0]
-    band = min(BAND_ROWS, -(-count // (4 * workers))) if workers > 1 else count
-    band += -band % 4  # loops take up to four rows at once
+class Chain:
+    """Plans one after the other, each on what the one before gives, over pictures of one shape.
 
-    def prepare_worker() -> Callable[[int], int]:
-        ring = np.empty(ring_lines * (tile + reach + SLACK), chosen.line_type)
-        lines = np.empty(kernel_rows + 8, np.int64)
+    A band of rows goes through all of them before the next one is begun: what lies between two of them stays in the
+    cache, and is never there as a whole. The bytes and the count of clipped samples are those of one plan at a time.
 
-        def work(start: int) -> int:
-            clipped: int = loop.call(
-                source.ctypes.data,
-                target.ctypes.data + start * target.strides[0],
-                row_map.ctypes.data + start * row_map.itemsize,
-                samples_map.ctypes.data,
-                chosen.ends.ctypes.data,
-                shifts.ctypes.data,
-                chosen.weights.ctypes.data,
-                ring.ctypes.data,
-                lines.ctypes.data,
-                c.outside,
-                chosen.base,
-                kernel_rows,
-                reach,
-                channels,
-                min(band, count - start),
-                samples,
-                source.strides[0] // source.itemsize,
-                target.strides[0] // target.itemsize,
-                left * channels,
-                middle * channels,
-                max(0, begin) * channels,
-                tile,
-                SLACK,
-            )
-            return clipped
+    Attributes
+    ----------
+    target_shape : (int, int, int)
+        Rows, columns and channels of the result.
+    """
 
-        return work
+    def __init__(self, plans: Sequence[Plan], shape: tuple[int, ...]) -> None:
+        self.stages: list[Stage] = []
+        for each in plans:
+            self.stages.append(Stage(each, shape))
+            shape = self.stages[-1].target_shape
+        self.target_shape = self.stages[-1].target_shape
+        # kept between parts
+        self._loops = [stage.loop(stage.inner) for stage in self.stages]
 
-    return _in_threads(prepare_worker, range(0, count, band), workers)
+    def needed(self, rows: Span) -> Span:
+        """The rows of the picture that rows `rows` of the result are computed from."""
+        for stage in reversed(self.stages):
+            rows = stage.needed(rows)
+        return rows
+
+    def run(self, source: Array, first: int = 0, rows: Span | None = None, threads: int | None = None) -> Filtered:
+        """Rows of the result, all of them by default.
+
+        Parameters
+        ----------
+        source : ndarray, shape (rows, columns, channels), C-contiguous
+            Rows `first`, `first` + 1, … of the picture, at least those that are `needed`.
+        first : int
+        rows : Span, optional
+            Of the result. Over parts that together are the whole result, clipped samples add up to those of the whole.
+        threads : int, optional
+        """
+        rows = rows or Span(0, self.target_shape[0])
+        count = rows.stop - rows.start
+        target = memory.empty((count, *self.target_shape[1:]), source.dtype)
+        workers = _workers(target.size * sum(stage.plan.cost for stage in self.stages), count, threads)
+        halo = sum(stage.plan.correlation.weights.shape[0] - 1 for stage in self.stages)
+        band = _band_rows(count, halo, workers, one=len(self.stages) == 1)
+
+        def prepare_worker() -> Callable[[Span], int]:
+            calls = [make() for make in self._loops]
+            between: list[Array | None] = [None] * len(calls)
+
+            def work(wanted: Span) -> int:
+                # what each stage must give, and which rows of that are this band's own to count
+                spans = [(wanted, wanted)]
+                for stage in reversed(self.stages[1:]):
+                    give, own = spans[0]
+                    own = stage.home(own)
+                    near = stage.needed(give)
+                    spans.insert(0, (Span(min(near.start, own.start), max(near.stop, own.stop)), own))
+                clipped, now, now_first = 0, source, first
+                for number, (stage, (give, own)) in enumerate(zip(self.stages, spans, strict=True)):
+                    if number == len(calls) - 1:
+                        out = target[give.start - rows.start : give.stop - rows.start]
+                    else:
+                        size = give.stop - give.start
+                        held = between[number]
+                        if held is None or len(held) < size:
+                            held = between[number] = np.empty((size, *stage.target_shape[1:]), source.dtype)
+                        out = held[:size]
+                    for part in (Span(give.start, own.start), own, Span(own.stop, give.stop)):
+                        if part.stop > part.start:
+                            found = _fill(stage, calls[number], now, now_first, out, give.start, part)
+                            clipped += found if part is own else 0
+                    now, now_first = out, give.start
+                return clipped
+
+            return work
+
+        bands = (Span(start, min(start + band, rows.stop)) for start in range(rows.start, rows.stop, band))
+        return Filtered(target, _in_threads(prepare_worker, bands, workers))
+
+
+def _fill(stage: Stage, call: Loop, source: Array, first: int, target: Array, target_first: int, rows: Span) -> int:
+    """Computes rows of a stage's result, and copies those pixels that border "keep" keeps."""
+    window, inner = stage.window, stage.inner
+    by_loop = Span(inner[0].start - window[0].start, inner[0].stop - window[0].start)
+    middle = rows.within(by_loop)
+    clipped = 0
+    if middle.stop > middle.start:
+        row_bytes = target.strides[0]
+        column = (inner[1].start - window[1].start) * target.strides[1]
+        clipped = call(
+            source.ctypes.data - first * source.strides[0],
+            target.ctypes.data + (by_loop.start - target_first) * row_bytes + column,
+            row_bytes,
+            Span(middle.start - by_loop.start, middle.stop - by_loop.start),
+        )
+    if inner != window:
+        for strip in frame((rows, window[1]), (middle, inner[1])):
+            here, there = Span(target_first, 0), Span(first - window[0].start, 0)
+            target[inside(strip, (here, window[1]))] = source[inside(strip, (there, Span(0, 0)))]
+    return clipped
+
+
+def _workers(work: float, rows: int, threads: int | None) -> int:
+    return max(1, min(threads or available_cores(), int(work / THREAD_WORK) + 1, rows))
+
+
+def _band_rows(count: int, halo: int, workers: int, *, one: bool) -> int:
+    """Rows of a band: a few bands for each thread, but high enough for what they compute twice to be little."""
+    if workers == 1 and one:
+        return count
+    low = max(HALO_SHARE * halo, min(BAND_ROWS, count // (4 * workers)), 1)
+    bands = max(1, count // low // workers) * workers
+    band = -(-count // bands)
+    return band + -band % 4  # loops take up to four rows at once
 
 
 def _in_threads(prepare_worker: Callable[[], Callable[[Any], int]], jobs: Iterable[Any], workers: int) -> int:
@@ -219,52 +216,51 @@ def _in_threads(prepare_worker: Callable[[], Callable[[Any], int]], jobs: Iterab
     return sum(totals)
 
 
-def _span(size: int, taps: int, anchor: int, padding: str) -> Span:
-    """Output indices along an axis of `size` pixels."""
-    if padding == "valid":
-        return Span(anchor, size - (taps - 1 - anchor))
-    if padding == "full":
-        return Span(-(taps - 1 - anchor), size + anchor)
-    return Span(0, size)
+def _by_window(chosen: Plan, source: Array, threads: int | None) -> Filtered:
+    """A whole picture at once: the fourier method, whose tiles are no bands, and border "renormalize"."""
+    c, stage = chosen.correlation, Stage(chosen, source.shape)
+    target = memory.empty(stage.target_shape, source.dtype)
+    inner = stage.inner
+    if c.border == "renormalize" and source.dtype.kind == "f" and bool(np.isnan(source).any()):
+        rows, columns = stage.window  # what is not known is missing everywhere
+        inner = Span(rows.start, rows.start), Span(columns.start, columns.start)
+    clipped = _sweep(stage, source, target[inside(inner, stage.window)], inner, threads)
+    for strip in frame(stage.window, inner):
+        if c.border == "renormalize":
+            part = _renormalized(chosen, source, strip, threads)
+            target[inside(strip, stage.window)] = part.array
+            clipped += part.clipped
+        else:
+            target[inside(strip, stage.window)] = source[inside(strip, stage.window)]
+    return Filtered(target, clipped)
 
 
-def _border_map(start: int, count: int, size: int, border: str) -> npt.NDArray[np.int64]:
-    """Which of `size` pixels stands at each of the indices start, start + 1, …; -1 for the value outside."""
-    index = np.arange(start, start + count, dtype=np.int64)
-    if border == "wrap":
-        return index % size
-    if border == "reflect":
-        if size == 1:
-            return np.zeros_like(index)
-        folded = index % (2 * size - 2)
-        return np.minimum(folded, 2 * size - 2 - folded)
-    if border == "symmetric":
-        folded = index % (2 * size)
-        return np.minimum(folded, 2 * size - 1 - folded)
-    if border in ("constant", "renormalize"):
-        return np.where((index < 0) | (index >= size), -1, index)
-    return np.clip(index, 0, size - 1)
+def _sweep(stage: Stage, source: Array, target: Array, window: Window, threads: int | None) -> int:
+    """Computes a window of a stage's result into `target`; returns how many samples were clipped."""
+    if not target.size:
+        return 0
+    chosen, c = stage.plan, stage.plan.correlation
+    count = len(target)
+    workers = _workers(target.size * chosen.cost, count, threads)
+    if chosen.method == "fourier":
+        maps = [
+            border_map(span.start - anchor, span.stop - span.start + taps - 1, size, c.border)
+            for span, anchor, taps, size in zip(window, c.anchor, c.weights.shape, source.shape, strict=False)
+        ]
+        jobs = fourier.tiles(source, target, chosen.weights, maps[0], maps[1], c.outside, chosen.base)
+        return _in_threads(lambda: lambda job: job(), jobs, workers)
+    make = stage.loop(window)
+
+    def prepare_worker() -> Callable[[Span], int]:
+        call = make()
+        return lambda band: call(source.ctypes.data, target.ctypes.data, target.strides[0], band)
+
+    band = _band_rows(count, c.weights.shape[0] - 1, workers, one=True)
+    bands = (Span(start, min(start + band, count)) for start in range(0, count, band))
+    return _in_threads(prepare_worker, bands, workers)
 
 
-def _window(spans: Sequence[Span], origin: Sequence[Span]) -> tuple[slice, ...]:
-    """Spans as an index into an array that starts at `origin`."""
-    return tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(spans, origin, strict=True))
-
-
-def _frame(outer: Sequence[Span], inner: Sequence[Span]) -> Iterator[tuple[Span, Span]]:
-    """The strips of outer that inner leaves, none of them empty."""
-    (rows, columns), (inner_rows, inner_columns) = outer, inner
-    for strip in (
-        (Span(rows.start, inner_rows.start), columns),
-        (Span(inner_rows.stop, rows.stop), columns),
-        (inner_rows, Span(columns.start, inner_columns.start)),
-        (inner_rows, Span(inner_columns.stop, columns.stop)),
-    ):
-        if all(span.stop > span.start for span in strip):
-            yield strip
-
-
-def _renormalized(chosen: Plan, source: Array, window: tuple[Span, Span], threads: int | None) -> Filtered:
+def _renormalized(chosen: Plan, source: Array, window: Window, threads: int | None) -> Filtered:
     """A window whose sums count only taps on known samples, rescaled by the weight that those taps have.
 
     Known samples lie inside the picture and are not NaN. Where their taps sum to 0 there is nothing to rescale by: the
@@ -284,8 +280,9 @@ def _renormalized(chosen: Plan, source: Array, window: tuple[Span, Span], thread
     shape = (rows.stop - rows.start, columns.stop - columns.start, source.shape[2])
     sums, shares = np.empty(shape, sum_type), np.empty(shape, sum_type)
     plain = plan(replace(c, offset=0.0, outside=0.0), sum_type.name)
-    sweep(plain, np.where(known > 0, near, sum_type.type(0)), sums, moved, threads)
-    sweep(plain, known, shares, moved, threads)
+    stage = Stage(plain, near.shape)
+    _sweep(stage, np.where(known > 0, near, sum_type.type(0)), sums, moved, threads)
+    _sweep(stage, known, shares, moved, threads)
     nothing = shares == 0
     shares[nothing] = 1
     sums *= plain.weights.sum(dtype=np.float64) / shares

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imgconv.engine import channels
+from imgconv.engine.run import Chain
 from imgconv.errors import UsageError
 from imgconv.recipe.filtering import Filter
 from imgconv.recipe.settings import settle
@@ -64,7 +67,15 @@ class Application:
             if self.layout.has_alpha:  # each has its own; the root of two squares makes no sense of them
                 values[:, :, -1] = combined([result[:, :, -1] for result in results], "max")
             return self.finish(values, samples.dtype, last.settings, last=True)
-        for each in self.filters:
+        waiting = list(self.filters)
+        while waiting:
+            linked = self.linked(waiting, samples)
+            if len(linked) > 1:
+                plans = [each.ready(each.plain(samples), samples.dtype) for each in linked]
+                samples = self.narrow(*Chain(plans, samples.shape).run(samples, threads=self.options.threads))
+                del waiting[: len(linked)]
+                continue
+            each = waiting.pop(0)
             plain = each.is_plain(samples)
             if plain and (mask is None or each is not last):
                 samples = self.narrow(*each.plainly(samples))
@@ -74,6 +85,11 @@ class Application:
                 self.put_full(result, samples, each)
             samples = result
         return samples
+
+    def linked(self, waiting: Sequence[Filter], samples: Array) -> list[Filter]:
+        """The first of them, as many as can go through the picture together."""
+        free = waiting if self.options.mask is None else waiting[:-1]
+        return list(takewhile(lambda each: each.is_link(samples), free))
 
     def put_full(self, result: Array, samples: Array, last: Filter) -> None:
         """Puts the result of the fast way where the mask is 1."""

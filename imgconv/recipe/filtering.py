@@ -9,7 +9,7 @@ import numpy as np
 
 from imgconv.engine import channels
 from imgconv.engine.plan import Correlation, Plan, plan
-from imgconv.engine.run import Filtered, execute, prepare
+from imgconv.engine.run import Filtered, execute, is_local, prepare
 from imgconv.errors import UsageError
 from imgconv.recipe.layout import BY_COUNT
 from imgconv.recipe.settings import correlation
@@ -55,16 +55,39 @@ class Filter:
             and (not self.layout.has_alpha or self.alpha_way(samples) == "straight")
         )
 
+    def is_link(self, samples: Array) -> bool:
+        """Whether it can go through such a picture together with others, band by band, whatever the pixels are."""
+        s = self.settings
+        return (
+            samples.dtype == self.layout.back  # what was computed in a wider type is cut to its own in between
+            and s.padding in ("same", "tf-same")
+            and (not self.layout.has_alpha or s.alpha == "straight")
+            and self.is_plain(samples)
+            and is_local(self.planned(self.plain(samples), samples.dtype))
+        )
+
+    def plain(self, samples: Array) -> Correlation:
+        """What the fast way computes."""
+        return correlation(self.kernel, self.options, self.settings, shape=samples.shape)
+
     def plainly(self, samples: Array) -> Filtered:
         """The fast way."""
-        return self.correlated(correlation(self.kernel, self.options, self.settings, shape=samples.shape), samples)
+        return self.correlated(self.plain(samples), samples)
 
-    def correlated(self, c: Correlation, samples: Array) -> Filtered:
-        """Plans and carries out a correlation; compiling is not taken for filtering."""
-        chosen = plan(c, samples.dtype.name, self.options.method)
+    def planned(self, c: Correlation, dtype: np.dtype[Any]) -> Plan:
+        """How the correlation is computed."""
+        return plan(c, dtype.name, self.options.method)
+
+    def ready(self, c: Correlation, dtype: np.dtype[Any]) -> Plan:
+        """The plan, noted and with its loop loaded; compiling is not taken for filtering."""
+        chosen = self.planned(c, dtype)
         self.compile_s += prepare(chosen)
         self.plans.append(chosen)
-        done = execute(chosen, samples, self.options.threads)
+        return chosen
+
+    def correlated(self, c: Correlation, samples: Array) -> Filtered:
+        """Plans and carries out a correlation."""
+        done = execute(self.ready(c, samples.dtype), samples, self.options.threads)
         if c.border == "renormalize" and samples.dtype.kind == "f" and self.layout.back.kind in "iub":
             done.array[np.isnan(done.array)] = c.offset  # nothing was known there, and integers have no NaN
         return done

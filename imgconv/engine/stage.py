@@ -1,0 +1,200 @@
+"""A plan made ready for pictures of one size: what stands under its windows, and its loop's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from imgconv.engine import native
+from imgconv.engine.plan import Plan
+from imgconv.errors import PictureError
+
+Array = npt.NDArray[Any]
+
+# Samples in a tile. Direct sums want long lines, since reading a row in pieces keeps the CPU from reading ahead: 3×3
+# takes 5.1 ms with 12288, 5.7 with 4096. What uses a line often wants it near: sigma 5 takes 37 ms with 1024, 44 with
+# 4096.
+TILES = {"direct": 12288, "integer": 12288, "fused": 4096, "box": 2048, "separable": 1024}
+RING_BYTES = 2**20  # half of a second-level cache
+SLACK = 512  # elements a vector loop may read or write past its line
+
+
+class Span(NamedTuple):
+    """A run of indices along one axis."""
+
+    start: int
+    stop: int
+
+    def within(self, other: Span) -> Span:
+        """The part of this span that is in `other`; an empty one lies in this span, too."""
+        start = min(max(self.start, other.start), self.stop)
+        return Span(start, max(start, min(self.stop, other.stop)))
+
+
+Window = tuple[Span, Span]  # rows and columns
+# (address of source row 0, address of the window's first sample, bytes from there to its next row, rows of the window)
+# -> samples clipped. Row 0 need not be in memory where no window reaches it.
+Loop = Callable[[int, int, int, Span], int]
+
+
+class Stage:
+    """A plan over sources of one shape.
+
+    Attributes
+    ----------
+    shape, target_shape : (int, int, int)
+        Rows, columns and channels of the source and of all that comes out.
+    window : Window
+        What comes out, in the source's coordinates: row 0 of the target is row `window[0].start` of the source.
+    inner : Window
+        The part of `window` that the loop computes: all but the frame that border "keep" copies.
+    """
+
+    def __init__(self, chosen: Plan, shape: tuple[int, ...]) -> None:
+        c = chosen.correlation
+        self.plan = chosen
+        self.shape = (shape[0], shape[1], shape[2])
+        axes = list(zip(shape, c.weights.shape, c.anchor, strict=False))
+        rows, columns = (_span(size, taps, anchor, c.padding) for size, taps, anchor in axes)
+        if rows.stop <= rows.start or columns.stop <= columns.start:
+            raise PictureError(
+                f"padding valid leaves nothing of a {shape[0]}×{shape[1]} picture"
+                f" under a {c.weights.shape[0]}×{c.weights.shape[1]} kernel (rows × columns)"
+            )
+        self.window: Window = rows, columns
+        self.target_shape = (rows.stop - rows.start, columns.stop - columns.start, shape[2])
+        self.inner = self.window
+        if c.border in ("keep", "renormalize"):
+            inner = [_span(size, taps, anchor, "valid") for size, taps, anchor in axes]
+            if any(span.stop <= span.start for span in inner):
+                inner = [Span(rows.start, rows.start), Span(columns.start, columns.start)]
+            self.inner = inner[0], inner[1]
+
+    def needed(self, rows: Span) -> Span:
+        """The source rows that target rows `rows` are computed from, those on which they lie included."""
+        c, height = self.plan.correlation, self.shape[0]
+        start = self.window[0].start
+        on = Span(min(max(rows.start + start, 0), height), min(max(rows.stop + start, 0), height))
+        under = border_map(start + rows.start - c.anchor[0], rows.stop - rows.start + c.weights.shape[0] - 1, height,
+                           c.border)  # fmt: skip
+        under = under[under >= 0]
+        if not len(under):
+            return on
+        return Span(min(on.start, int(under.min())), max(on.stop, int(under.max()) + 1))
+
+    def home(self, rows: Span) -> Span:
+        """The source rows on which target rows `rows` lie; those beside the first and last one belong to them."""
+        start, height = self.window[0].start, self.shape[0]
+        first = 0 if rows.start == 0 else min(max(rows.start + start, 0), height)
+        last = height if rows.stop == self.target_shape[0] else min(max(rows.stop + start, 0), height)
+        return Span(first, last)
+
+    def loop(self, window: Window) -> Callable[[], Loop]:
+        """What makes, for each thread, the compiled loop over a window in the source's coordinates."""
+        chosen, c = self.plan, self.plan.correlation
+        loaded = native.loop(chosen.variant)
+        rows, columns = window
+        channels = self.shape[2]
+        itemsize = np.dtype(chosen.variant.dtype).itemsize
+        kernel_rows, kernel_columns = c.weights.shape
+        begin = columns.start - c.anchor[1]
+        row_map = border_map(rows.start - c.anchor[0], rows.stop - rows.start + kernel_rows - 1, self.shape[0],
+                             c.border)  # fmt: skip
+        column_map = border_map(begin, columns.stop - columns.start + kernel_columns - 1, self.shape[1], c.border)
+        length = len(column_map)
+        left = min(max(0, -begin), length)
+        middle = max(0, min(length, self.shape[1] - begin) - left)
+        outside = np.concatenate([column_map[:left], column_map[left + middle :]])[:, None]
+        samples_map = np.where(outside < 0, -1, outside * channels + np.arange(channels)).ravel()
+        shifts = chosen.shifts * channels
+        samples = (columns.stop - columns.start) * channels
+        reach = (kernel_columns - 1) * channels
+        ring_lines = kernel_rows + 5
+        fitting = RING_BYTES // (ring_lines * np.dtype(chosen.line_type).itemsize) - reach
+        most = TILES[chosen.method]
+        tile = min(samples, max(most // 4, min(most, fitting)))
+        source_stride = self.shape[1] * channels
+
+        def for_thread() -> Loop:
+            ring = np.empty(ring_lines * (tile + reach + SLACK), chosen.line_type)
+            lines = np.empty(kernel_rows + 8, np.int64)
+
+            def work(source: int, target: int, target_bytes: int, band: Span) -> int:
+                clipped: int = loaded.call(
+                    source,
+                    target + band.start * target_bytes,
+                    row_map.ctypes.data + band.start * row_map.itemsize,
+                    samples_map.ctypes.data,
+                    chosen.ends.ctypes.data,
+                    shifts.ctypes.data,
+                    chosen.weights.ctypes.data,
+                    ring.ctypes.data,
+                    lines.ctypes.data,
+                    c.outside,
+                    chosen.base,
+                    kernel_rows,
+                    reach,
+                    channels,
+                    band.stop - band.start,
+                    samples,
+                    source_stride,
+                    target_bytes // itemsize,
+                    left * channels,
+                    middle * channels,
+                    max(0, begin) * channels,
+                    tile,
+                    SLACK,
+                )
+                return clipped
+
+            return work
+
+        return for_thread
+
+
+def _span(size: int, taps: int, anchor: int, padding: str) -> Span:
+    """What comes out along an axis of `size` pixels."""
+    if padding == "valid":
+        return Span(anchor, size - (taps - 1 - anchor))
+    if padding == "full":
+        return Span(-(taps - 1 - anchor), size + anchor)
+    return Span(0, size)
+
+
+def border_map(start: int, count: int, size: int, border: str) -> npt.NDArray[np.int64]:
+    """Which of `size` pixels stands at each of the indices start, start + 1, …; -1 for the value outside."""
+    index = np.arange(start, start + count, dtype=np.int64)
+    if border == "wrap":
+        return index % size
+    if border == "reflect":
+        if size == 1:
+            return np.zeros_like(index)
+        folded = index % (2 * size - 2)
+        return np.minimum(folded, 2 * size - 2 - folded)
+    if border == "symmetric":
+        folded = index % (2 * size)
+        return np.minimum(folded, 2 * size - 1 - folded)
+    if border in ("constant", "renormalize"):
+        return np.where((index < 0) | (index >= size), -1, index)
+    return np.clip(index, 0, size - 1)
+
+
+def inside(window: Sequence[Span], origin: Sequence[Span]) -> tuple[slice, ...]:
+    """A window as an index into an array that starts at `origin`."""
+    return tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(window, origin, strict=True))
+
+
+def frame(outer: Window, inner: Window) -> Iterator[Window]:
+    """The strips of outer that inner leaves, none of them empty."""
+    (rows, columns), (inner_rows, inner_columns) = outer, inner
+    for strip in (
+        (Span(rows.start, inner_rows.start), columns),
+        (Span(inner_rows.stop, rows.stop), columns),
+        (inner_rows, Span(columns.start, inner_columns.start)),
+        (inner_rows, Span(inner_columns.stop, columns.stop)),
+    ):
+        if all(span.stop > span.start for span in strip):
+            yield strip
