@@ -20,7 +20,7 @@ from imgconv.arrayfile import reason
 from imgconv.engine.native import compile_seconds
 from imgconv.engine.run import available_cores
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError
-from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, METADATA, endings, name_for
+from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, GREY_MODES, METADATA, endings, name_for, select
 from imgconv.picture.read import parse, read
 from imgconv.picture.value import Picture
 from imgconv.picture.write import encode, write
@@ -333,8 +333,10 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     array, mode, outcome.report = recipe.apply(before.array, before.mode)
     outcome.result_shape, outcome.result_mode = array.shape, mode
     started = _clock()
-    dropped = {key for word, key in METADATA.items() if word not in handling.metadata}
-    info = {key: value for key, value in before.info.items() if key not in dropped}
+    info = select(before.info, handling.metadata)
+    if "icc_profile" in info and (mode in GREY_MODES) != (before.mode in GREY_MODES):
+        del info["icc_profile"]
+        outcome.notes.append(f"its ICC profile is for {'colours' if mode in GREY_MODES else 'greys'} and left out")
     after = replace(before, array=array, mode=mode, info=info)
     data, notes = encode(after, job.format or before.format, handling.encoder)
     if job.target is None:

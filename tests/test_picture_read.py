@@ -15,7 +15,7 @@ from PIL import Image
 from imgconv.errors import PictureError
 from imgconv.picture import read as reading
 from imgconv.picture.read import parse, read
-from imgconv.picture.value import Picture
+from imgconv.picture.value import Picture, sound_dpi
 from imgconv.picture.write import encode
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
@@ -197,7 +197,7 @@ def test_webp_exif_gets_the_mark_that_jpeg_wants():
 
 @pytest.mark.parametrize("dpi", [(0, 0), (float("nan"), 72), (1e9, 1e9), None, (72,)])
 def test_a_resolution_that_no_encoder_can_write_is_dropped(dpi):
-    assert reading._dpi(dpi) is None
+    assert sound_dpi(dpi) is None
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

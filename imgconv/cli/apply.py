@@ -43,7 +43,8 @@ if TYPE_CHECKING:
               help="Tell the encoder: quality=90, subsampling=4:2:0, progressive=true (JPEG), compress_level=1 (PNG),"
               " lossless=false (WebP), compression=lzw (TIFF) … Repeatable.")  # fmt: skip
 @click.option("--metadata", type=Metadata(), default="all", show_default=True, metavar="all|none|LIST",
-              help="What travels along, such as icc,dpi out of exif, icc and dpi.")  # fmt: skip
+              help="What travels along, such as icc,dpi out of exif, icc, dpi, xmp and, from PNG to PNG, text, colour,"
+              " other.")  # fmt: skip
 @click.option("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")

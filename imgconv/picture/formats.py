@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from imgconv.errors import UsageError
@@ -14,7 +14,7 @@ class Format(NamedTuple):
     name: str  # Pillow's
     endings: tuple[str, ...]
     modes: tuple[str, ...]  # Pillow modes that it holds without loss of channels or depth
-    keeps: tuple[str, ...]  # what else it can carry: exif, icc_profile, dpi
+    keeps: tuple[str, ...]  # what else it can carry, by the keys of `Picture.info`
     longest_side: int = 2**31 - 1  # pixels
 
 
@@ -23,22 +23,32 @@ FORMATS = (
         "PNG",
         (".png", ".apng"),
         ("L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
-        ("exif", "icc_profile", "dpi"),
+        ("exif", "icc_profile", "dpi", "xmp", "chunks"),
     ),
-    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), ("L", "RGB", "CMYK"), ("exif", "icc_profile", "dpi"), 65500),
+    Format(
+        "JPEG",
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
+        ("L", "RGB", "CMYK"),
+        ("exif", "icc_profile", "dpi", "xmp"),
+        65500,
+    ),
     Format(
         "TIFF",
         (".tif", ".tiff"),
         ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"),
-        ("exif", "icc_profile", "dpi"),
+        ("exif", "icc_profile", "dpi", "xmp"),
     ),
-    Format("WEBP", (".webp",), ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile"), 16383),
+    Format("WEBP", (".webp",), ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile", "xmp"), 16383),
     Format("BMP", (".bmp", ".dib"), ("L", "RGB"), ("dpi",)),  # readers take the fourth byte of a pixel for filler
     Format("PPM", (".ppm", ".pgm", ".pnm"), ("L", "RGB", "I;16"), ()),
     Format("GIF", (".gif",), ("L", "LA", "RGB", "RGBA"), (), 65535),
 )
+GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
-METADATA = {"exif": "exif", "icc": "icc_profile", "dpi": "dpi"}  # the user's word, and the encoder's
+# the user's word, and the key of `Picture.info`; the last three are chunks of PNG, which other formats do not have
+METADATA = {
+    "exif": "exif", "icc": "icc_profile", "dpi": "dpi", "xmp": "xmp", "text": None, "colour": None, "other": None,
+}  # fmt: skip
 
 
 def by_name(name: str) -> Format:
@@ -52,6 +62,15 @@ def name_for(ending: str) -> str | None:
     if ending in ARRAY_ENDINGS:
         return ARRAY_ENDINGS[ending]
     return next((form.name for form in FORMATS if ending in form.endings), None)
+
+
+def select(info: Mapping[str, Any], words: Container[str]) -> dict[str, Any]:
+    """What the file said about its picture without the metadata that is not in `words`, which are of METADATA."""
+    dropped = {key for word, key in METADATA.items() if word not in words}
+    kept = {key: value for key, value in info.items() if key not in dropped}
+    if "chunks" in kept:
+        kept["chunks"] = tuple(chunk for chunk in kept["chunks"] if chunk.word in words)
+    return kept
 
 
 def endings() -> str:

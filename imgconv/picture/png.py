@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,23 +22,10 @@ import numpy.typing as npt
 from imgconv.engine import native
 from imgconv.engine.run import available_cores
 from imgconv.errors import PictureError
-from imgconv.picture.image import BROKEN
-
-try:  # inflates three times as fast as zlib, and makes CRCs eleven times as fast
-    from isal import isal_zlib as inflater
-
-    DAMAGED: Any = (inflater.error,)
-except ImportError:
-    import zlib as inflater  # type: ignore[no-redef]
-
-    DAMAGED = (zlib.error,)
-
-if TYPE_CHECKING:
-    from PIL import Image
+from imgconv.picture.chunks import DAMAGED, SIGNATURE, UNDERSTOOD, Chunk, inflater, laid_out, packed, split, told
 
 Array = npt.NDArray[Any]
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}  # by colour type: grey, with alpha, RGB, with alpha
 COLOUR_TYPES = {channels: colour for colour, channels in CHANNELS.items()}
 MODES = {
@@ -51,7 +38,7 @@ MODES = {
     ("uint16", 3): "RGB;16",
     ("uint16", 4): "RGBA;16",
 }
-PASSED_OVER = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"bKGD", b"hIST", b"sPLT", b"sBIT")
+UNUSUAL = (b"tRNS", b"acTL", b"fcTL")
 DEFLATE_RATIO = 1032  # at most, by its format
 LARGEST_PICTURE = 2**30  # pixels; beyond that it is a decompression bomb
 BAND_BYTES = 2**17  # of filtered rows: in the second-level cache, and enough bands for two cores in 512×512 RGB
@@ -66,11 +53,12 @@ HEADER, FINISH = b"\x78\x5e", b"\x03\x00"  # of a zlib stream: the latter is an 
 
 
 class Decoded(NamedTuple):
-    """A picture, and a Pillow image of one pixel that holds all else that the file says about itself, if it does."""
+    """A picture, and what the file said about it, as `chunks.told` has that."""
 
     array: Array
     mode: str
-    header: Image.Image | None
+    info: dict[str, Any]
+    notes: tuple[str, ...]
 
 
 def encode_png(
@@ -87,8 +75,8 @@ def encode_png(
     array : ndarray of uint8 or uint16, shape (rows, columns) or (rows, columns, 1 to 4)
         Grey, grey and alpha, RGB or RGBA.
     info : mapping, optional
-        What the file says about itself: exif, icc_profile (bytes), dpi (across, down), gamma (as Pillow has it, such
-        as 0.45455), chromaticity (8 numbers), srgb (rendering intent 0 to 3).
+        What the file says about its picture: exif, icc_profile, xmp (bytes), dpi (across, down), chunks (of another
+        PNG file).
     level : int, optional
         0 stores; 1 looks for runs only; 2 to 6, and None, for repetitions too; 7 to 9 are zlib's, many times slower.
     threads : int, optional
@@ -116,8 +104,6 @@ class Encoder:
         The bytes are those of `encode_png` where each strip but the last has a multiple of so many rows.
     """
 
-    end = b"\0\0\0\0IEND\xaeB`\x82"
-
     def __init__(
         self,
         shape: tuple[int, ...],
@@ -132,7 +118,9 @@ class Encoder:
             raise ValueError(f"PNG cannot hold an array of {dtype} of shape {shape}")
         rows, columns = shape[:2]
         header = struct.pack(">IIBBBBB", columns, rows, 8 * dtype.itemsize, COLOUR_TYPES[channels], 0, 0, 0)
-        self.start = b"".join([SIGNATURE, _chunk(b"IHDR", header), *_metadata(info or {})])
+        before, behind = laid_out(info or {}, channels, 8 * dtype.itemsize)
+        self.start = b"".join([SIGNATURE, packed(b"IHDR", header), *before])
+        self.end = b"".join([*behind, packed(b"IEND", b"")])
         self.line = columns * channels * dtype.itemsize + 1  # bytes of a filtered row
         self.band_rows = max(1, BAND_BYTES // self.line)
         self.pixel = channels * dtype.itemsize
@@ -165,8 +153,8 @@ class Encoder:
                 at = lines.ctypes.data
                 self.loop.call(filtered.ctypes.data, at + row_bytes, at, count, row_bytes, self.pixel)
                 plain = filtered[:count].reshape(-1)
-                packed = squeeze(plain) if number or self.begun else HEADER + squeeze(plain)
-                done[number] = packed, inflater.adler32(plain), inflater.crc32(packed, inflater.crc32(b"IDAT"))
+                deflated = squeeze(plain) if number or self.begun else HEADER + squeeze(plain)
+                done[number] = deflated, inflater.adler32(plain), inflater.crc32(deflated, inflater.crc32(b"IDAT"))
 
         _share(work, len(starts), self.threads if source.nbytes > THREAD_BYTES else 1)
         for number, (_, part, _) in enumerate(done):
@@ -175,32 +163,12 @@ class Encoder:
         self.left -= rows
         self.above = source[-1:].copy()
         parts = []
-        for number, (packed, _, checksum) in enumerate(done):
+        for number, (deflated, _, checksum) in enumerate(done):
             last = self.left == 0 and number + 1 == len(done)
             tail = FINISH + struct.pack(">I", self.adler) if last else b""
-            size = len(packed) + len(tail)
-            parts += [struct.pack(">I", size), b"IDAT", packed, tail, struct.pack(">I", inflater.crc32(tail, checksum))]
+            size = struct.pack(">I", len(deflated) + len(tail))
+            parts += [size, b"IDAT", deflated, tail, struct.pack(">I", inflater.crc32(tail, checksum))]
         return parts
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def _metadata(info: Mapping[str, Any]) -> Iterator[bytes]:
-    """The chunks before the pixels."""
-    if chromaticity := info.get("chromaticity"):
-        yield _chunk(b"cHRM", struct.pack(">8I", *(round(number * 100_000) for number in chromaticity)))
-    if gamma := info.get("gamma"):
-        yield _chunk(b"gAMA", struct.pack(">I", round(gamma * 100_000)))
-    if info.get("icc_profile"):
-        yield _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(info["icc_profile"]))
-    elif info.get("srgb") is not None:
-        yield _chunk(b"sRGB", bytes([info["srgb"]]))
-    if dpi := info.get("dpi"):
-        yield _chunk(b"pHYs", struct.pack(">IIB", *(int(number / 0.0254 + 0.5) for number in dpi), 1))
-    if exif := info.get("exif"):
-        yield _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
 
 
 def _deflater(level: int | None) -> Callable[[], Callable[[Array], bytes]]:
@@ -319,7 +287,7 @@ def decode_png(data: bytes, threads: int | None = None) -> Decoded | None:
     array = np.empty((decoder.rows, decoder.columns, decoder.channels), decoder.dtype)
     large = array.nbytes >= RELAY_BYTES and (threads or available_cores()) > 1
     decoder.read(array, relay=large)
-    return Decoded(array if decoder.channels > 1 else array[:, :, 0], decoder.mode, _header(decoder.chunks))
+    return Decoded(array if decoder.channels > 1 else array[:, :, 0], decoder.mode, *told(decoder.chunks))
 
 
 def decoder_of(file: BinaryIO, size: int) -> Decoder | None:
@@ -337,68 +305,12 @@ def decoder_of(file: BinaryIO, size: int) -> Decoder | None:
     usual = depth in (8, 16) and colour in CHANNELS and rest == [0, 0, 0]
     if not usual or not 0 < columns * rows <= LARGEST_PICTURE:
         return None
-    found = _chunks(file, size)
-    if found is None:
+    chunks, pixels = split(file, size)
+    if any(name in UNUSUAL or (name[:1].isupper() and name not in UNDERSTOOD) for name, _, _ in chunks):
         return None
-    chunks, pixels = found
     if rows * (columns * CHANNELS[colour] * depth // 8 + 1) > DEFLATE_RATIO * sum(length for _, length in pixels):
         raise PictureError(f"is broken: {size:,} bytes cannot hold {columns}×{rows} pixels")  # before memory is taken
     return Decoder(file, chunks, pixels, (rows, columns, CHANNELS[colour]), np.dtype(f"uint{depth}"))
-
-
-def _chunks(file: BinaryIO, size: int) -> tuple[list[tuple[bytes, bytes]], list[tuple[int, int]]] | None:
-    """(name, body) of every chunk but the pixels', and where those are with their lengths.
-
-    None where one of the chunks makes the file unusual.
-    """
-    found: list[tuple[bytes, bytes]] = []
-    pixels: list[tuple[int, int]] = []
-    at = len(SIGNATURE)
-    while at + 12 <= size:
-        file.seek(at)
-        head = file.read(8)
-        name = head[4:]
-        length = int.from_bytes(head[:4], "big")
-        end = at + 8 + length
-        if end + 4 > size:
-            break
-        if name == b"IDAT":
-            pixels.append((at + 8, length))
-            at = end + 4
-            continue
-        body = file.read(length)
-        critical = name[:1].isupper()
-        sound = inflater.crc32(body, inflater.crc32(name)) == int.from_bytes(file.read(4), "big")
-        if not sound and (critical or not pixels):
-            raise PictureError(f"is broken: a wrong checksum of {name!r}")
-        if name in (b"tRNS", b"acTL", b"fcTL") or (critical and name not in PASSED_OVER):
-            return None
-        if name == b"IEND":
-            return found, pixels
-        if sound:  # a remark behind the pixels that is not can be done without
-            found.append((name, body))
-        at = end + 4
-    file.seek(at)
-    if file.read(8)[4:] == b"IDAT" or not pixels:
-        raise PictureError("is broken: it ends within its pixels")
-    return found, pixels  # only what comes behind the pixels is missing
-
-
-def _header(chunks: list[tuple[bytes, bytes]]) -> Image.Image | None:
-    """All that is said about the picture, for Pillow to understand: a file of one pixel with the same chunks."""
-    told = [_chunk(name, body) for name, body in chunks if name not in PASSED_OVER]
-    if not told:
-        return None
-    from PIL.PngImagePlugin import PngImageFile  # Image.open would import the other formats, too
-
-    start = SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
-    end = _chunk(b"IDAT", zlib.compress(b"\0\0")) + _chunk(b"IEND", b"")
-    try:
-        image = PngImageFile(io.BytesIO(start + b"".join(told) + end))
-        image.load()
-    except BROKEN as problem:
-        raise PictureError(f"is broken: {' '.join(str(problem).split())[:200]}") from None
-    return image
 
 
 class Decoder:
@@ -410,14 +322,14 @@ class Decoder:
     dtype : dtype
         uint8 or uint16.
     mode : str
-    chunks : list of (bytes, bytes)
-        Name and body of all chunks but those of the pixels.
+    chunks : list of Chunk
+        All but those of the pixels.
     """
 
     def __init__(
         self,
         file: BinaryIO,
-        chunks: list[tuple[bytes, bytes]],
+        chunks: list[Chunk],
         pixels: list[tuple[int, int]],
         shape: tuple[int, int, int],
         dtype: np.dtype[Any],
@@ -432,11 +344,6 @@ class Decoder:
         self.waiting: tuple[Array, int] = np.empty(0, np.uint8), 0  # filtered rows, and how many
         self.above: Array = np.zeros(self.row_bytes + SLACK, np.uint8)
         self.loop = native.loop(native.Variant("uint8", kind="png_unfilter"))
-
-    @property
-    def header(self) -> Image.Image | None:
-        """A Pillow image of one pixel that holds all else that the file says about itself, if it does."""
-        return _header(self.chunks)
 
     def read(self, target: Array, *, relay: bool = False) -> None:
         """Fills `target`, C-contiguous, of shape (some, columns, channels), with the next rows.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
-import math
 import re
 from functools import cache
 from pathlib import Path
@@ -16,10 +15,11 @@ import numpy.typing as npt
 
 from imgconv.arrayfile import parse_npy, parse_text, read_bytes
 from imgconv.errors import PictureError
+from imgconv.picture.chunks import split, told
 from imgconv.picture.formats import FORMATS, name_for
 from imgconv.picture.image import BROKEN, plain, to_array
 from imgconv.picture.png import DEFLATE_RATIO, LARGEST_PICTURE, decode_png
-from imgconv.picture.value import Picture
+from imgconv.picture.value import Picture, sound_dpi
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,6 +32,7 @@ TIFF_LAYOUT = frozenset(
      332, 338, 339, 347, 512, 513, 514, 529, 530, 531, 532, 700, 33723, 34377, 34675, 282, 283, 296]
 )  # fmt: skip
 ORIENTATION = 274
+XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[2-8]""")
 # EXIF orientation: how the stored rows and columns become the upright picture (transpose, then flip rows, columns)
 UPRIGHT = {
     2: (False, False, True),
@@ -88,9 +89,8 @@ def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False
         raise PictureError(f"{name}: is too large for the memory of this machine") from None
     except PictureError as problem:
         raise PictureError(str(problem) if str(problem).startswith(name) else f"{name}: {problem}") from None
-    info = _info(own.header, "PNG", data) if own.header is not None else {}
-    array = _upright(own.array, info) if auto_orient and info else own.array
-    return Picture(array, own.mode, "PNG", info)
+    array = _upright(own.array, own.info) if auto_orient and "exif" in own.info else own.array
+    return Picture(array, own.mode, "PNG", own.info, notes=own.notes)
 
 
 def _by_pillow(data: bytes, name: str, auto_orient: bool) -> Picture:
@@ -120,12 +120,13 @@ def _decode(data: bytes, name: str, auto_orient: bool) -> Picture:
         image.load()  # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
         if form == "PNG" and image.mode == "L" and "transparency" in image.info:
             image.info["transparency"] *= {2: 85, 4: 17}.get(data[24], 1)  # Pillow widens the pixels, but not the key
-        info = _info(image, form, data)
+        info, notes = told(split(io.BytesIO(data), len(data))[0]) if form == "PNG" else (_info(image, form, data), ())
         prepared = plain(image)
         array, mode = to_array(prepared), prepared.mode
         if form == "PPM" and mode == "I":  # Pillow widens 16-bit PGM to 32 bits
             array, mode = array.astype(np.uint16), "I;16"
-        notes = ("its transparent level is left out",) if "transparency" in prepared.info else ()
+        if "transparency" in prepared.info:
+            notes = (*notes, "its transparent level is left out")
         if auto_orient:
             array = _upright(array, info)
         return Picture(array, mode, form, info, frames, notes)
@@ -186,8 +187,10 @@ def _info(image: Image.Image, form: str, data: bytes) -> dict[str, Any]:
     info: dict[str, Any] = {}
     if image.info.get("icc_profile"):
         info["icc_profile"] = image.info["icc_profile"]
-    if dpi := _dpi(image.info.get("dpi")):
+    if dpi := sound_dpi(image.info.get("dpi")):
         info["dpi"] = dpi
+    if isinstance(image.info.get("xmp"), bytes):
+        info["xmp"] = image.info["xmp"]
     if form == "TIFF":
         exif = image.getexif()
         for tag in list(exif):
@@ -199,8 +202,6 @@ def _info(image: Image.Image, form: str, data: bytes) -> dict[str, Any]:
     elif image.info.get("exif"):
         # JPEG wants this mark in front, WebP files mostly have none
         info["exif"] = b"Exif\0\0" + image.info["exif"].removeprefix(b"Exif\0\0")
-    elif form == "PNG" and (exif := image.getexif()):  # ImageMagick's raw profile
-        info["exif"] = exif.tobytes()
     if form == "JPEG":
         from PIL.JpegImagePlugin import get_sampling
 
@@ -210,16 +211,6 @@ def _info(image: Image.Image, form: str, data: bytes) -> dict[str, Any]:
     if form == "WEBP":
         info["lossless"] = b"VP8L" in data[12:4096]
     return info
-
-
-def _dpi(found: Any) -> tuple[float, float] | None:
-    """A resolution that every encoder can write, or None."""
-    try:
-        across, down = (float(number) for number in found)
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-    sound = all(math.isfinite(number) and 0 < number < 65535 for number in (across, down))
-    return (across, down) if sound else None
 
 
 def _upright(array: npt.NDArray[Any], info: dict[str, Any]) -> npt.NDArray[Any]:
@@ -234,6 +225,8 @@ def _upright(array: npt.NDArray[Any], info: dict[str, Any]) -> npt.NDArray[Any]:
     transpose, flip_rows, flip_columns = turn
     exif[ORIENTATION] = 1
     info["exif"] = exif.tobytes()
+    if "xmp" in info:
+        info["xmp"] = XMP_ORIENTATION.sub(rb"\g<1>1", info["xmp"])
     if transpose:
         array = array.swapaxes(0, 1)
         if "dpi" in info:

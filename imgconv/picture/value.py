@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ class Picture:
     format : str
         Pillow's name of the file format ("PNG"), or "NPY", "TEXT", "CSV".
     info : dict
-        What the encoder is told again: exif, icc_profile, dpi, quantisation tables …
+        What the encoder is told again: exif, icc_profile, dpi, xmp, the chunks of a PNG, quantisation tables …
     frames : int
         How many the file holds; the pixels are those of the first.
     notes : tuple of str
@@ -45,3 +46,13 @@ class Picture:
     def channels(self) -> int:
         """How many samples a pixel has."""
         return self.array.shape[2] if self.array.ndim == 3 else 1
+
+
+def sound_dpi(found: Any) -> tuple[float, float] | None:
+    """A resolution that every encoder can write, or None."""
+    try:
+        across, down = (float(number) for number in found)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    sound = all(math.isfinite(number) and 0 < number < 65535 for number in (across, down))
+    return (across, down) if sound else None

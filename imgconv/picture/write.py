@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
+TIFF_XMP = 700
+JPEG_XMP_BYTES = 65535 - 2 - 29  # in one segment, without its length and name
 GIF_COLOURS = 256
 PIECE = 2**24  # bytes handed to the system at once
 
@@ -67,21 +69,38 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         return encode_png(picture.array, told, level=9 if given.get("optimize") else given.get("compress_level")), ()
     image = from_array(picture.array, mode)
     told |= _encoder_options(picture, form, given)
+    notes: list[str] = []
+    if form == "JPEG" and len(told.get("xmp", b"")) > JPEG_XMP_BYTES:
+        del told["xmp"]
+        notes.append("its XMP is longer than JPEG holds and left out")
     file = io.BytesIO()
     try:
+        if form == "TIFF" and "xmp" in told:  # which is a tag there, as those of EXIF are
+            told["exif"] = _with_tag(told.get("exif", b""), TIFF_XMP, told.pop("xmp"))
         image.save(file, form, **told)
     except BROKEN as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
-    return file.getvalue(), _lost_in_gif(image) if form == "GIF" else ()
+    if form == "GIF":
+        notes += _lost_in_gif(image)
+    return file.getvalue(), tuple(notes)
 
 
-def _lost_in_gif(image: Image.Image) -> tuple[str, ...]:
+def _with_tag(exif: bytes, tag: int, value: bytes) -> Image.Exif:
+    from PIL import Image
+
+    tags = Image.Exif()
+    tags.load(exif)
+    tags[tag] = value
+    return tags
+
+
+def _lost_in_gif(image: Image.Image) -> list[str]:
     notes = []
     if image.mode != "L" and image.getcolors(GIF_COLOURS) is None:
         notes.append(f"GIF holds {GIF_COLOURS} colours; the others were replaced by near ones")
     if image.mode in ("LA", "RGBA") and any(image.getchannel("A").histogram()[1:255]):
         notes.append("GIF knows no half-transparent pixels; they are now opaque or gone")
-    return tuple(notes)
+    return notes
 
 
 def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict[str, Any]:
