@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -124,6 +124,16 @@ def parse_npy(data: bytes) -> npt.NDArray[Any]:
         When it is no .npy file, is cut short, or holds anything but real numbers.
     """
     file = io.BytesIO(data)
+    shape, fortran, dtype = npy_header(file, len(data))
+    flat = np.frombuffer(data, dtype, math.prod(shape), file.tell())
+    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def npy_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it lies column by column, and type of the array in an .npy file of `size` bytes.
+
+    The file then stands where the numbers begin. Raises ValueError as `parse_npy` does.
+    """
     try:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
@@ -134,22 +144,25 @@ def parse_npy(data: bytes) -> npt.NDArray[Any]:
         raise ValueError(f"is not a sound .npy file ({type(problem).__name__})") from None
     if dtype.hasobject or dtype.kind not in "biuf":
         raise ValueError(f"holds {dtype}, not real numbers")
-    if any(size < 0 for size in shape):
+    if any(length < 0 for length in shape):
         raise ValueError("is not a sound .npy file (negative size)")
-    count = math.prod(shape)
-    start = file.tell()
-    if len(data) - start < count * dtype.itemsize:
+    if size - file.tell() < math.prod(shape) * dtype.itemsize:
         raise ValueError("is cut short")
-    flat = np.frombuffer(data, dtype, count, start)
-    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+    return shape, fortran, dtype
 
 
 def npy_bytes(array: npt.NDArray[Any]) -> bytes:
     """An array as the bytes of an .npy file."""
-    file = io.BytesIO()
     array = np.ascontiguousarray(array)
-    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-    return b"".join((file.getvalue(), array.data.cast("B")))  # one copy; write_array would make two
+    return b"".join((npy_start(array), array.data.cast("B")))  # one copy; write_array would make two
+
+
+def npy_start(array: npt.NDArray[Any]) -> bytes:
+    """What an .npy file has in front of the numbers of an array of this shape and type, row by row."""
+    file = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(file, described)
+    return file.getvalue()
 
 
 def text_bytes(array: npt.NDArray[Any], separator: str) -> bytes:

@@ -129,6 +129,17 @@ def test_lossless_tiff_compression_is_kept(compression):
     assert np.array_equal(np.asarray(opened(data)), np.asarray(opened(old)))
 
 
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd", "lzma"])
+def test_nested_exif_goes_into_a_compressed_tiff(compression, capfd):
+    given = Picture(smooth(40, 60), "RGB", "JPEG", METADATA)
+    image = opened(encode(given, "TIFF", {"compression": compression})[0])
+    assert image.info["compression"] == compression
+    assert image.info["icc_profile"] == ICC
+    assert image.getexif().get_ifd(0x8769)[0x829D] == pytest.approx(2.8)
+    assert np.array_equal(np.asarray(image.transpose(Image.Transpose.ROTATE_90)), given.array)  # orientation 6
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_jpeg_inside_a_tiff_is_written_without_loss():
     old = saved(Image.fromarray(smooth(16, 24)), "TIFF", compression="jpeg")
     given = parse(old, "a")

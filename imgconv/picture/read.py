@@ -6,9 +6,10 @@ import contextlib
 import ctypes
 import io
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -94,10 +95,15 @@ def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False
 
 
 def _by_pillow(data: bytes, name: str, auto_orient: bool) -> Picture:
+    return _translated(lambda: _decode(data, name, auto_orient), name)
+
+
+def _translated(work: Callable[[], Picture], name: str) -> Picture:
+    """What Pillow is asked for; whatever it raises becomes a PictureError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        return _decode(data, name, auto_orient)
+        return work()
     except UnidentifiedImageError:
         known = ", ".join(form.name for form in FORMATS)
         raise PictureError(f"{name}: is not a picture that can be read ({known})") from None
@@ -130,6 +136,27 @@ def _decode(data: bytes, name: str, auto_orient: bool) -> Picture:
         if auto_orient:
             array = _upright(array, info)
         return Picture(array, mode, form, info, frames, notes)
+
+
+def tiff_metadata(file: BinaryIO, name: str) -> Picture:
+    """What a TIFF says about itself; there are no pixels in the picture's array.
+
+    Raises
+    ------
+    PictureError
+        As `read` does, where that can be seen without reading the pixels.
+    """
+
+    def told() -> Picture:
+        from PIL import Image
+
+        _prepare_pillow()
+        with Image.open(file, formats=["TIFF"]) as image:
+            _refuse_cut(b"", image, name)
+            frames = getattr(image, "n_frames", 1)
+            return Picture(np.empty((0, 0)), image.mode, "TIFF", _info(image, "TIFF", b""), frames)
+
+    return _translated(told, name)
 
 
 @cache

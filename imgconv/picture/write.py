@@ -6,7 +6,8 @@ import contextlib
 import io
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,6 +18,7 @@ from imgconv.errors import WriteError
 from imgconv.picture.formats import ENCODER_OPTIONS, by_name
 from imgconv.picture.image import BROKEN, from_array
 from imgconv.picture.png import MODES, encode_png
+from imgconv.picture.tiff import Joined
 from imgconv.picture.value import Picture
 
 if TYPE_CHECKING:
@@ -56,19 +58,14 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         if array.ndim != 2:
             raise WriteError(f"text holds one channel, not {picture.channels}; write .npy instead")
         return text_bytes(array, " " if form == "TEXT" else ","), ()
-    known = by_name(form)
-    mode = picture.mode or _mode_of_array(picture.array, form)
-    if mode not in known.modes:
-        raise WriteError(f"{form} cannot hold {_describe(mode)}; write {_better(mode)}")
-    if max(picture.array.shape[:2]) > known.longest_side:
-        raise WriteError(f"{form} holds at most {known.longest_side} pixels on a side, not {picture.size}; write .png")
-    told = {key: picture.info[key] for key in known.keeps if key in picture.info}
-    given = {key: value for key, value in (options or {}).items() if form in ENCODER_OPTIONS[key].formats}
+    mode = mode_in(form, picture)
     if form == "PNG":
-        # Pillow's `optimize` means the smallest file, whatever the level
-        return encode_png(picture.array, told, level=9 if given.get("optimize") else given.get("compress_level")), ()
+        return encode_png(picture.array, **png_settings(picture, options or {})), ()
+    given = {key: value for key, value in (options or {}).items() if form in ENCODER_OPTIONS[key].formats}
+    told = _metadata(picture, form) | _encoder_options(picture, form, given)
+    if form == "TIFF" and "exif" in told and told["compression"] != "raw":
+        return _joined(picture, options or {}), ()
     image = from_array(picture.array, mode)
-    told |= _encoder_options(picture, form, given)
     notes: list[str] = []
     if form == "JPEG" and len(told.get("xmp", b"")) > JPEG_XMP_BYTES:
         del told["xmp"]
@@ -92,6 +89,54 @@ def _with_tag(exif: bytes, tag: int, value: bytes) -> Image.Exif:
     tags.load(exif)
     tags[tag] = value
     return tags
+
+
+def _joined(picture: Picture, options: Mapping[str, Any]) -> bytes:
+    """A TIFF whose EXIF data stands in a part that is not compressed: Pillow 13.0 fails on nested tags in others."""
+    joined = Joined(tiff_without_pixels(picture))
+    bodies = joined.add(tiff_without_words(picture, options)(picture.array))
+    last, place, pointer = joined.end()
+    start = joined.start[:place] + pointer + joined.start[place + len(pointer) :]
+    return b"".join([start, *bodies, last])
+
+
+def tiff_without_pixels(about: Picture) -> bytes:
+    """A TIFF of one pixel that says about itself what the picture's should."""
+    return encode(replace(about, array=about.array[:1, :1]), "TIFF", {"compression": "raw"})[0]
+
+
+def tiff_without_words(about: Picture, options: Mapping[str, Any]) -> Callable[[Any], bytes]:
+    """Makes TIFFs of some rows of a picture that say nothing about themselves."""
+    info = {key: about.info[key] for key in ("compression",) if key in about.info}
+    return lambda rows: encode(replace(about, array=rows, info=info), "TIFF", options)[0]
+
+
+def mode_in(form: str, picture: Picture) -> str:
+    """The mode in which a file of a format other than an array's holds the picture.
+
+    Raises
+    ------
+    WriteError
+        When the format cannot hold it as it is.
+    """
+    known = by_name(form)
+    mode = picture.mode or _mode_of_array(picture.array, form)
+    if mode not in known.modes:
+        raise WriteError(f"{form} cannot hold {_describe(mode)}; write {_better(mode)}")
+    if max(picture.array.shape[:2]) > known.longest_side:
+        raise WriteError(f"{form} holds at most {known.longest_side} pixels on a side, not {picture.size}; write .png")
+    return mode
+
+
+def png_settings(picture: Picture, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the encoder of PNG is told: its `info` and `level`."""
+    # Pillow's `optimize` means the smallest file, whatever the level
+    level = 9 if options.get("optimize") else options.get("compress_level")
+    return {"info": _metadata(picture, "PNG"), "level": level}
+
+
+def _metadata(picture: Picture, form: str) -> dict[str, Any]:
+    return {key: picture.info[key] for key in by_name(form).keeps if key in picture.info}
 
 
 def _lost_in_gif(image: Image.Image) -> list[str]:

@@ -1,0 +1,284 @@
+"""Pictures that are read and written some rows at a time, so that they need not fit into memory.
+
+What cannot be read or written so (JPEG, say, or an interlaced PNG) has no source or no sink: it is for `read` and
+`write`, which take whole pictures. What a source gives and a sink writes is what those would, to the byte of a pixel.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from imgconv.arrayfile import npy_header, npy_start, reason
+from imgconv.errors import PictureError, WriteError
+from imgconv.picture.chunks import told
+from imgconv.picture.formats import name_for
+from imgconv.picture.png import LARGEST_PICTURE, Encoder, decoder_of
+from imgconv.picture.read import parse, tiff_metadata
+from imgconv.picture.tiff import STRIP_ROWS, Directory, Joined, Strips, directory_of
+from imgconv.picture.value import Picture
+from imgconv.picture.write import mode_in, png_settings, put, tiff_without_pixels, tiff_without_words
+
+Array = npt.NDArray[Any]
+
+TIFF_BYTES = 2**20  # of samples that Pillow decodes or encodes in one go
+TIFF_LARGEST = 2**32 - 1  # bytes in a file whose offsets have 32 bits
+
+
+class RowSource(NamedTuple):
+    """A picture in a file, to be read from the top down.
+
+    `about` is the picture without its pixels: its array has the shape and the type of them, and no memory.
+    `read` fills an array of shape (some, columns, channels), C-contiguous, with the next rows.
+    """
+
+    about: Picture
+    read: Callable[[Array], None]
+
+
+class RowSink(Protocol):
+    """A file that takes the rows of a picture from the top down.
+
+    Attributes
+    ----------
+    step : int
+        Every strip but the last has a multiple of so many rows.
+    """
+
+    step: int
+
+    def write(self, rows: Array) -> None:
+        """Writes the next rows, shape (some, columns) or (some, columns, channels)."""
+
+    def end(self) -> None:
+        """Writes what comes behind the last row."""
+
+
+def unread(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array of a shape and type that takes no memory; all its samples are one 0."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def source_of(file: BinaryIO, size: int, path: Path, *, auto_orient: bool = False) -> RowSource | None:
+    """The picture or array in a file of `size` bytes without a buffer, or None where it can only be read as a whole.
+
+    Raises
+    ------
+    PictureError
+        When it is broken, as far as can be seen without reading its pixels. `read` of the source raises it, too.
+    """
+    if size == 0:
+        return None
+    try:
+        start = file.read(16)
+        file.seek(0)
+        if (kind := name_for(path.suffix)) == "NPY" or (kind is None and start.startswith(b"\x93NUMPY")):
+            found = _npy(file, size)
+        elif kind in ("TEXT", "CSV"):
+            return None
+        elif start.startswith(b"\x89PNG"):
+            found = _png(file, size)
+        elif start[:2] in (b"P5", b"P6"):
+            found = _ppm(file, size)
+        elif start[:4] in (b"II*\0", b"MM\0*"):
+            found = _tiff(file, size, str(path))
+        else:
+            return None
+    except (ValueError, PictureError, OSError) as problem:
+        raise _named(problem, path) from None
+    if found is None or (auto_orient and "exif" in found.about.info):
+        return None
+    about, fill = found
+
+    def read(target: Array) -> None:
+        try:
+            fill(target)
+        except (PictureError, OSError) as problem:
+            raise _named(problem, path) from None
+
+    return RowSource(about, read)
+
+
+def _named(problem: Exception, path: Path) -> PictureError:
+    text = reason(problem) if isinstance(problem, OSError) else str(problem)
+    return PictureError(text if text.startswith(str(path)) else f"{path}: {text}")
+
+
+def _npy(file: BinaryIO, size: int) -> RowSource | None:
+    shape, by_column, dtype = npy_header(file, size)
+    if by_column or len(shape) not in (2, 3) or 0 in shape:
+        return None
+    native = dtype.newbyteorder("=")
+    return RowSource(Picture(unread(shape, native), "", "NPY"), lambda target: _take(file, target, dtype))
+
+
+def _take(file: BinaryIO, target: Array, dtype: np.dtype[Any]) -> None:
+    """Fills `target` with the samples that come next, which are of type `dtype` in the file."""
+    own = target if dtype == target.dtype else np.empty(target.shape, dtype)
+    view = own.reshape(-1).view(np.uint8).data
+    while view:
+        count = file.readinto(view)  # type: ignore[attr-defined]
+        if not count:
+            raise PictureError("is cut short")
+        view = view[count:]
+    if own is not target:
+        target[...] = own
+
+
+def _png(file: BinaryIO, size: int) -> RowSource | None:
+    decoder = decoder_of(file, size)
+    if decoder is None:
+        return None
+    shape = (decoder.rows, decoder.columns, decoder.channels)
+    about = unread(shape if decoder.channels > 1 else shape[:2], decoder.dtype)
+    info, notes = told(decoder.chunks)
+    return RowSource(Picture(about, decoder.mode, "PNG", info, notes=notes), decoder.read)
+
+
+def _ppm(file: BinaryIO, size: int) -> RowSource | None:
+    """Grey of 8 or 16 bits, RGB of 8; Pillow stretches other ranges, or refuses them."""
+    start = file.read(4096)
+    gap = rb"(?:\s|#[^\n]*\n)+"
+    found = re.match(rb"P([56])" + gap + rb"(\d{1,9})" + gap + rb"(\d{1,9})" + gap + rb"(255|65535)\s", start)
+    if found is None or (found[1], found[4]) == (b"6", b"65535"):
+        return None
+    columns, rows = int(found[2]), int(found[3])
+    if not 0 < rows * columns <= LARGEST_PICTURE:
+        return None
+    shape = (rows, columns, 3) if found[1] == b"6" else (rows, columns)
+    dtype = np.dtype("uint8" if found[4] == b"255" else ">u2")
+    about = unread(shape, dtype.newbyteorder("="))
+    if found.end() + about.size * dtype.itemsize > size:
+        raise PictureError("is broken: it is cut short")
+    file.seek(found.end())
+    mode = "RGB" if found[1] == b"6" else "L" if dtype.itemsize == 1 else "I;16"
+    return RowSource(Picture(about, mode, "PPM"), lambda target: _take(file, target, dtype))
+
+
+def _tiff(file: BinaryIO, size: int, name: str) -> RowSource | None:
+    """Strips by Pillow, as many at a time as make `TIFF_BYTES`, in small files that have the tags of this one."""
+    try:
+        strips = Strips(file, Directory(file, size))
+    except ValueError:
+        return None
+    if not strips.usual or strips.rows * strips.columns > LARGEST_PICTURE:
+        return None
+    known = tiff_metadata(file, name)
+    first = parse(strips.excerpt(0, 1), name)
+    shape = (strips.rows, *first.array.shape[1:])
+    about = replace(known, array=unread(shape, first.array.dtype), mode=first.mode)
+    at_once = max(1, TIFF_BYTES // (strips.strip_rows * first.array[0].nbytes))
+    waiting, number = first.array[:0], 0
+
+    def read(target: Array) -> None:
+        nonlocal waiting, number
+        done = 0
+        while done < len(target):
+            if not len(waiting):
+                waiting = parse(strips.excerpt(number, number + at_once), name).array
+                number += at_once
+            part = waiting[: len(target) - done]
+            target[done : done + len(part)] = part.reshape(len(part), *target.shape[1:])
+            waiting = waiting[len(part) :]
+            done += len(part)
+
+    return RowSource(about, read)
+
+
+def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any]) -> RowSink | None:
+    """What writes a picture of the shape and type of `about.array` to a file, or None where it must be whole.
+
+    Parameters
+    ----------
+    file : binary file without a buffer
+        For TIFF one with random access.
+    about, form, options
+        As `write.encode` takes them; the samples of the array are not looked at.
+
+    Raises
+    ------
+    WriteError
+        When the format cannot hold the picture as it is.
+    """
+    if form == "NPY":
+        return _Plain(file, npy_start(about.array), about.array.dtype)
+    if form == "PPM":
+        mode = mode_in(form, about)
+        kind, top = "6" if mode == "RGB" else "5", 65535 if mode == "I;16" else 255
+        start = f"P{kind}\n{about.array.shape[1]} {about.array.shape[0]}\n{top}\n"
+        return _Plain(file, start.encode(), about.array.dtype.newbyteorder(">"))
+    if form == "PNG":
+        mode_in(form, about)
+        return _Png(file, Encoder(about.array.shape, about.array.dtype, **png_settings(about, options)))
+    if form == "TIFF":
+        mode_in(form, about)
+        return _Tiff(file, about, options)
+    return None
+
+
+class _Plain:
+    """A few bytes, then samples row by row."""
+
+    step = 1
+
+    def __init__(self, file: BinaryIO, start: bytes, dtype: np.dtype[Any]) -> None:
+        self.file = file
+        self.dtype = dtype
+        put(file, start)
+
+    def write(self, rows: Array) -> None:
+        put(self.file, np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8).data)
+
+    def end(self) -> None:
+        pass
+
+
+class _Png:
+    """Bands of rows, each deflated on its own."""
+
+    def __init__(self, file: BinaryIO, encoder: Encoder) -> None:
+        self.file = file
+        self.encoder = encoder
+        self.step = encoder.band_rows
+        put(file, encoder.start)
+
+    def write(self, rows: Array) -> None:
+        put(self.file, b"".join(self.encoder.strip(rows)))
+
+    def end(self) -> None:
+        put(self.file, self.encoder.end)
+
+
+class _Tiff:
+    """Strips from small files by Pillow, which has compressed them."""
+
+    def __init__(self, file: BinaryIO, about: Picture, options: Mapping[str, Any]) -> None:
+        self.file = file
+        self.joined = Joined(tiff_without_pixels(about))
+        self.piece = tiff_without_words(about, options)
+        put(file, self.joined.start)
+        # Pillow makes strips of 64 KB where it compresses, else one of all rows
+        row_bytes = about.array[0].nbytes
+        rows = directory_of(self.piece(about.array[: 2**17 // row_bytes + 1])).number(STRIP_ROWS)
+        self.step = max(rows, TIFF_BYTES // row_bytes // rows * rows)
+
+    def write(self, rows: Array) -> None:
+        for start in range(0, len(rows), self.step):
+            bodies = self.joined.add(self.piece(rows[start : start + self.step]))
+            if self.joined.size + 12 * len(self.joined.strips) > TIFF_LARGEST:
+                raise WriteError("TIFF cannot hold more than 4 GB; write .png or .npy")
+            put(self.file, b"".join(bodies))
+
+    def end(self) -> None:
+        last, place, pointer = self.joined.end()
+        put(self.file, last)
+        self.file.seek(place)
+        put(self.file, pointer)
+        self.file.seek(0, io.SEEK_END)

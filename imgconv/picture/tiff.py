@@ -1,0 +1,231 @@
+"""The directory of a TIFF file (TIFF 6.0, section 2): to take strips out of a file, and to put them together.
+
+Samples are Pillow's business. This is only what must be known to make a small TIFF of some strips of a large one, and
+a large one of the strips of small ones.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Mapping
+from typing import BinaryIO, NamedTuple
+
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes of each type
+SHORT, LONG = 3, 4
+WIDTH, LENGTH, BITS, COMPRESSION, MEANING, OFFSETS, SAMPLES = 256, 257, 258, 259, 262, 273, 277
+STRIP_ROWS, COUNTS, PLANES, ORIENTATION = 278, 279, 284, 274
+# what the samples of a strip depend on: how they are compressed, what they mean, and tables for that
+DECODING = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 529, 530, 531, 532)
+UNCOMPRESSED, OLD_JPEG = 1, 6
+YCBCR = 6
+PART_BYTES = 2**16  # an uncompressed strip is taken apart into some of about so many
+LARGEST_STRIP = 2**26  # bytes of samples
+LARGEST_TAG = 2**26  # bytes
+
+
+class Entry(NamedTuple):
+    """One tag: the type of its values, how many there are, and their bytes."""
+
+    kind: int
+    values: int
+    data: bytes
+
+
+class Directory:
+    """The tags of the first picture in a file.
+
+    Attributes
+    ----------
+    order : str
+        "<" or ">", as `struct` has it.
+    entries : dict
+    fields : dict of bytes
+        Each entry as it stands in the file, where values of more than four bytes are pointed to.
+
+    Raises
+    ------
+    ValueError
+        When there is no directory of a classic TIFF, or it points out of the file.
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file = file
+        self.size = size
+        start = self.taken(0, 8)
+        self.order = {b"II*\0": "<", b"MM\0*": ">"}.get(start[:4], "")
+        if not self.order:
+            raise ValueError("is no classic TIFF")
+        (at,) = struct.unpack(self.order + "I", start[4:])
+        (count,) = struct.unpack(self.order + "H", self.taken(at, 2))
+        self.entries: dict[int, Entry] = {}
+        self.fields: dict[int, bytes] = {}
+        block = self.taken(at + 2, 12 * count)
+        for field in (block[i : i + 12] for i in range(0, 12 * count, 12)):
+            tag, kind, values, pointer = struct.unpack(self.order + "HHII", field)
+            length = SIZES.get(kind, 0) * values
+            self.entries[tag] = Entry(kind, values, field[8:][:length] if length <= 4 else self.taken(pointer, length))
+            self.fields[tag] = field
+
+    def taken(self, start: int, length: int) -> bytes:
+        """Some bytes of the file."""
+        if length > LARGEST_TAG or start + length > self.size:
+            raise ValueError("points out of the file")
+        self.file.seek(start)
+        data = self.file.read(length)
+        if len(data) < length:
+            raise ValueError("points out of the file")
+        return data
+
+    def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """The values of a tag of whole numbers."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in (SHORT, LONG):
+            return default
+        return struct.unpack(f"{self.order}{entry.values}{'HI'[entry.kind - SHORT]}", entry.data)
+
+    def number(self, tag: int, default: int = 0) -> int:
+        """The first value of a tag of whole numbers."""
+        return next(iter(self.numbers(tag)), default)
+
+    @property
+    def strips(self) -> list[tuple[int, int]]:
+        """Where each strip begins, and its bytes."""
+        return list(zip(self.numbers(OFFSETS), self.numbers(COUNTS), strict=False))
+
+
+class Strips:
+    """The strips of a picture in a file, each with the same number of rows but for the last.
+
+    Attributes
+    ----------
+    rows, columns : int
+    strip_rows : int
+        Of an uncompressed picture, which can be parted anywhere, about `PART_BYTES`.
+    """
+
+    def __init__(self, file: BinaryIO, directory: Directory) -> None:
+        self.file = file
+        self.directory = directory
+        self.rows = directory.number(LENGTH)
+        self.columns = directory.number(WIDTH)
+        self.strips = directory.strips
+        self.strip_rows = max(1, min(self.rows, directory.number(STRIP_ROWS, self.rows)))
+        row_bytes = self.row_bytes
+        plain = directory.number(COMPRESSION, 1) == UNCOMPRESSED and directory.number(MEANING) != YCBCR
+        begin = self.strips[0][0] if self.strips else 0
+        lined_up = [begin + start * row_bytes for start in range(0, self.rows, self.strip_rows)]
+        if plain and row_bytes and lined_up == [start for start, _ in self.strips]:
+            self.strip_rows = min(self.rows, max(1, PART_BYTES // row_bytes))
+            starts = range(0, self.rows, self.strip_rows)
+            self.strips = [
+                (begin + start * row_bytes, min(self.strip_rows, self.rows - start) * row_bytes) for start in starts
+            ]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of samples."""
+        bits = self.directory.numbers(BITS, (1,))
+        return -(-self.columns * self.directory.number(SAMPLES, 1) * max(bits) // 8)
+
+    @property
+    def usual(self) -> bool:
+        """Whether the picture can be read strip by strip: no tiles, planes one by one, turned or huge strips."""
+        d = self.directory
+        return (
+            self.rows > 0
+            and self.columns > 0
+            and d.number(PLANES, 1) == 1
+            and d.number(ORIENTATION, 1) == 1
+            and d.number(COMPRESSION, 1) != OLD_JPEG
+            and len(self.strips) == math.ceil(self.rows / self.strip_rows)
+            and all(count and start + count <= d.size for start, count in self.strips)
+            and self.strip_rows * self.row_bytes <= LARGEST_STRIP
+        )
+
+    def excerpt(self, first: int, stop: int) -> bytes:
+        """A TIFF file of some strips."""
+        d = self.directory
+        rows = min(self.rows, stop * self.strip_rows) - first * self.strip_rows
+        bodies = []
+        for start, count in self.strips[first:stop]:
+            self.file.seek(start)
+            bodies.append(self.file.read(count))
+        entries = {tag: d.entries[tag] for tag in DECODING if tag in d.entries}
+        behind = 8 + 2 + 12 * (len(entries) + 5) + 4
+        starts = [behind + sum(map(len, bodies[:i])) for i in range(len(bodies))]
+        for tag, values in (
+            (WIDTH, [self.columns]),
+            (LENGTH, [rows]),
+            (OFFSETS, starts),
+            (STRIP_ROWS, [self.strip_rows]),
+            (COUNTS, [len(body) for body in bodies]),
+        ):
+            entries[tag] = Entry(LONG, len(values), struct.pack(f"{d.order}{len(values)}I", *values))
+        table = written(d.order, entries, 8, behind + sum(map(len, bodies)))
+        mark = b"II*\0" if d.order == "<" else b"MM\0*"
+        return b"".join([mark, struct.pack(d.order + "I", 8), table[: behind - 8], *bodies, table[behind - 8 :]])
+
+
+def directory_of(data: bytes) -> Directory:
+    """The directory of a file in memory."""
+    return Directory(io.BytesIO(data), len(data))
+
+
+class Joined:
+    """A TIFF file put together: what one file says about itself, and the strips of others of the same layout.
+
+    Attributes
+    ----------
+    start : bytes
+        What the file begins with.
+    """
+
+    def __init__(self, told: bytes) -> None:
+        self.start = told
+        self.told = directory_of(told)
+        self.layout: Directory | None = None
+        self.size = len(told)
+        self.rows = 0
+        self.strips: list[tuple[int, int]] = []  # where each begins, and its bytes
+
+    def add(self, data: bytes) -> list[bytes]:
+        """The strips of a file with the next rows, which are to be written behind what was before."""
+        directory = directory_of(data)
+        self.layout = self.layout or directory
+        self.rows += directory.number(LENGTH)
+        bodies = [data[start : start + count] for start, count in directory.strips]
+        for body in bodies:
+            self.strips.append((self.size, len(body)))
+            self.size += len(body)
+        return bodies
+
+    def end(self) -> tuple[bytes, int, bytes]:
+        """What comes last; then a place in the file, and what is to be written there."""
+        assert self.layout is not None
+        order, at = self.told.order, self.size + self.size % 2
+        entries = {LENGTH: Entry(LONG, 1, struct.pack(order + "I", self.rows))}
+        for tag, values in zip((OFFSETS, COUNTS), zip(*self.strips, strict=True), strict=True):
+            entries[tag] = Entry(LONG, len(values), struct.pack(f"{order}{len(values)}I", *values))
+        table = written(order, self.told.fields | self.layout.entries | entries, at)
+        return bytes(self.size % 2) + table, 4, struct.pack(order + "I", at)
+
+
+def written(order: str, entries: Mapping[int, Entry | bytes], at: int, behind: int | None = None) -> bytes:
+    """A directory to stand at `at`, then the values that do not fit in it, which will stand at `behind` or next to it.
+
+    Entries that are bytes are taken as they stand.
+    """
+    start = at + 2 + 12 * len(entries) + 4 if behind is None else behind
+    table, values = struct.pack(order + "H", len(entries)), b""
+    for tag, entry in sorted(entries.items(), key=lambda item: item[0]):
+        if isinstance(entry, bytes):
+            table += entry
+            continue
+        data = entry.data.ljust(4, b"\0")
+        table += struct.pack(order + "HHI", tag, entry.kind, entry.values)
+        table += data if len(data) == 4 else struct.pack(order + "I", start + len(values))
+        if len(data) > 4:
+            values += data + bytes(len(data) % 2)
+    return table + bytes(4) + values
