@@ -10,9 +10,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,8 +34,7 @@ DEFAULT_NAME = "{dir}/{stem}.{kernel}{ext}"
 FIELDS = ("dir", "stem", "kernel", "ext", "index")
 
 
-@dataclass(frozen=True)
-class Targets:
+class Targets(NamedTuple):
     """Where results go; at most one of the last three is true."""
 
     output: str | None = None  # a file, a template, or "-"
@@ -46,17 +45,15 @@ class Targets:
     skip_existing: bool = False
 
 
-@dataclass(frozen=True)
-class Handling:
+class Handling(NamedTuple):
     """What happens to a picture besides being filtered."""
 
-    encoder: Mapping[str, Any] = field(default_factory=dict)  # from formats.parse_encoder_options
+    encoder: Mapping[str, Any] = {}  # from formats.parse_encoder_options
     metadata: frozenset[str] = frozenset(METADATA)  # words of it: what travels along
     auto_orient: bool = False
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """One input and where its result goes; None stands for standard input or output."""
 
     source: Path | None
@@ -72,11 +69,9 @@ class Job:
         return STREAM if self.target is None else str(self.target)
 
 
-@dataclass
 class Outcome:
     """What became of a job. Times are in seconds."""
 
-    job: Job
     status: str = "done"  # done, failed, skipped
     error: str | None = None
     shape: tuple[int, ...] | None = None  # of the input
@@ -89,7 +84,10 @@ class Outcome:
     read_s: float = 0.0
     write_s: float = 0.0
     total_s: float = 0.0
-    notes: list[str] = field(default_factory=list)
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.notes: list[str] = []
 
 
 def find_inputs(inputs: Sequence[str], targets: Targets, recursive: bool) -> list[tuple[str, Path | None]]:
@@ -281,7 +279,8 @@ def run(
     from concurrent.futures import Future, ThreadPoolExecutor
 
     if recipe.options.threads is None:
-        recipe = replace(recipe, options=replace(recipe.options, threads=max(1, available_cores() // at_once)))
+        shared = replace(recipe.options, threads=max(1, available_cores() // at_once))
+        recipe = Recipe(recipe.kernels, shared)
     waiting: deque[Future[Outcome]] = deque()
     pool = ThreadPoolExecutor(at_once)
     try:

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import imgconv
+from imgconv.engine import link
+from imgconv.picture.png import encode_png
 
 HOUSE = Path(imgconv.__file__).parent
 MODULES = {
@@ -102,13 +105,16 @@ def test_nothing_evaluates_text_or_unpickles():
 
 
 def loaded_after(*words):
+    """Every module that a command has imported when it ends."""
     code = (
-        "import sys\nsys.argv = ['imgconv', *sys.argv[1:]]\nfrom imgconv.cli import main\n"
+        "import os, sys\nsys.argv = ['imgconv', *sys.argv[1:]]\nos._exit = sys.exit\n"
+        "from imgconv.__main__ import main\n"
         "try:\n    main()\nfinally:\n    print('\\n', *sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return {name.split(".")[0] for name in done.stderr.split()}
+    assert "imgconv.cli" in done.stderr.split(), done.stderr
+    return set(done.stderr.split())
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["apply", "--help"], ["completion", "bash"]])
@@ -120,11 +126,20 @@ def test_kernels_load_no_pictures_and_no_compiler():
     assert not loaded_after("kernels") & {"PIL", "numba", "llvmlite", "rich"}
 
 
-def test_a_warm_run_loads_neither_numba_nor_rich(tmp_path):
-    (tmp_path / "a.txt").write_text("1 2\n3 4\n")
-    words = ["apply", str(tmp_path / "a.txt"), "-k", "sharpen", "--overwrite"]
+@pytest.mark.parametrize("ending", [".txt", ".png"])
+def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
+    source = tmp_path / f"a{ending}"
+    if ending == ".txt":
+        source.write_text("1 2\n3 4\n")
+    else:
+        source.write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    words = ["apply", str(source), "-k", "edge_enhance", "--overwrite"]
     loaded_after(*words)  # compiles, if that is to do
-    assert not loaded_after(*words) & {"numba", "rich", "concurrent"}
+    loaded = loaded_after(*words)
+    assert not loaded & {"numba", "rich", "PIL", "concurrent.futures", "json", "numpy.typing", "queue"}
+    assert not link.possible() or "llvmlite" not in loaded
+    unused = {"masks", "recipe.masked", "kernels.formulas", "kernels.foreign"}
+    assert not loaded & {f"imgconv.{module}" for module in unused}
 
 
 def test_the_library_loads_nothing_heavy_until_it_is_used():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, console, say, tell
+from imgconv.cli import DONE, FAILED, collect_garbage, console, say, tell
 from imgconv.cli.options import Metadata, filter_options, make_recipe, place_options
 from imgconv.errors import UsageError
 from imgconv.picture.formats import parse_encoder_options
@@ -85,9 +84,10 @@ def apply(
     if dry_run:
         for job in jobs:
             line = {"input": job.input, "output": job.output, "kernel": recipe.name, "status": "planned"}
-            tell(json.dumps(line) if as_json else f"{job.input} → {job.output}")
+            tell(_json(line) if as_json else f"{job.input} → {job.output}")
         return DONE
 
+    collect_garbage()
     failed = 0
     outcomes = batch.run(jobs, recipe, targets, handling, at_once)
     with contextlib.closing(outcomes), _progress(len(jobs)) as advance:
@@ -98,7 +98,7 @@ def apply(
                 failed += 1
                 say(outcome.error)
             if as_json:
-                tell(json.dumps(batch.as_json(outcome, recipe)))
+                tell(_json(batch.as_json(outcome, recipe)))
             elif not quiet and outcome.status != "failed":
                 tell(human_line(outcome), err=to_stdout)
                 for detail in details(outcome, recipe, explain) if verbose or explain else ():
@@ -109,6 +109,12 @@ def apply(
     if failed and len(jobs) > 1 and not as_json:
         say(f"{failed} of {len(jobs)} files failed")
     return FAILED if failed else DONE
+
+
+def _json(line: dict[str, Any]) -> str:
+    from json import dumps  # most runs print none
+
+    return dumps(line)
 
 
 def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:

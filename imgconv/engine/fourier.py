@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 SMALLEST_TILE, LARGEST_TILE = 256, 2048  # samples on a side; 0.2 GB for three channels
 ERROR = 1e-11  # of the largest sum; measured below 1e-13

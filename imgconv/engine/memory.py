@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 SMALLEST = 2**20  # bytes; below that the allocator of the C library does as well
 MOST_IDLE = 2  # blocks that are kept without a user: what a loop that drops its last result needs

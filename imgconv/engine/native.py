@@ -1,6 +1,6 @@
 """Compiles a band loop once, keeps its machine code, and loads it later without importing Numba.
 
-An entry is one file: a line of JSON (the key, the symbol, the SHA-256 of the code), then an object file as LLVM wrote
+An entry is one file: a line of text (the symbol, the SHA-256 of the code, the key), then an object file as LLVM wrote
 it. The code is handed to LLVM only when owner, mode, key and hash are right: of objects with one bit flipped, one in
 four crashed the process or gave wrong pixels without a word. Anything wrong means: compile again. Where nothing can be
 kept, the code lives for this process only.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import os
 import stat
 import sys
@@ -24,7 +23,7 @@ from typing import Any, NamedTuple
 
 from imgconv.engine import link
 
-FORMAT = 1
+FORMAT = 2
 LONGEST_HEADER = 16_384
 LARGEST_ENTRY = 4 * 2**20
 SHAPES = ((3, 3), (5, 5))  # kernel shapes with a loop of their own
@@ -218,8 +217,10 @@ def _sources() -> str:
     return hashlib.sha256(b"\0".join((here / name).read_bytes() for name in names)).hexdigest()
 
 
+@cache
 def _key(variant: Variant) -> str:
-    return json.dumps([FORMAT, _sources(), *variant, _versions(), _cpu()[1], sys.platform])
+    """All that shapes the code of a loop, as one line."""
+    return repr((FORMAT, _sources(), *variant, _versions(), _cpu()[1], sys.platform))
 
 
 def _path(variant: Variant) -> Path:
@@ -252,12 +253,10 @@ def _read(path: Path, key: str) -> tuple[str, bytes] | None:
             ours = os.name != "posix" or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
             if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_ENTRY or not ours:
                 return None
-            header = json.loads(file.readline(LONGEST_HEADER))
+            symbol, digest, found_key = file.readline(LONGEST_HEADER).decode().split(" ", 2)
             code = file.read(LARGEST_ENTRY)
-        if header["key"] != key or header["sha256"] != _digest(header["symbol"], code):
-            return None
-        return header["symbol"], code
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return (symbol, code) if (digest, found_key) == (_digest(symbol, code), key + "\n") else None
+    except (OSError, ValueError):
         return None
 
 
@@ -269,7 +268,7 @@ def _write(variant: Variant, symbol: str, code: bytes) -> None:
     """Keeps an entry if that is possible; a reader sees all of it or nothing."""
     path = _path(variant)
     part = path.with_name(os.urandom(8).hex() + ".part")
-    header = {"key": _key(variant), "symbol": symbol, "sha256": _digest(symbol, code)}
+    header = f"{symbol} {_digest(symbol, code)} {_key(variant)}\n"
     try:
         _private(path.parent, make=True)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
@@ -277,7 +276,7 @@ def _write(variant: Variant, symbol: str, code: bytes) -> None:
         return
     try:
         with open(descriptor, "wb") as file:
-            file.write(json.dumps(header).encode() + b"\n" + code)
+            file.write(header.encode() + code)
         os.replace(part, path)
     except OSError:
         part.unlink(missing_ok=True)

@@ -17,15 +17,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.conventions import BORDERS, METHODS
 from imgconv.engine import fourier
 from imgconv.engine.native import SHAPES, Variant, fuses
 from imgconv.errors import KernelError, UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 PADDINGS = ("same", "valid", "full")
 SUM_TYPES = {"uint8": "float32", "uint16": "float32", "int32": "float64", "float32": "float32", "float64": "float64"}

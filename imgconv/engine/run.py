@@ -6,17 +6,19 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.engine import fourier, memory, native
 from imgconv.engine.channels import to_samples
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
 from imgconv.engine.stage import Loop, Span, Stage, Window, border_map, frame, inside
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 BAND_ROWS = 128
 HALO_SHARE = 8  # a band has this many times the rows that its neighbours compute again

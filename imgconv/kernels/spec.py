@@ -69,6 +69,8 @@ def kernels(spec: str | os.PathLike[str] | Kernel | Any) -> list[Kernel]:
     text = spec.strip()
     if not text:
         raise KernelError("the kernel is empty; give a name, a file or a matrix")
+    if text.isidentifier():  # a name, which no other way of writing a kernel looks like
+        return [_named(text)]
     form = _foreign(text)
     if form or _is_matrix(text):
         try:

@@ -6,11 +6,11 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.errors import PictureError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from PIL import Image
 
 # everything that Pillow has been seen to raise on broken files and odd metadata

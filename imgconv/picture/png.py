@@ -13,18 +13,19 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from queue import SimpleQueue
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.engine import native
 from imgconv.engine.run import available_cores
 from imgconv.errors import PictureError
 from imgconv.picture.chunks import DAMAGED, SIGNATURE, UNDERSTOOD, Chunk, inflater, laid_out, packed, split, told
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}  # by colour type: grey, with alpha, RGB, with alpha
 COLOUR_TYPES = {channels: colour for colour, channels in CHANNELS.items()}
@@ -436,6 +437,8 @@ def _inflate(pieces: Iterator[bytes], size: int, line: int) -> Iterator[tuple[Ar
 
 def _relay(source: Iterator[tuple[Array, int]], take: Callable[[Array, int], None]) -> None:
     """Calls take(*item) for each item, in a thread of its own while this one gets the next items."""
+    from queue import SimpleQueue  # small pictures need none
+
     ready: SimpleQueue[tuple[Array, int] | None] = SimpleQueue()
     room = threading.Semaphore(READ_AHEAD)
     problems: list[BaseException] = []

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.arrayfile import parse_npy, parse_text, read_bytes
 from imgconv.errors import PictureError
@@ -23,6 +22,7 @@ from imgconv.picture.png import DEFLATE_RATIO, LARGEST_PICTURE, decode_png
 from imgconv.picture.value import Picture, sound_dpi
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from PIL import Image
 
 LARGEST_FILE = 16 * 2**30

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgconv.engine.run import available_cores
 from imgconv.errors import UsageError
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What an application did: for the line with the timing."""
 
     plans: tuple[Plan, ...]
@@ -36,15 +34,12 @@ class Report:
     vary: str = ""  # the levels of a family, and how far they are from the kernel of each pixel
 
 
-@dataclass(frozen=True)
 class Recipe:
     """Kernels in the order in which they are applied, and the options that hold for all of them."""
 
-    kernels: tuple[Kernel, ...]
-    options: Options = field(default_factory=Options)
-
-    def __post_init__(self) -> None:
-        o = self.options
+    def __init__(self, kernels: tuple[Kernel, ...], options: Options | None = None) -> None:
+        self.kernels = kernels
+        self.options = o = options or Options()
         if o.vary is not None and self.kernels:
             raise UsageError("vary takes the place of the kernels; give one or the other")
         if o.vary is None and not self.kernels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -182,7 +181,7 @@ class Filter:
             return np.concatenate([self.sums(colour, s), self.sampled(cover)], axis=2)
         # the mean of the colours, each weighed by its alpha, times what the kernel does to an even surface
         weighed = np.concatenate([colour * (cover / top), cover], axis=2)
-        result = self.sums(weighed, replace(s, offset=0.0, bias=()))
+        result = self.sums(weighed, s._replace(offset=0.0, bias=()))
         colour, cover = result[:, :, :-1], result[:, :, -1:]
         colour = np.divide(colour * (top * self.gain), cover, out=np.zeros_like(colour), where=cover != 0) + s.offset
         return self.biased(np.concatenate([colour, cover], axis=2), s)
@@ -192,7 +191,7 @@ class Filter:
         o = self.options
 
         def one(part: Array, taps: Array, offset: bool) -> Array:
-            c = correlation(self.kernel, o, s if offset else replace(s, offset=0.0), taps, part.shape)
+            c = correlation(self.kernel, o, s if offset else s._replace(offset=0.0), taps, part.shape)
             return self.correlated(c, np.ascontiguousarray(part)).array
 
         result = channels.sums(values, self.kernel.weights, o.channels == "sum", one)

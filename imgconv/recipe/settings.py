@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 GEOMETRY = ("flip", "border", "padding", "anchor", "alpha")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Options and a kernel's own word put together: nothing is left open but what depends on the picture."""
 
     flip: str
@@ -41,7 +39,7 @@ class Settings:
 
     def describe(self) -> dict[str, Any]:
         """Every setting by its option's name, for `--explain`."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        found = self._asdict()
         outside = found.pop("outside")
         if self.border == "constant":
             found["border"] = f"constant:{outside:g}"
