@@ -320,7 +320,7 @@ def _point(size: int) -> Array:
 def _disk_area(height: Array, width: Array, radius: float) -> Array:
     """Area of a disk's quadrant within width and height of its middle; odd in both."""
     b, a = np.minimum(np.abs(height), radius), np.minimum(np.abs(width), radius)
-    flat = np.sqrt(radius**2 - b**2)  # up to here the disk is higher than b
+    flat = np.sqrt(radius * radius - b * b)  # up to here the disk is higher than b
     inside = a * b
     outside = b * flat + _circle_area(a, radius) - _circle_area(flat, radius)
     return np.asarray(np.where(a <= flat, inside, outside) * np.sign(height) * np.sign(width))
@@ -328,4 +328,5 @@ def _disk_area(height: Array, width: Array, radius: float) -> Array:
 
 def _circle_area(x: Array, radius: float) -> Array:
     """Area under the circle from 0 to x."""
-    return np.asarray((x * np.sqrt(radius**2 - x**2) + radius**2 * np.arcsin(x / radius)) / 2)
+    # radius**2 is a power to Python, which may round to less than x * x where x is the radius
+    return np.asarray((x * np.sqrt(radius * radius - x * x) + radius**2 * np.arcsin(x / radius)) / 2)
