@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.engine import native
 from imgconv.engine.plan import Plan
 from imgconv.errors import PictureError
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 # Samples in a tile. Direct sums want long lines, since reading a row in pieces keeps the CPU from reading ahead: 3×3
 # takes 5.1 ms with 12288, 5.7 with 4096. What uses a line often wants it near: sigma 5 takes 37 ms with 1024, 44 with
