@@ -337,7 +337,8 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
         del info["icc_profile"]
         outcome.notes.append(f"its ICC profile is for {'colours' if mode in GREY_MODES else 'greys'} and left out")
     after = replace(before, array=array, mode=mode, info=info)
-    data, notes = encode(after, job.format or before.format, handling.encoder)
+    del before  # its pixels: encoding takes memory of its own
+    data, notes = encode(after, job.format or after.format, handling.encoder)
     if job.target is None:
         _write_stream(data)
     else:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import io
+
 import numpy as np
 import pytest
-from makers import noise
+from makers import noise, saved
 from PIL import Image
 
 from imgconv.errors import PictureError
-from imgconv.picture.image import SAMPLES, from_array, plain, to_array
+from imgconv.picture import blocks
+from imgconv.picture import image as image_module
+from imgconv.picture.image import SAMPLES, forget_idle, from_array, plain, take_array, to_array
 
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
 
@@ -64,3 +69,91 @@ def test_a_mode_that_cannot_be_filtered_is_named():
 
     with pytest.raises(PictureError, match="BGR;15"):
         plain(Odd())
+
+
+SIZES = [(1, 1), (2, 3), (1, 9), (9, 1), (5, 7), (300, 1001), (2101, 2100)]  # the last is two blocks of Pillow's
+
+
+def made(mode: str, rows: int, columns: int) -> np.ndarray:
+    shape = (rows, columns, CHANNELS[mode]) if mode in CHANNELS else (rows, columns)
+    return noise(*shape, dtype="uint16" if SAMPLES[mode] != "uint8" else "uint8").astype(SAMPLES[mode])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mode", SAMPLES)
+@pytest.mark.parametrize("told", [True, False])
+def test_the_bytes_are_those_of_pillows_codecs(mode, size, told, monkeypatch):
+    if not told:
+        monkeypatch.setattr(blocks, "TELLS", False)
+    array = made(mode, *size)
+    image = from_array(array, mode)
+    by_pillow = Image.frombytes(mode, size[::-1], array.tobytes())
+    assert image.tobytes() == by_pillow.tobytes() == array.tobytes()
+    assert np.array_equal(to_array(by_pillow), array)
+    assert np.array_equal(np.asarray(by_pillow), array)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mode", SAMPLES)
+@pytest.mark.parametrize("told", [True, False])
+def test_an_array_can_take_the_memory_of_an_image(mode, size, told, monkeypatch):
+    if not told:
+        monkeypatch.setattr(blocks, "TELLS", False)
+    array = made(mode, *size)
+    image = Image.frombytes(mode, size[::-1], array.tobytes())
+    block = blocks.new(mode, size[::-1])
+    if block is not None:
+        block_image = blocks.image_of(block)
+        block_image.paste(image)
+        image = block_image
+    assert np.array_equal(take_array(image, block), array)
+
+
+def test_a_block_that_an_image_has_left_is_not_taken():
+    block = blocks.new("RGB", (7, 5))
+    array = noise(5, 7, 3)
+    assert np.array_equal(take_array(from_array(array, "RGB"), block), array)
+
+
+@pytest.mark.skipif(not blocks.TELLS, reason="this Pillow does not tell where its pixels are")
+def test_a_result_is_encoded_from_the_memory_of_the_picture_when_nobody_holds_that():
+    data = saved(Image.fromarray(noise(50, 60, 3)), "BMP")
+
+    def read():
+        with Image.open(io.BytesIO(data)) as image:
+            return take_array(image, blocks.load(image))
+
+    first = read()
+    where = first.ctypes.data
+    part, copy = first[10:20], first.copy()
+    del first
+    gc.collect()
+    other = from_array(noise(50, 60, 3, seed=1), "RGB")
+    assert blocks.block_of(other.im).address != where
+    assert np.array_equal(part, copy[10:20])
+    del part
+    gc.collect()
+    result = noise(50, 60, 3, seed=2)
+    again = from_array(result, "RGB")
+    assert blocks.block_of(again.im).address == where
+    assert blocks.block_of(from_array(result, "RGB").im).address != where
+    assert np.array_equal(np.asarray(again), result)
+    del again, other
+    read()
+    gc.collect()
+    assert len(image_module._idle) == 1
+    forget_idle()
+    assert image_module._idle == []
+
+
+def test_what_an_array_becomes_later_does_not_change_its_image():
+    array = noise(5, 7, 3)
+    image = from_array(array, "RGB")
+    before = image.tobytes()
+    array[:] = 0
+    assert image.tobytes() == before
+
+
+def test_an_array_that_does_not_fit_a_mode_is_refused():
+    with pytest.raises(ValueError, match="not enough image data"):
+        from_array(noise(5, 7), "RGB")

@@ -28,6 +28,7 @@ LONGEST_HEADER = 16_384
 LARGEST_ENTRY = 4 * 2**20
 SHAPES = ((3, 3), (5, 5))  # kernel shapes with a loop of their own
 PNG_KINDS = ("png_filter", "png_unfilter", "png_deflate")
+PIXEL_KINDS = ("pack", "unpack")
 SAMPLE_TYPES = ("uint8", "uint16", "int32", "float32", "float64")
 
 
@@ -36,7 +37,7 @@ class Variant(NamedTuple):
 
     dtype: str
     shape: tuple[int, int] | None = None
-    kind: str = "direct"  # a function of that name builds it: in rows.py for those of PNG_KINDS, else in loops.py
+    kind: str = "direct"  # a function of that name builds it: in rows.py, pixels.py or loops.py
 
     def __str__(self) -> str:
         shape = f"{self.shape[0]}×{self.shape[1]}" if self.shape else "any shape"
@@ -48,6 +49,8 @@ class Variant(NamedTuple):
         pointer, index = ctypes.c_void_p, ctypes.c_int64
         if self.kind in PNG_KINDS:
             return (*[pointer] * 6, index, index) if self.kind == "png_deflate" else (*[pointer] * 3, *[index] * 3)
+        if self.kind in PIXEL_KINDS:
+            return pointer, pointer, index
         real = ctypes.c_float if self.dtype in ("uint8", "uint16", "float32") else ctypes.c_double
         return (*[pointer] * 9, real, real, *[index] * 12)
 
@@ -110,7 +113,7 @@ def every_variant() -> Iterator[Variant]:
     yield Variant("uint8", kind="integer")
     for shape in SHAPES:
         yield Variant("uint8", shape, "integer")
-    for kind in PNG_KINDS:
+    for kind in (*PNG_KINDS, *PIXEL_KINDS):
         yield Variant("uint8", kind=kind)
 
 
@@ -213,7 +216,7 @@ def _versions() -> str:
 @cache
 def _sources() -> str:
     here = Path(__file__).parent
-    names = ("lanes.py", "link.py", "loops.py", "native.py", "rows.py")
+    names = ("lanes.py", "link.py", "loops.py", "native.py", "pixels.py", "rows.py")
     return hashlib.sha256(b"\0".join((here / name).read_bytes() for name in names)).hexdigest()
 
 
@@ -293,10 +296,10 @@ def _module(variant: Variant) -> tuple[str, Any]:
     import llvmlite.binding as llvm
     from numba import cfunc
 
-    from imgconv.engine import loops, rows
+    from imgconv.engine import loops, pixels, rows
 
     wide = "avx512f" in _cpu()[2]
-    source = rows if variant.kind in PNG_KINDS else loops
+    source = rows if variant.kind in PNG_KINDS else pixels if variant.kind in PIXEL_KINDS else loops
     function, signature = getattr(source, variant.kind)(variant.dtype, variant.shape, wide)
     # with NumPy's rules a division by zero does not raise, and code that cannot raise needs nothing from Numba
     compiled = cfunc(signature, error_model="numpy")(function)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import struct
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.engine import native
 from imgconv.errors import PictureError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
+
+    from imgconv.picture.blocks import Block
 
 # everything that Pillow has been seen to raise on broken files and odd metadata
 BROKEN = (
@@ -33,6 +37,9 @@ SAMPLES = {
     "I": "int32",
     "F": "float32",
 }
+CODED = ("LA", "LAB")  # left to Pillow's codecs: NumPy takes two bytes of four slower, and of LAB other bytes are kept
+SHARED = ("L", "RGBA", "CMYK", "I;16")  # Pillow makes images of these over the memory of an array
+STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
 
 
 def plain(image: Image.Image) -> Image.Image:
@@ -56,15 +63,106 @@ def plain(image: Image.Image) -> Image.Image:
 
 def to_array(image: Image.Image) -> npt.NDArray[Any]:
     """Pixels of an image in a plain mode, shape (rows, columns) or (rows, columns, channels)."""
-    return np.asarray(image, dtype=SAMPLES[image.mode])
+    from imgconv.picture import blocks
+
+    image.load()
+    dtype = np.dtype(SAMPLES[image.mode])
+    columns, rows = image.size
+    if image.mode in CODED or 0 in image.size:
+        return np.asarray(image, dtype)
+    channels = len(image.getbands())
+    result = np.empty((rows, columns, channels) if channels > 1 else (rows, columns), dtype)
+    # a crop is an image of Pillow's own, whatever memory this one lies in; a small one stays in the cache
+    at_once = max(1, STRIP_BYTES // (4 * columns))
+    for top in range(0, rows, at_once):
+        block = blocks.block_of(image.im.crop((0, top, columns, min(rows, top + at_once))))
+        if block is None:
+            return np.asarray(image, dtype)
+        part = result[top : top + at_once]
+        if channels == 3:
+            _move("pack", part.ctypes.data, block.address, len(part) * columns)
+        else:
+            part[...] = _memory(block, dtype)
+    return result
+
+
+def take_array(image: Image.Image, block: Block | None) -> npt.NDArray[Any]:
+    """As `to_array`, in the memory of the image if that lies in a block; the image is closed then."""
+    channels = len(image.getbands())
+    if block is None or block.core is not image.im or image.mode in CODED:
+        return to_array(image)
+    image.close()
+    dtype = np.dtype(SAMPLES[block.core.mode])
+    if channels != 3:
+        return np.asarray(_memory(block, dtype), dtype)
+    columns, rows = block.core.size
+    _move("pack", block.address, block.address, rows * columns)
+    return np.asarray(_Lease(block, (rows, columns, 3), dtype))
 
 
 def from_array(array: npt.NDArray[Any], mode: str) -> Image.Image:
-    """An image of `mode` from pixels as `to_array` gives them."""
+    """An image of `mode` from pixels as `to_array` gives them; it may share their memory."""
     from PIL import Image
+
+    from imgconv.picture import blocks
 
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    array = np.ascontiguousarray(array)
-    size = (array.shape[1], array.shape[0])
-    return Image.frombuffer(mode, size, array, "raw", mode, 0, 1)
+    array = np.ascontiguousarray(array, SAMPLES[mode])
+    size, channels = (array.shape[1], array.shape[0]), Image.getmodebands(mode)
+    block = None
+    if mode not in (*SHARED, *CODED) and array.shape[2:] == ((channels,) if channels > 1 else ()):
+        with _lock:
+            fitting = [idle for idle in _idle if (idle.core.mode, idle.core.size) == (mode, size)]
+            _idle.clear()
+        block = fitting[0] if fitting else blocks.new(mode, size)
+    if block is None:
+        return Image.frombuffer(mode, size, array, "raw", mode, 0, 1)
+    if channels == 3:
+        _move("unpack", block.address, array.ctypes.data, size[0] * size[1])
+    else:
+        _memory(block, array.dtype)[...] = array
+    return blocks.image_of(block)
+
+
+def forget_idle() -> None:
+    """Frees memory that is kept for Pillow's encoders."""
+    with _lock:
+        _idle.clear()
+
+
+class _Lent:
+    """Lends the memory of an image through the array interface, and keeps it as long as an array is over it."""
+
+    def __init__(self, block: Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.block = block
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (block.address, False),
+            "shape": shape,
+            "typestr": "<u2" if dtype == np.uint16 else dtype.str,
+        }
+
+
+class _Lease(_Lent):
+    """Keeps it after that, too, for the result: an encoder's image of the same size."""
+
+    def __del__(self) -> None:
+        with _lock:
+            _idle[:] = [self.block]
+
+
+_idle: list[Block] = []
+_lock = threading.RLock()  # the collector may end a lease while this thread holds it
+
+
+def _memory(block: Block, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The pixels of an image as they lie there: shape (rows, columns) or (rows, columns, 4)."""
+    columns, rows = block.core.size
+    several = block.size == 4 * dtype.itemsize * rows * columns
+    return np.asarray(_Lent(block, (rows, columns, 4) if several else (rows, columns), dtype))
+
+
+def _move(kind: str, target: int, source: int, pixels: int) -> None:
+    """Pixels of three bytes into, or out of, pixels of four."""
+    native.loop(native.Variant("uint8", kind=kind)).call(target, source, pixels)

@@ -17,7 +17,7 @@ from imgconv.arrayfile import parse_npy, parse_text, read_bytes
 from imgconv.errors import PictureError
 from imgconv.picture.chunks import split, told
 from imgconv.picture.formats import FORMATS, name_for
-from imgconv.picture.image import BROKEN, plain, to_array
+from imgconv.picture.image import BROKEN, plain, take_array
 from imgconv.picture.png import DEFLATE_RATIO, LARGEST_PICTURE, decode_png
 from imgconv.picture.value import Picture, sound_dpi
 
@@ -117,18 +117,20 @@ def _translated(work: Callable[[], Picture], name: str) -> Picture:
 def _decode(data: bytes, name: str, auto_orient: bool) -> Picture:
     from PIL import Image
 
+    from imgconv.picture.blocks import load
+
     _prepare_pillow()
     with Image.open(io.BytesIO(data), formats=[form.name for form in FORMATS]) as image:
         _refuse_bomb(data, image, name)
         form = "JPEG" if image.format == "MPO" else image.format or ""
         _refuse_cut(data, image, name)
         frames = getattr(image, "n_frames", 1)
-        image.load()  # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
+        block = load(image)  # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
         if form == "PNG" and image.mode == "L" and "transparency" in image.info:
             image.info["transparency"] *= {2: 85, 4: 17}.get(data[24], 1)  # Pillow widens the pixels, but not the key
         info, notes = told(split(io.BytesIO(data), len(data))[0]) if form == "PNG" else (_info(image, form, data), ())
         prepared = plain(image)
-        array, mode = to_array(prepared), prepared.mode
+        mode, array = prepared.mode, take_array(prepared, block)
         if form == "PPM" and mode == "I":  # Pillow widens 16-bit PGM to 32 bits
             array, mode = array.astype(np.uint16), "I;16"
         if "transparency" in prepared.info:

@@ -1,0 +1,142 @@
+"""Pillow images whose pixels lie in one block of memory, and where: so that pixels need not go through its codecs.
+
+Pillow splits a large image into blocks of 16 MB, and its memory comes in pages of 4 kB, each of which costs a fault:
+a 12-megapixel JPEG decodes in 42 ms into large pages, in 55 without. NumPy asks for large pages by itself, and is not
+needed here: a file can be decoded while it is imported.
+
+Where they are is told by Arrow's C data interface, which Pillow has had since 11.2.1, that version leaking every image.
+Only images that Pillow has made itself are looked into: asked for those over foreign memory (`Image.frombuffer`),
+Pillow crashes before 13.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import threading
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import PIL
+from PIL import Image, ImageFile
+
+_core: Any = Image.core  # type: ignore[attr-defined]
+TELLS = tuple(map(int, PIL.__version__.split(".")[:2])) >= (11, 3)
+LARGEST_BLOCK = 2**31 - 2**12  # bytes: Pillow counts them in 32 bits, and by pages
+LARGE_PAGES_FROM = 2**22  # bytes, as NumPy has it
+PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # 4 in all other modes
+JPEG_PIECE = 2**23  # bytes decoded in one call, which lets other threads run; between two, Ctrl-C is heard
+
+_lock = threading.Lock()
+
+
+class Block(NamedTuple):
+    """The pixels of an image, without gaps: 4 bytes each where it has several channels; there as long as `core` is."""
+
+    address: int
+    size: int  # bytes
+    core: Any
+
+
+class _ArrowArray(ctypes.Structure):
+    """Arrow's C data interface, version 1: a C structure that Pillow fills in."""
+
+
+_ArrowArray._fields_ = [
+    ("length", ctypes.c_int64),
+    ("null_count", ctypes.c_int64),
+    ("offset", ctypes.c_int64),
+    ("n_buffers", ctypes.c_int64),
+    ("n_children", ctypes.c_int64),
+    ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+    ("children", ctypes.POINTER(ctypes.POINTER(_ArrowArray))),
+]
+
+
+def load(image: ImageFile.ImageFile) -> Block | None:
+    """Decodes an image that was opened; returns where its pixels are, if they are in one block."""
+    if image.format in ("JPEG", "MPO"):
+        image.decodermaxblock = JPEG_PIECE
+    block = None
+    if type(image).load_prepare is ImageFile.ImageFile.load_prepare:  # others do more in it, and once only
+        with _undivided():
+            image.load_prepare()
+        block = block_of(image.im)
+    image.load()
+    return block if block is not None and block.core is image.im else None
+
+
+def new(mode: str, size: tuple[int, int]) -> Block | None:
+    """The memory of a new image, whose pixels are still to be written; None where Pillow does not tell where it is."""
+    if not TELLS:
+        return None
+    with _undivided():
+        core = _core.new(mode, size)
+    return block_of(core)
+
+
+def image_of(block: Block) -> Image.Image:
+    """The image whose pixels are in a block."""
+    return Image.Image()._new(block.core)
+
+
+def block_of(core: Any) -> Block | None:
+    """Where the pixels of an image are that Pillow has just made; None where it does not tell, or they are divided."""
+    if not TELLS or 0 in core.size:
+        return None
+    try:
+        capsule = core.__arrow_c_array__()
+    except ValueError:
+        return None
+    array = _ArrowArray.from_address(_pointer_in()(capsule, b"arrow_array"))
+    if array.length != core.size[0] * core.size[1]:
+        return None
+    pixels = array.length
+    if array.n_children:
+        array = array.children[0].contents
+    block = Block(array.buffers[1], pixels * PIXEL_BYTES.get(core.mode, 4), core)
+    _ask_for_large_pages(block)
+    return block
+
+
+@contextlib.contextmanager
+def _undivided() -> Iterator[None]:
+    """Images that are made meanwhile get one block; if that cannot be had, Pillow divides them by itself."""
+    with _lock:
+        before = _core.get_block_size()
+        _core.set_block_size(LARGEST_BLOCK)
+        try:
+            yield
+        finally:
+            _core.set_block_size(before)
+
+
+@cache
+def _pointer_in() -> Any:
+    function = ctypes.pythonapi.PyCapsule_GetPointer
+    function.restype, function.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    return function
+
+
+@cache
+def _advice() -> Any:
+    """The system's madvise, or None."""
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return None
+    try:
+        function = ctypes.CDLL(None).madvise
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return function
+
+
+def _ask_for_large_pages(block: Block) -> None:
+    """A hint only: where the system refuses, nothing changes."""
+    advise = _advice()
+    if advise is not None and block.size >= LARGE_PAGES_FROM:
+        start = -(-block.address // mmap.PAGESIZE) * mmap.PAGESIZE
+        end = (block.address + block.size) // mmap.PAGESIZE * mmap.PAGESIZE
+        advise(start, end - start, mmap.MADV_HUGEPAGE)
