@@ -28,20 +28,35 @@ def read_bytes(path: Path, limit: int, error: type[ImgconvError]) -> bytes:
     error
         When it cannot be read, is no regular file or is larger.
     """
+    file, size = opened(path, error)
+    with file:
+        if size > limit:
+            raise error(f"{path}: {size:,} bytes, more than the {limit:,} allowed here")
+        try:
+            return file.read(size + 1)
+        except OSError as problem:
+            raise error(f"{path}: {reason(problem)}") from None
+
+
+def opened(path: Path, error: type[ImgconvError], *, buffering: int = -1) -> tuple[BinaryIO, int]:
+    """A regular file, opened for reading, and its size in bytes.
+
+    Raises
+    ------
+    error
+        When it cannot be opened or is no regular file.
+    """
     try:
         # not blocking: opening a pipe that nobody writes to would hang for ever
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise error(f"{path}: is not a regular file")
-            if found.st_size > limit:
-                raise error(f"{path}: {found.st_size:,} bytes, more than the {limit:,} allowed here")
-            return file.read(limit + 1)
-    except IsADirectoryError:
-        raise error(f"{path}: is a folder, not a file") from None
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode):
+            return open(descriptor, "rb", buffering=buffering), found.st_size
+        os.close(descriptor)
     except OSError as problem:
         raise error(f"{path}: {reason(problem)}") from None
+    kind = "is a folder, not a file" if stat.S_ISDIR(found.st_mode) else "is not a regular file"
+    raise error(f"{path}: {kind}")
 
 
 def reason(problem: OSError) -> str:

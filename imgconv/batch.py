@@ -9,22 +9,25 @@ import string
 import sys
 import time
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from imgconv.arrayfile import reason
+from imgconv.arrayfile import opened, reason
 from imgconv.engine.native import compile_seconds
 from imgconv.engine.run import available_cores
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError
 from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, GREY_MODES, METADATA, endings, name_for, select
 from imgconv.picture.read import parse, read
+from imgconv.picture.strips import SINKS, sink_of, source_of, unread
 from imgconv.picture.value import Picture
-from imgconv.picture.write import encode, write
+from imgconv.picture.write import PIECE, encode, placed, write
 from imgconv.recipe import Recipe, Report
+from imgconv.recipe.strips import in_strips
 
 if TYPE_CHECKING:
     from imgconv.masks import Mask
@@ -70,7 +73,7 @@ class Job(NamedTuple):
 
 
 class Outcome:
-    """What became of a job. Times are in seconds."""
+    """What became of a job. Times are in seconds; where reading and filtering go on side by side, that of waiting."""
 
     status: str = "done"  # done, failed, skipped
     error: str | None = None
@@ -84,6 +87,7 @@ class Outcome:
     read_s: float = 0.0
     write_s: float = 0.0
     total_s: float = 0.0
+    strip_rows: int = 0  # of the result, where it was never in memory as a whole
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -320,33 +324,97 @@ def _clock() -> float:
 
 
 def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> None:
+    if _do_in_strips(job, recipe, targets, handling, outcome):
+        return
     started = _clock()
     before = _read(job, handling.auto_orient)
-    outcome.shape, outcome.mode, outcome.dtype = before.array.shape, before.mode, before.array.dtype.name
     outcome.read_s = _clock() - started
-    if before.frames > 1 and targets.in_place:
-        raise PictureError(f"{job.input}: has {before.frames} frames; --in-place would leave only the first")
-    if before.frames > 1:
-        outcome.notes.append(f"only the first of {before.frames} frames was filtered")
-    outcome.notes += before.notes
+    _note(before, targets, outcome)
     array, mode, outcome.report = recipe.apply(before.array, before.mode)
-    outcome.result_shape, outcome.result_mode = array.shape, mode
     started = _clock()
-    info = select(before.info, handling.metadata)
-    if "icc_profile" in info and (mode in GREY_MODES) != (before.mode in GREY_MODES):
-        del info["icc_profile"]
-        outcome.notes.append(f"its ICC profile is for {'colours' if mode in GREY_MODES else 'greys'} and left out")
-    after = replace(before, array=array, mode=mode, info=info)
+    after = _after(before, array, mode, handling, outcome)
     del before  # its pixels: encoding takes memory of its own
     data, notes = encode(after, job.format or after.format, handling.encoder)
     if job.target is None:
-        _write_stream(data)
+        _write_stream([data])
     else:
         if targets.out_dir is not None:
             make_folder(job.target.parent)
         write(job.target, data, overwrite=targets.overwrite or targets.in_place)
     outcome.notes += notes
     outcome.write_s = _clock() - started
+
+
+def _do_in_strips(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> bool:
+    """Does a job some rows at a time, where its formats and the recipe allow that: the rest is read ahead meanwhile."""
+    if job.source is None:
+        return False
+    started = _clock()
+    file, size = opened(job.source, PictureError, buffering=0)
+    with file:
+        source = source_of(file, size, job.source, auto_orient=handling.auto_orient)
+        if source is None:
+            return False
+        form = job.format or source.about.format
+        work = in_strips(recipe, source.about.array, source.about.mode) if form in SINKS else None
+        if work is None:
+            return False
+        _note(source.about, targets, outcome)
+        array = unread(work.shape, source.about.array.dtype)
+        after = _after(source.about, array, source.about.mode, handling, outcome)
+        if targets.out_dir is not None and job.target is not None:
+            make_folder(job.target.parent)
+        with _target(job, targets) as target:
+            sink = sink_of(target, after, form, handling.encoder)
+            with closing(work.run(source.read, sink.step)) as strips:
+                for strip in strips:
+                    sink.write(strip)
+            sink.end()
+            file.close()  # it may be replaced now
+        outcome.report = work.report()
+    outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
+    outcome.read_s = work.waited_s
+    outcome.write_s = _clock() - started - work.waited_s - outcome.report.filter_s
+    return True
+
+
+@contextmanager
+def _target(job: Job, targets: Targets) -> Iterator[BinaryIO]:
+    """A file to be written, which becomes the job's target, or goes to standard output, when it is complete."""
+    if job.target is not None:
+        with placed(job.target, overwrite=targets.overwrite or targets.in_place) as file:
+            yield file
+        return
+    import tempfile  # here, because it takes 3 ms
+
+    try:
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 -- errors of this line are not those of the block
+    except OSError as problem:
+        raise WriteError(f"standard output: {reason(problem)}") from None
+    with file:
+        yield file
+        file.seek(0)
+        _write_stream(iter(lambda: file.read(PIECE), b""))
+
+
+def _note(before: Picture, targets: Targets, outcome: Outcome) -> None:
+    """Puts down what was read. Raises PictureError where --in-place would lose frames."""
+    outcome.shape, outcome.mode, outcome.dtype = before.array.shape, before.mode, before.array.dtype.name
+    if before.frames > 1 and targets.in_place:
+        raise PictureError(f"{outcome.job.input}: has {before.frames} frames; --in-place would leave only the first")
+    if before.frames > 1:
+        outcome.notes.append(f"only the first of {before.frames} frames was filtered")
+    outcome.notes += before.notes
+
+
+def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: Outcome) -> Picture:
+    """The picture with its new pixels, and what is to be said about it."""
+    outcome.result_shape, outcome.result_mode = array.shape, mode
+    info = select(before.info, handling.metadata)
+    if "icc_profile" in info and (mode in GREY_MODES) != (before.mode in GREY_MODES):
+        del info["icc_profile"]
+        outcome.notes.append(f"its ICC profile is for {'colours' if mode in GREY_MODES else 'greys'} and left out")
+    return replace(before, array=array, mode=mode, info=info)
 
 
 def _read(job: Job, auto_orient: bool) -> Picture:
@@ -384,9 +452,10 @@ def read_mask(name: str, *, auto_orient: bool = False) -> Mask:
         raise UsageError(f"--mask {problem}") from None
 
 
-def _write_stream(data: bytes) -> None:
+def _write_stream(parts: Iterable[bytes]) -> None:
     try:
-        sys.stdout.buffer.write(data)
+        for part in parts:
+            sys.stdout.buffer.write(part)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise

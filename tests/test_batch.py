@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from makers import exif, leftovers, noise, saved, smooth
+from makers import exif, leftovers, noise, opened, png16, saved, smooth
 from PIL import Image
 
 from imgconv import batch
 from imgconv.batch import Handling, Targets, check_encoder_options, find_inputs, make_jobs, run
 from imgconv.errors import PictureError, UsageError
 from imgconv.kernels.spec import kernel
+from imgconv.picture.png import encode_png
+from imgconv.picture.read import read
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 
@@ -283,9 +287,10 @@ def test_too_little_memory_is_an_error_of_the_file(monkeypatch):
     def refuse(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(batch, "encode", refuse)
-    (found,) = outcomes("a.png")
-    assert found.error == "a.png: is too large for the memory of this machine"
+    for name, options in (("encode", {"format": "jpg"}), ("in_strips", {})):
+        monkeypatch.setattr(batch, name, refuse)
+        (found,) = outcomes("a.png", **options)
+        assert found.error == "a.png: is too large for the memory of this machine"
 
 
 # several at once
@@ -354,3 +359,126 @@ def test_no_job_begins_after_closing(monkeypatch):
 def test_nothing_is_left_over(tmp_path):
     outcomes("a.png", "b.png", at_once=2)
     assert leftovers(tmp_path) == []
+
+
+# in strips
+
+
+STRIPED = {".png": "RGB L RGB;16", ".ppm": "RGB", ".pgm": "L I;16", ".tif": "RGB L I;16 I F CMYK", ".npy": "RGB L F"}
+
+
+def stored(ending: str, mode: str, rows: int = 90, columns: int = 70) -> Path:
+    """A picture file that Pillow, or NumPy, has written; 16-bit colour by hand."""
+    dtype = {"I;16": "uint16", "RGB;16": "uint16", "I": "int32", "F": "float32"}.get(mode, "uint8")
+    count = len(mode.partition(";")[0])
+    array = noise(rows, columns, *([count] if count > 1 else []), dtype="uint8" if dtype == "uint8" else "uint16")
+    path = Path(f"{mode.replace(';', '')}{ending}")
+    if ending == ".npy":
+        np.save(path, array.astype(dtype))
+    elif mode == "RGB;16":
+        path.write_bytes(png16(array))
+    elif mode == "CMYK":
+        Image.fromarray(array, "CMYK").save(path)
+    else:
+        Image.fromarray(array.astype(dtype)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(("ending", "mode"), [(e, mode) for e, modes in STRIPED.items() for mode in modes.split()])
+@pytest.mark.parametrize("names", [["blur"], ["sharpen", "gaussian:sigma=2"]])
+def test_strips_make_the_file_that_the_whole_makes(ending, mode, names, monkeypatch):
+    monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
+    monkeypatch.setattr("imgconv.picture.png.BAND_BYTES", 1000)
+    monkeypatch.setattr("imgconv.picture.strips.TIFF_BYTES", 500)
+    path = stored(ending, mode)
+    recipe = Recipe(tuple(kernel(name) for name in names))
+    whole = recipe.apply(read(path).array, read(path).mode)
+    for target in STRIPED:
+        forms = {"RGB;16": (".png",), "CMYK": (".tif",), "I": (".tif", ".npy"), "F": (".tif", ".npy")}
+        if target not in forms.get(mode, STRIPED) or (mode == "F" and (ending, target) == (".npy", ".tif")):
+            continue
+        (found,) = outcomes(str(path), recipe=recipe, format=target, out_dir=Path("out"))
+        assert (found.status, found.error) == ("done", None)
+        assert 0 < found.strip_rows < 90 or target == ".tif"  # which takes 128 KB at least
+        assert found.report.clipped == whole[2].clipped
+        assert found.result_shape == found.shape == whole[0].shape
+        back = read(Path(found.job.output))
+        assert np.array_equal(back.array, whole[0]), target
+        Path(found.job.output).unlink()
+
+
+def test_strips_carry_what_the_file_says_about_itself(monkeypatch):
+    monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
+    Image.fromarray(smooth(300, 200)).save("t.png", exif=exif(), dpi=(300, 200))
+    assert outcomes("t.png")[0].strip_rows
+    kept = opened(Path("t.blur.png").read_bytes())
+    assert kept.getexif()[271] == "maker"
+    assert kept.info["dpi"] == pytest.approx((300, 200), abs=0.1)
+    assert outcomes("t.png", overwrite=True, handling=Handling(metadata=frozenset()))[0].strip_rows
+    assert not opened(Path("t.blur.png").read_bytes()).getexif()
+
+
+def test_a_target_that_needs_the_whole_gets_it(monkeypatch):
+    monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 1)
+    for options in ({"format": "webp"}, {"recipe": Recipe((kernel("blur"),), Options(border="wrap"))}):
+        (found,) = outcomes("a.png", overwrite=True, **options)
+        assert (found.status, found.strip_rows) == ("done", 0)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".npy"])
+def test_damage_at_the_end_leaves_nothing(ending, monkeypatch):
+    monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
+    monkeypatch.setattr("imgconv.picture.png.BAND_BYTES", 1000)
+    array = noise(200, 100, 3)
+    if ending == ".npy":
+        np.save("t.npy", array)
+        os.truncate("t.npy", 59_999)
+    elif ending == ".tif":
+        Image.fromarray(array).save("t.tif", compression="tiff_adobe_deflate", strip_size=3000)
+        data = bytearray(Path("t.tif").read_bytes())
+        start = opened(bytes(data)).tag_v2[273][-1]
+        data[start : start + 50] = bytes(50)
+        Path("t.tif").write_bytes(data)
+    else:
+        data = bytearray(encode_png(array))
+        data[data.index(b"IEND") - 9] ^= 1  # the checksum of all pixels' bytes, in the last of many chunks
+        Path("t.png").write_bytes(data)
+    Path("t.blur" + ending).write_bytes(b"old")
+    (found,) = outcomes("t" + ending, overwrite=True)
+    assert found.status == "failed"
+    assert found.error.startswith(f"t{ending}: ")
+    assert len(found.error.splitlines()) == 1
+    assert Path("t.blur" + ending).read_bytes() == b"old"
+    assert leftovers(Path()) == []
+
+
+def test_a_picture_can_be_replaced_in_strips(monkeypatch):
+    monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
+    for path in (stored(".png", "RGB"), stored(".tif", "RGB"), stored(".npy", "RGB")):
+        expected = RECIPE.apply(read(path).array)[0]
+        assert outcomes(str(path), in_place=True)[0].status == "done"
+        assert np.array_equal(read(path).array, expected)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="tells memory through /proc")
+def test_memory_does_not_grow_with_the_picture():
+    """300 megapixels of RGB, 900 MB: the process stays below 100 (measured: 57)."""
+    rows, columns = 20_000, 15_000
+    with open("large.npy", "wb") as file:  # takes no room on the disk
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (rows, columns, 3)}
+        )
+        file.truncate(file.tell() + rows * columns * 3)
+    code = (
+        "import os, re, sys\nleave = os._exit\n"
+        "def end(status):\n"
+        "    print(*re.findall('VmHWM:.*?([0-9]+) kB', open('/proc/self/status').read()), flush=True)\n"
+        "    leave(status)\n"
+        "os._exit = end\nsys.argv = ['imgconv', *sys.argv[1:]]\nfrom imgconv.cli import main\nmain()"
+    )
+    for source, target in (("large.npy", "large.png"), ("large.png", "larger.png")):
+        command = [sys.executable, "-c", code, "apply", source, "-k", "blur", "-o", target, "-q"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert int(done.stdout) * 1024 < 100e6
+    with Image.open("larger.png") as image:
+        assert image.size == (columns, rows)

@@ -502,6 +502,69 @@ def test_a_signal_at_any_moment_leaves_whole_files_only():
         assert leftovers(Path()) == []
 
 
+# pictures that go through in strips
+
+
+def large(rows: int = 20_000, columns: int = 15_000) -> str:
+    """An array file that takes no room on the disk; the command needs seconds for the largest."""
+    with open("large.npy", "wb") as file:
+        described = {"descr": "|u1", "fortran_order": False, "shape": (rows, columns, 3)}
+        np.lib.format.write_array_header_1_0(file, described)
+        file.truncate(file.tell() + rows * columns * 3)
+    return "large.npy"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("target", ["x.png", "x.npy", "x.tif", "-"])
+def test_signals_amid_strips_leave_the_old_file_and_nothing_else(number, status, target):
+    Path(target).write_bytes(b"old")
+    command = [sys.executable, "-m", "imgconv", "apply", large(), "-k", "blur", "-o", target, "--overwrite"]
+    command += ["--format", "png"] if target == "-" else []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while target != "-" and not any(Path(name).stat().st_size for name in leftovers(Path())):
+            assert process.poll() is None
+            time.sleep(0.01)
+        if target == "-":
+            time.sleep(0.5)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert (out, err) == (b"", b"imgconv: interrupted\n" if number == signal.SIGINT else b"")
+    assert Path(target).read_bytes() == b"old"
+    assert leftovers(Path()) == []
+
+
+@pytest.mark.parametrize("target", ["x.png", "x.npy", "x.tif", "x.ppm"])
+def test_a_disk_that_fills_amid_strips_leaves_the_old_file_and_nothing_else(target):
+    Path(target).write_bytes(b"old")
+    imgconv("apply", large(5, 5), "-k", "blur", "-o", "warm.png")  # compiled code is kept before files are limited
+    limited = (
+        "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"
+        "sys.argv = ['imgconv', *sys.argv[1:]]\nfrom imgconv.cli import main\nmain()"
+    )
+    command = [sys.executable, "-c", limited, "apply", large(), "-k", "blur", "-o", target, "--overwrite"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"imgconv: {target}: file too large; nothing was written\n")
+    assert Path(target).read_bytes() == b"old"
+    assert leftovers(Path()) == []
+
+
+def test_verbose_says_that_it_went_in_strips():
+    assert "in strips of 462 rows" in quick("apply", large(1000, 3000), "-k", "blur", "-o", "x.png", "-v")[1]
+    assert "strips" not in quick("apply", "a.png", "-k", "blur", "-v")[1]
+
+
+@pytest.mark.parametrize("form", ["png", "tif", "npy"])
+def test_strips_go_to_standard_output_once_all_are_well(form):
+    words = ["apply", large(1000, 3000), "-k", "blur"]
+    imgconv(*words, "-o", f"x.{form}")
+    assert imgconv(*words, "-o", "-", "--format", form, text=False).stdout == Path(f"x.{form}").read_bytes()
+    Path("x.png").write_bytes(saved(Image.fromarray(noise(1500, 1500, 3)), "PNG")[:-5000])
+    done = imgconv("apply", "x.png", "-k", "blur", "-o", "-", "--format", form)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"imgconv: x.png: is broken: .*\n", done.stderr)
+
+
 def test_an_ignored_interrupt_stays_ignored():
     code = (
         "import signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nsys.argv = ['imgconv', '--version']\n"

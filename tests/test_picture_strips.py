@@ -286,11 +286,6 @@ def test_encoder_options_are_followed():
         assert written(given, "PNG", options) == encode(given, "PNG", options)[0]
 
 
-@pytest.mark.parametrize("form", ["JPEG", "WEBP", "BMP", "GIF", "TEXT", "CSV"])
-def test_other_formats_have_no_sink(form):
-    assert sink_of(io.BytesIO(), picture("L"), form, {}) is None
-
-
 @pytest.mark.parametrize(("form", "mode"), [("PNG", "CMYK"), ("PPM", "RGBA"), ("TIFF", "RGB;16"), ("PNG", "F")])
 def test_what_a_format_cannot_hold_is_refused_at_once(form, mode):
     with pytest.raises(WriteError, match=f"{form} cannot hold"):

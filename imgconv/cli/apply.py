@@ -128,6 +128,8 @@ def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:
             yield f"{kernel.name}: mode {recipe.options.mode} · {words}"
     if report.vary:
         yield report.vary
+    if outcome.strip_rows:
+        yield f"in strips of {outcome.strip_rows} rows, which were read, filtered and written in turn"
     yield from dict.fromkeys(f"{plan.method}: {plan.reason}; {exactness(plan)}" for plan in report.plans)
 
 

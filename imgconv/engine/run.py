@@ -84,6 +84,11 @@ class Chain:
         # kept between parts
         self._loops = [stage.loop(stage.inner) for stage in self.stages]
 
+    @property
+    def halo(self) -> int:
+        """How many rows more than it gives a part takes, where no border is near."""
+        return sum(stage.plan.correlation.weights.shape[0] - 1 for stage in self.stages)
+
     def needed(self, rows: Span) -> Span:
         """The rows of the picture that rows `rows` of the result are computed from."""
         for stage in reversed(self.stages):
@@ -106,8 +111,7 @@ class Chain:
         count = rows.stop - rows.start
         target = memory.empty((count, *self.target_shape[1:]), source.dtype)
         workers = _workers(target.size * sum(stage.plan.cost for stage in self.stages), count, threads)
-        halo = sum(stage.plan.correlation.weights.shape[0] - 1 for stage in self.stages)
-        band = _band_rows(count, halo, workers, one=len(self.stages) == 1)
+        band = _band_rows(count, self.halo, workers, one=len(self.stages) == 1)
 
         def prepare_worker() -> Callable[[Span], int]:
             calls = [make() for make in self._loops]

@@ -11,10 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from imgconv.arrayfile import npy_header, npy_start, reason
 from imgconv.errors import PictureError, WriteError
@@ -22,12 +21,15 @@ from imgconv.picture.chunks import told
 from imgconv.picture.formats import name_for
 from imgconv.picture.png import LARGEST_PICTURE, Encoder, decoder_of
 from imgconv.picture.read import parse, tiff_metadata
-from imgconv.picture.tiff import STRIP_ROWS, Directory, Joined, Strips, directory_of
 from imgconv.picture.value import Picture
 from imgconv.picture.write import mode_in, png_settings, put, tiff_without_pixels, tiff_without_words
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
+    Array = npt.NDArray[Any]
+
+SINKS = ("PNG", "PPM", "TIFF", "NPY")
 TIFF_BYTES = 2**20  # of samples that Pillow decodes or encodes in one go
 TIFF_LARGEST = 2**32 - 1  # bytes in a file whose offsets have 32 bits
 
@@ -164,6 +166,8 @@ def _ppm(file: BinaryIO, size: int) -> RowSource | None:
 
 def _tiff(file: BinaryIO, size: int, name: str) -> RowSource | None:
     """Strips by Pillow, as many at a time as make `TIFF_BYTES`, in small files that have the tags of this one."""
+    from imgconv.picture.tiff import Directory, Strips
+
     try:
         strips = Strips(file, Directory(file, size))
     except ValueError:
@@ -192,15 +196,17 @@ def _tiff(file: BinaryIO, size: int, name: str) -> RowSource | None:
     return RowSource(about, read)
 
 
-def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any]) -> RowSink | None:
-    """What writes a picture of the shape and type of `about.array` to a file, or None where it must be whole.
+def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any]) -> RowSink:
+    """What writes a picture of the shape and type of `about.array` to a file.
 
     Parameters
     ----------
     file : binary file without a buffer
         For TIFF one with random access.
-    about, form, options
+    about, options
         As `write.encode` takes them; the samples of the array are not looked at.
+    form : str
+        One of `SINKS`.
 
     Raises
     ------
@@ -217,10 +223,8 @@ def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any
     if form == "PNG":
         mode_in(form, about)
         return _Png(file, Encoder(about.array.shape, about.array.dtype, **png_settings(about, options)))
-    if form == "TIFF":
-        mode_in(form, about)
-        return _Tiff(file, about, options)
-    return None
+    mode_in(form, about)
+    return _Tiff(file, about, options)
 
 
 class _Plain:
@@ -260,6 +264,8 @@ class _Tiff:
     """Strips from small files by Pillow, which has compressed them."""
 
     def __init__(self, file: BinaryIO, about: Picture, options: Mapping[str, Any]) -> None:
+        from imgconv.picture.tiff import STRIP_ROWS, Joined, directory_of
+
         self.file = file
         self.joined = Joined(tiff_without_pixels(about))
         self.piece = tiff_without_words(about, options)

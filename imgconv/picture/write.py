@@ -18,7 +18,6 @@ from imgconv.errors import WriteError
 from imgconv.picture.formats import ENCODER_OPTIONS, by_name
 from imgconv.picture.image import BROKEN, forget_idle, from_array
 from imgconv.picture.png import MODES, encode_png
-from imgconv.picture.tiff import Joined
 from imgconv.picture.value import Picture
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ def _with_tag(exif: bytes, tag: int, value: bytes) -> Image.Exif:
 
 def _joined(picture: Picture, options: Mapping[str, Any]) -> bytes:
     """A TIFF whose EXIF data stands in a part that is not compressed: Pillow 13.0 fails on nested tags in others."""
+    from imgconv.picture.tiff import Joined  # here, because few pictures need it
+
     joined = Joined(tiff_without_pixels(picture))
     bodies = joined.add(tiff_without_words(picture, options)(picture.array))
     last, place, pointer = joined.end()

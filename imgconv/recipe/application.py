@@ -86,6 +86,19 @@ class Application:
             samples = result
         return samples
 
+    def chain(self, samples: Array) -> Chain | None:
+        """All kernels as one chain, where each is one correlation from samples to samples whatever the pixels are.
+
+        Only the shape and the type of the samples are looked at.
+        """
+        o = self.options
+        if o.mask is not None or o.combine or self.family is not None:
+            return None
+        linked = self.linked(self.filters, samples)
+        if len(linked) < len(self.filters) and not (len(self.filters) == 1 and self.filters[0].is_alone(samples)):
+            return None
+        return Chain([each.ready(each.plain(samples), samples.dtype) for each in self.filters], samples.shape)
+
     def linked(self, waiting: Sequence[Filter], samples: Array) -> list[Filter]:
         """The first of them, as many as can go through the picture together."""
         free = waiting if self.options.mask is None else waiting[:-1]

@@ -56,11 +56,16 @@ class Filter:
 
     def is_link(self, samples: Array) -> bool:
         """Whether it can go through such a picture together with others, band by band, whatever the pixels are."""
-        s = self.settings
         return (
             samples.dtype == self.layout.back  # what was computed in a wider type is cut to its own in between
-            and s.padding in ("same", "tf-same")
-            and (not self.layout.has_alpha or s.alpha == "straight")
+            and self.settings.padding in ("same", "tf-same")
+            and self.is_alone(samples)
+        )
+
+    def is_alone(self, samples: Array) -> bool:
+        """Whether it can go through such a picture strip by strip, whatever the pixels are."""
+        return (
+            (not self.layout.has_alpha or self.settings.alpha == "straight")
             and self.is_plain(samples)
             and is_local(self.planned(self.plain(samples), samples.dtype))
         )

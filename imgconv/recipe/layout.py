@@ -92,6 +92,15 @@ def laid_out(array: Array, mode: str) -> tuple[Array, Layout]:
         When the array is no picture.
     """
     array = np.asarray(array)
+    kind, layout = layout_of(array, mode)
+    return as_samples(array, kind), layout
+
+
+def layout_of(array: Array, mode: str) -> tuple[np.dtype[Any], Layout]:
+    """The type that the loops take such an array in, and what its samples are, which are not looked at.
+
+    Raises PictureError as `laid_out` does.
+    """
     if array.ndim not in (2, 3):
         raise PictureError(f"an array of {array.ndim} dimensions is no picture; it takes (rows, columns[, channels])")
     if array.size == 0:
@@ -100,7 +109,18 @@ def laid_out(array: Array, mode: str) -> tuple[Array, Layout]:
     name = WIDER.get(back.name, back.name)
     if name not in ("uint8", "uint16", "int32", "float32", "float64"):
         raise PictureError(f"samples of type {back} cannot be filtered; convert them to a real type such as float64")
-    if name == "float64" and back.kind in "iu" and max(float(array.max()), -float(array.min())) > EXACT:
+    return np.dtype(name), Layout(mode, back)
+
+
+def as_samples(array: Array, kind: np.dtype[Any]) -> Array:
+    """The array as (rows, columns, channels) of the type that `layout_of` gives.
+
+    Raises
+    ------
+    PictureError
+        When it holds whole numbers that are not exact in that type.
+    """
+    if kind == np.float64 and array.dtype.kind in "iu" and max(float(array.max()), -float(array.min())) > EXACT:
+        back = array.dtype.newbyteorder("=")
         raise PictureError(f"{back} samples beyond 2**53 cannot be summed exactly; convert them to float64 first")
-    shaped = array[:, :, None] if array.ndim == 2 else array
-    return np.ascontiguousarray(shaped, dtype=name), Layout(mode, back)
+    return np.ascontiguousarray(array[:, :, None] if array.ndim == 2 else array, dtype=kind)

@@ -1,0 +1,195 @@
+"""A recipe in strips gives what it gives for the whole picture, to the byte and to the clipped sample."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+from cases import PILLOW
+from makers import noise
+
+from imgconv.errors import PictureError
+from imgconv.kernels.spec import kernel
+from imgconv.kernels.value import Kernel
+from imgconv.recipe import Recipe
+from imgconv.recipe import strips as module
+from imgconv.recipe.options import Options
+from imgconv.recipe.strips import in_strips
+
+
+@pytest.fixture(params=[1, 300, 4000])
+def _few_bytes(request, monkeypatch):
+    monkeypatch.setattr(module, "STRIP_BYTES", request.param)
+
+
+few_bytes = pytest.mark.usefixtures("_few_bytes")
+
+
+def reader(array):
+    """What hands out the rows of an array, in the form (rows, columns, channels)."""
+    rows, done = array.reshape(*array.shape[:2], -1), 0
+
+    def read(target):
+        nonlocal done
+        assert target.flags.c_contiguous
+        target[...] = rows[done : done + len(target)]
+        done += len(target)
+
+    return read
+
+
+def same(recipe, array, mode="", step=1):
+    threads = threading.active_count()
+    work = in_strips(recipe, np.broadcast_to(np.zeros((), array.dtype), array.shape), mode)
+    strips = [strip.copy() for strip in work.run(reader(array), step)]
+    assert all(len(strip) % step == 0 for strip in strips[:-1])
+    found, (whole, _, report) = np.concatenate(strips), recipe.apply(array, mode)
+    assert work.shape == whole.shape
+    assert found.dtype == whole.dtype
+    np.testing.assert_array_equal(found, whole)
+    assert work.report().clipped == report.clipped
+    assert [plan.method for plan in work.report().plans] == [plan.method for plan in report.plans]
+    assert threading.active_count() == threads
+
+
+BORDERS = ("edge", "reflect", "symmetric", "constant:9", "keep")
+ODD = Kernel(np.array([[1.0, -2, 1], [2, 0, -3], [0, 7, 1], [1, 1, 1]]), scale=5, offset=3)
+TALL = Kernel(np.arange(-20.0, 21)[:, None], scale=9)
+WIDE = Kernel(np.arange(-8.0, 9)[None])
+
+
+@few_bytes
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("padding", ["same", "valid", "full", "tf-same"])
+def test_every_border_and_padding(dtype, border, padding):
+    if (border, padding) == ("keep", "full"):
+        pytest.skip("keep has nothing to copy there")
+    for made, shape, step in itertools.product((ODD, WIDE), ((31, 23, 3), (19, 18)), (1, 4)):
+        same(Recipe((made,), Options(border=border, padding=padding)), noise(*shape).astype(dtype), step=step)
+
+
+@few_bytes
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("anchor", ["low", "high", (0, 0), (40, 0)])
+def test_pictures_smaller_than_the_kernel(border, anchor):
+    for rows in (1, 2, 3, 19, 20, 21, 22, 40, 41, 42, 83):
+        same(Recipe((TALL,), Options(border=border, anchor=anchor)), noise(rows, 3, 2))
+        if border != "keep":
+            same(Recipe((TALL,), Options(border=border, anchor=anchor, padding="full")), noise(rows, 3, 2))
+
+
+@few_bytes
+@pytest.mark.parametrize("name", PILLOW)
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK"])
+def test_pillows_filters(name, mode):
+    shape = (33, 21) if mode == "L" else (33, 21, len(mode))
+    same(Recipe((kernel(name),)), noise(*shape), mode)
+
+
+@few_bytes
+@pytest.mark.parametrize(
+    "spec", ["gaussian:sigma=2", "box:radius=3", "laplacian", "motion:length=9,angle=30", "unsharp", "sobel_x"]
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_other_methods(spec, dtype):
+    for options in (Options(), Options(mode="convolve", dilation=2), Options(scale=3.0, offset=-20.0, threads=1)):
+        same(Recipe((kernel(spec),), options), noise(65, 43, 3).astype(dtype))
+
+
+@few_bytes
+@pytest.mark.parametrize("names", [["sharpen", "blur"], ["emboss", "find_edges", "detail"], ["gaussian:sigma=2"] * 4])
+@pytest.mark.parametrize("border", [None, "reflect", "constant:77"])
+def test_chains(names, border):
+    recipe = Recipe(tuple(kernel(name) for name in names), Options(border=border))
+    for rows in (1, 5, 64, 130):
+        same(recipe, noise(rows, 17, 3))
+        same(recipe, noise(rows, 17), step=7)
+
+
+@few_bytes
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int16", "uint32", "int64", "uint64", "float16", ">u2", ">f8"])
+def test_types_that_are_computed_in_wider_ones(dtype):
+    array = noise(30, 11, 2) % 2 if dtype == "bool" else noise(30, 11, 2) // 2
+    same(Recipe((ODD,)), array.astype(dtype).astype(np.dtype(dtype).newbyteorder("=")))
+
+
+@few_bytes
+def test_alpha_that_is_filtered_like_a_colour():
+    same(Recipe((ODD,), Options(alpha="straight")), noise(30, 20, 4), "RGBA")
+    same(Recipe((ODD,), Options(like="pillow")), noise(30, 20, 2), "LA")
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "mode"),
+    [
+        (["blur"], {"border": "wrap"}, "RGB"),
+        (["laplacian"], {"after": "abs"}, "RGB"),
+        (["sharpen"], {"after": "float"}, "RGB"),
+        (["sharpen"], {"linear": True}, "RGB"),
+        (["sharpen"], {"stride": 2}, "RGB"),
+        (["sharpen"], {"channels": "rg"}, "RGB"),
+        (["sharpen"], {"mask": "radial"}, "RGB"),
+        (["sharpen"], {"bias": (1.0, 2.0, 3.0)}, "RGB"),
+        (["gaussian:sigma=2"], {}, "RGBA"),
+        (["gaussian:sigma=2"], {"border": "renormalize"}, "RGB"),
+        (["sobel_x", "sobel_y"], {"combine": "hypot"}, "RGB"),
+        (["sharpen", "gaussian:sigma=2"], {"border": "wrap"}, "RGB"),
+        (["gaussian:sigma=2"], {"method": "fourier"}, "RGB"),
+        ([], {"vary": "gaussian:sigma=0..3", "mask": "radial"}, "RGB"),
+    ],
+)
+def test_what_needs_the_whole_picture(names, options, mode):
+    recipe = Recipe(tuple(kernel(name) for name in names), Options(**options))
+    assert in_strips(recipe, np.zeros((9, 9, len(mode)), np.uint8), mode) is None
+
+
+def test_what_lies_in_memory_does_not_grow_with_the_picture(monkeypatch):
+    monkeypatch.setattr(module, "STRIP_BYTES", 10_000)
+    sizes = set()
+    for rows in (2000, 20_000):
+        work = in_strips(Recipe((TALL,)), np.broadcast_to(np.uint8(0), (rows, 50)), "L")
+        parts = work.run(lambda target: target.fill(1), 1)
+        assert sum(len(strip) for strip in parts) == rows
+        sizes.add(max(near.stop - near.start for near, _ in work.windows))
+    assert sizes == {200 + 40}
+
+
+def test_a_broken_picture_stops_it(monkeypatch):
+    monkeypatch.setattr(module, "STRIP_BYTES", 100)
+
+    def read(target, left=[5]):  # noqa: B006
+        left[0] -= 1
+        if not left[0]:
+            raise PictureError("is broken")
+        target[...] = 0
+
+    threads = threading.active_count()
+    work = in_strips(Recipe((ODD,)), np.broadcast_to(np.uint8(0), (100, 10)), "L")
+    with pytest.raises(PictureError, match="is broken"):
+        list(work.run(read, 1))
+    assert threading.active_count() == threads
+
+
+def test_who_stops_early_leaves_no_thread(monkeypatch):
+    monkeypatch.setattr(module, "STRIP_BYTES", 100)
+    threads = threading.active_count()
+    for count in range(4):
+        strips = in_strips(Recipe((ODD,)), np.broadcast_to(np.uint8(0), (100, 10)), "L").run(lambda target: None, 1)
+        assert len([next(strips) for _ in range(count)]) == count
+        strips.close()
+        assert threading.active_count() == threads
+
+
+def test_what_cannot_be_is_told_before_a_row_is_read():
+    with pytest.raises(PictureError, match="leaves nothing"):
+        in_strips(Recipe((TALL,), Options(padding="valid")), np.broadcast_to(np.uint8(0), (40, 10)), "L")
+
+
+def test_numbers_that_are_not_exact_are_told():
+    array = np.zeros((100, 10), np.int64)
+    array[99, 9] = 2**53 + 2
+    with pytest.raises(PictureError, match=r"beyond 2\*\*53"):
+        list(in_strips(Recipe((ODD,)), array, "").run(reader(array), 1))
