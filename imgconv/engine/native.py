@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ LARGEST_ENTRY = 4 * 2**20
 SHAPES = ((3, 3), (5, 5))  # kernel shapes with a loop of their own
 PNG_KINDS = ("png_filter", "png_unfilter", "png_deflate")
 PIXEL_KINDS = ("pack", "unpack")
+MODULES = dict.fromkeys(PNG_KINDS, "rows") | {"png_deflate": "deflate"} | dict.fromkeys(PIXEL_KINDS, "pixels")
 SAMPLE_TYPES = ("uint8", "uint16", "int32", "float32", "float64")
 
 
@@ -37,7 +39,7 @@ class Variant(NamedTuple):
 
     dtype: str
     shape: tuple[int, int] | None = None
-    kind: str = "direct"  # a function of that name builds it: in rows.py, pixels.py or loops.py
+    kind: str = "direct"  # a function of that name builds it, in one of MODULES or in loops
 
     def __str__(self) -> str:
         shape = f"{self.shape[0]}×{self.shape[1]}" if self.shape else "any shape"
@@ -216,7 +218,7 @@ def _versions() -> str:
 @cache
 def _sources() -> str:
     here = Path(__file__).parent
-    names = ("lanes.py", "link.py", "loops.py", "native.py", "pixels.py", "rows.py")
+    names = ("deflate.py", "lanes.py", "link.py", "loops.py", "native.py", "pixels.py", "rows.py")
     return hashlib.sha256(b"\0".join((here / name).read_bytes() for name in names)).hexdigest()
 
 
@@ -296,10 +298,8 @@ def _module(variant: Variant) -> tuple[str, Any]:
     import llvmlite.binding as llvm
     from numba import cfunc
 
-    from imgconv.engine import loops, pixels, rows
-
     wide = "avx512f" in _cpu()[2]
-    source = rows if variant.kind in PNG_KINDS else pixels if variant.kind in PIXEL_KINDS else loops
+    source = import_module(f"imgconv.engine.{MODULES.get(variant.kind, 'loops')}")
     function, signature = getattr(source, variant.kind)(variant.dtype, variant.shape, wide)
     # with NumPy's rules a division by zero does not raise, and code that cannot raise needs nothing from Numba
     compiled = cfunc(signature, error_model="numpy")(function)

@@ -1,7 +1,7 @@
 """PNG, written and read by compiled loops in bands of rows, in threads; 16 bits per channel are kept.
 
 Writing a 12-megapixel photograph by Pillow took three quarters of a whole command. Here each band of rows is filtered
-and deflated on its own, by the loops in `imgconv.engine.rows`; the bytes do not depend on the number of threads.
+and deflated on its own, by the loops in `imgconv.engine.rows` and `deflate`; the bytes do not depend on the threads.
 Reading is for the plain files that most are; whatever is unusual is left to Pillow.
 """
 
@@ -196,8 +196,8 @@ def _deflater(level: int | None) -> Callable[[], Callable[[Array], bytes]]:
             found = []
             for start in range(0, len(lines), PIECE):
                 count = min(PIECE, len(lines) - start)
-                if len(memory[0]) < count + count // 4096 + 64:
-                    memory[0] = np.empty(count + count // 4096 + 64, np.uint8)
+                if len(memory[0]) < 5 * count // 4 + 1024:
+                    memory[0] = np.empty(5 * count // 4 + 1024, np.uint8)
                 size = loop.call(
                     memory[0].ctypes.data,
                     lines.ctypes.data + start,
@@ -218,7 +218,7 @@ def _deflater(level: int | None) -> Callable[[], Callable[[Array], bytes]]:
 
 @cache
 def _constants() -> npt.NDArray[np.int64]:
-    """Deflate's tables (RFC 1951, 3.2.5 and 3.2.7) as `rows.png_deflate` takes them."""
+    """Deflate's tables (RFC 1951, 3.2.5 and 3.2.7) as `deflate.png_deflate` takes them."""
     extras = [0 if symbol < 4 else symbol // 4 - 1 for symbol in range(28)]
     bases = [3, *(3 + np.cumsum([1 << bits for bits in extras])).tolist()]
     symbols = np.searchsorted(bases, np.arange(259), side="right") + 256
@@ -231,7 +231,8 @@ def _constants() -> npt.NDArray[np.int64]:
     near = [distance_symbol(distance) for distance in range(256)]
     far = [distance_symbol(distance << 7) for distance in range(256)]
     order = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
-    return np.array([*symbols, *bases, *extras, 0, *near, *far, *order], np.int64)
+    far_extras = [max(0, symbol // 2 - 1) for symbol in range(30)]
+    return np.array([*symbols, *bases, *extras, 0, *near, *far, *order, *far_extras], np.int64)
 
 
 def _adler_of_both(first: int, second: int, length: int) -> int:
