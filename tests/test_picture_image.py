@@ -12,8 +12,7 @@ from PIL import Image
 
 from imgconv.errors import PictureError
 from imgconv.picture import blocks
-from imgconv.picture import image as image_module
-from imgconv.picture.image import SAMPLES, forget_idle, from_array, plain, take_array, to_array
+from imgconv.picture.image import SAMPLES, block_for, from_array, plain, take_array, to_array
 
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
 
@@ -116,34 +115,29 @@ def test_a_block_that_an_image_has_left_is_not_taken():
 
 
 @pytest.mark.skipif(not blocks.TELLS, reason="this Pillow does not tell where its pixels are")
-def test_a_result_is_encoded_from_the_memory_of_the_picture_when_nobody_holds_that():
-    data = saved(Image.fromarray(noise(50, 60, 3)), "BMP")
+def test_memory_that_an_array_has_taken_is_there_as_long_as_the_array():
+    array = noise(1500, 1600, 3)
+    data = saved(Image.fromarray(array), "BMP")
+    with Image.open(io.BytesIO(data)) as image:
+        block = blocks.load(image)
+        taken = take_array(image, block)
+    assert taken.ctypes.data == block.address
+    with pytest.raises(ValueError, match="closed image"):
+        image.getpixel((0, 0))
+    part = taken[700:]
+    del block, taken, image
+    gc.collect()
+    others = [from_array(noise(1500, 1600, 3, seed=seed), "RGB") for seed in range(1, 4)]
+    assert np.array_equal(part, array[700:])
+    assert len(others) == 3
 
-    def read():
-        with Image.open(io.BytesIO(data)) as image:
-            return take_array(image, blocks.load(image))
 
-    first = read()
-    where = first.ctypes.data
-    part, copy = first[10:20], first.copy()
-    del first
-    gc.collect()
-    other = from_array(noise(50, 60, 3, seed=1), "RGB")
-    assert blocks.block_of(other.im).address != where
-    assert np.array_equal(part, copy[10:20])
-    del part
-    gc.collect()
-    result = noise(50, 60, 3, seed=2)
-    again = from_array(result, "RGB")
-    assert blocks.block_of(again.im).address == where
-    assert blocks.block_of(from_array(result, "RGB").im).address != where
-    assert np.array_equal(np.asarray(again), result)
-    del again, other
-    read()
-    gc.collect()
-    assert len(image_module._idle) == 1
-    forget_idle()
-    assert image_module._idle == []
+def test_an_image_can_be_put_into_memory_that_was_used():
+    first, second = noise(50, 60, 3), noise(50, 60, 3, seed=2)
+    block = block_for(first, "RGB")
+    images = [from_array(array, "RGB", block) for array in (first, second)]
+    assert np.array_equal(np.asarray(images[1]), second)
+    assert np.array_equal(np.asarray(images[0]), second if blocks.TELLS else first)
 
 
 def test_what_an_array_becomes_later_does_not_change_its_image():

@@ -414,7 +414,7 @@ def test_an_error_in_a_thread_is_not_lost():
 
     for threads in (1, 3):
         with pytest.raises(ValueError, match="five"):
-            module._share(work, 100, threads)
+            module.share(work, 100, threads)
 
 
 def test_the_loops_need_nothing_from_outside():

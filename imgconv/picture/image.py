@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,11 +96,14 @@ def take_array(image: Image.Image, block: Block | None) -> npt.NDArray[Any]:
         return np.asarray(_memory(block, dtype), dtype)
     columns, rows = block.core.size
     _move("pack", block.address, block.address, rows * columns)
-    return np.asarray(_Lease(block, (rows, columns, 3), dtype))
+    return np.asarray(_Lent(block, (rows, columns, 3), dtype))
 
 
-def from_array(array: npt.NDArray[Any], mode: str) -> Image.Image:
-    """An image of `mode` from pixels as `to_array` gives them; it may share their memory."""
+def from_array(array: npt.NDArray[Any], mode: str, block: Block | None = None) -> Image.Image:
+    """An image of `mode` from pixels as `to_array` gives them; it may share their memory.
+
+    Its own memory is that of `block`, where `block_for` has given one.
+    """
     from PIL import Image
 
     from imgconv.picture import blocks
@@ -109,26 +111,23 @@ def from_array(array: npt.NDArray[Any], mode: str) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     array = np.ascontiguousarray(array, SAMPLES[mode])
-    size, channels = (array.shape[1], array.shape[0]), Image.getmodebands(mode)
-    block = None
-    if mode not in (*SHARED, *CODED) and array.shape[2:] == ((channels,) if channels > 1 else ()):
-        with _lock:
-            fitting = [idle for idle in _idle if (idle.core.mode, idle.core.size) == (mode, size)]
-            _idle.clear()
-        block = fitting[0] if fitting else blocks.new(mode, size)
+    channels = Image.getmodebands(mode)
+    if array.shape[2:] == ((channels,) if channels > 1 else ()):
+        block = block or block_for(array, mode)
     if block is None:
-        return Image.frombuffer(mode, size, array, "raw", mode, 0, 1)
+        return Image.frombuffer(mode, (array.shape[1], array.shape[0]), array, "raw", mode, 0, 1)
     if channels == 3:
-        _move("unpack", block.address, array.ctypes.data, size[0] * size[1])
+        _move("unpack", block.address, array.ctypes.data, array.shape[0] * array.shape[1])
     else:
         _memory(block, array.dtype)[...] = array
     return blocks.image_of(block)
 
 
-def forget_idle() -> None:
-    """Frees memory that is kept for Pillow's encoders."""
-    with _lock:
-        _idle.clear()
+def block_for(array: npt.NDArray[Any], mode: str) -> Block | None:
+    """Memory of Pillow for an image of the array's size; None where it has no need of it, or does not tell."""
+    from imgconv.picture import blocks
+
+    return None if mode in (*SHARED, *CODED) else blocks.new(mode, (array.shape[1], array.shape[0]))
 
 
 class _Lent:
@@ -142,18 +141,6 @@ class _Lent:
             "shape": shape,
             "typestr": "<u2" if dtype == np.uint16 else dtype.str,
         }
-
-
-class _Lease(_Lent):
-    """Keeps it after that, too, for the result: an encoder's image of the same size."""
-
-    def __del__(self) -> None:
-        with _lock:
-            _idle[:] = [self.block]
-
-
-_idle: list[Block] = []
-_lock = threading.RLock()  # the collector may end a lease while this thread holds it
 
 
 def _memory(block: Block, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

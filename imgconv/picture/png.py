@@ -157,7 +157,7 @@ class Encoder:
                 deflated = squeeze(plain) if number or self.begun else HEADER + squeeze(plain)
                 done[number] = deflated, inflater.adler32(plain), inflater.crc32(deflated, inflater.crc32(b"IDAT"))
 
-        _share(work, len(starts), self.threads if source.nbytes > THREAD_BYTES else 1)
+        share(work, len(starts), self.threads if source.nbytes > THREAD_BYTES else 1)
         for number, (_, part, _) in enumerate(done):
             self.adler = _adler_of_both(self.adler, part, min(self.band_rows, rows - starts[number]) * self.line)
         self.begun = True
@@ -243,7 +243,7 @@ def _adler_of_both(first: int, second: int, length: int) -> int:
     return total << 16 | (low + (second & 0xFFFF) - 1) % prime
 
 
-def _share(work: Callable[[Iterator[int]], None], count: int, threads: int | None) -> None:
+def share(work: Callable[[Iterator[int]], None], count: int, threads: int | None) -> None:
     """Runs `work` in threads, each of which takes of the numbers 0 to count - 1 the next that is free."""
     lock = threading.Lock()
     numbers = iter(range(count))

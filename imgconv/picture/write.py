@@ -16,7 +16,8 @@ import numpy as np
 from imgconv.arrayfile import npy_bytes, reason, text_bytes
 from imgconv.errors import WriteError
 from imgconv.picture.formats import ENCODER_OPTIONS, by_name
-from imgconv.picture.image import BROKEN, forget_idle, from_array
+from imgconv.picture.image import BROKEN, from_array
+from imgconv.picture.jpeg import encode_jpeg, in_strips
 from imgconv.picture.png import MODES, encode_png
 from imgconv.picture.value import Picture
 
@@ -59,22 +60,23 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         return text_bytes(array, " " if form == "TEXT" else ","), ()
     mode = mode_in(form, picture)
     if form == "PNG":
-        forget_idle()
         return encode_png(picture.array, **png_settings(picture, options or {})), ()
     given = {key: value for key, value in (options or {}).items() if form in ENCODER_OPTIONS[key].formats}
     told = _metadata(picture, form) | _encoder_options(picture, form, given)
     if form == "TIFF" and "exif" in told and told["compression"] != "raw":
         return _joined(picture, options or {}), ()
-    image = from_array(picture.array, mode)
     notes: list[str] = []
     if form == "JPEG" and len(told.get("xmp", b"")) > JPEG_XMP_BYTES:
         del told["xmp"]
         notes.append("its XMP is longer than JPEG holds and left out")
-    file = _Parts() if form in ("JPEG", "WEBP") else io.BytesIO()
+    file = io.BytesIO()
     try:
+        if form == "JPEG" and in_strips(picture.array.shape, told):
+            return encode_jpeg(picture.array, mode, told), tuple(notes)
+        image = from_array(picture.array, mode)
         if form == "TIFF" and "xmp" in told:  # which is a tag there, as those of EXIF are
             told["exif"] = _with_tag(told.get("exif", b""), TIFF_XMP, told.pop("xmp"))
-        image.save(file, form, **told)  # type: ignore[arg-type]
+        image.save(file, form, **told)
     except BROKEN as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
     if form == "GIF":
@@ -139,20 +141,6 @@ def png_settings(picture: Picture, options: Mapping[str, Any]) -> dict[str, Any]
 
 def _metadata(picture: Picture, form: str) -> dict[str, Any]:
     return {key: picture.info[key] for key in by_name(form).keeps if key in picture.info}
-
-
-class _Parts:
-    """A file for encoders that write their whole result at once, or nearly: it is not copied again."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def write(self, part: bytes) -> int:
-        self.parts.append(part)
-        return len(part)
-
-    def getvalue(self) -> bytes:
-        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
 
 def _lost_in_gif(image: Image.Image) -> list[str]:

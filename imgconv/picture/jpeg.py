@@ -1,0 +1,173 @@
+"""JPEG, encoded by Pillow strip by strip, in threads.
+
+Between strips stand restart markers (ITU-T T.81, E.1.4), behind which nothing depends on what came before. So strips
+that were encoded one by one, and put behind one header, are the very file that Pillow writes with
+`restart_marker_blocks`. The bytes do not depend on the number of threads.
+
+Pillow lets other threads run only while it writes into a file, and passes over short writes. So it gets a file in
+memory with room that was taken before; where there is none, or it was not enough, a strip is encoded without.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from imgconv.picture.image import block_for, from_array
+from imgconv.picture.png import share
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from imgconv.picture.blocks import Block
+
+    Array = npt.NDArray[Any]
+
+SMALLEST = 2**20  # pixels; smaller pictures get no restart markers, and one thread
+STRIP_PIXELS = 2**18  # four of them in the smallest picture, and 1 MB of Pillow's memory for each thread
+BLOCK = 8  # rows and columns of samples that are coded together
+FRAMES, RESTARTS, SCAN = (0xC0, 0xC1), 0xDD, 0xDA  # markers: sequential frames, restart interval, start of scan
+CODING = ("quality", "qtables", "subsampling")  # the options that the pixels' bytes depend on
+
+
+class Segments(NamedTuple):
+    """Where the parts of a JPEG file with one scan are that tell how its pixels are coded."""
+
+    frame: int
+    restarts: int  # 0 when it has none
+    scan: int  # the first byte of coded pixels
+
+
+class Encoder:
+    """Makes a JPEG file strip by strip: `start`, then what `strip` gives for each, then `end`.
+
+    Parameters
+    ----------
+    array : ndarray of uint8, shape (rows, columns) or (rows, columns, channels)
+        The picture; only its first pixel is looked at.
+    mode : str
+        Pillow's: L, RGB or CMYK.
+    options : mapping
+        As Pillow's encoder takes them, without `optimize` and `progressive`.
+    threads : int, optional
+        How many to use; as many as there are cores when not given.
+
+    Attributes
+    ----------
+    start, end : bytes
+        What comes before the pixels, and behind them.
+    step : int
+        Each array that `strip` takes but the last has a multiple of so many rows.
+    """
+
+    end = b"\xff\xd9"
+
+    def __init__(self, array: Array, mode: str, options: Mapping[str, Any], threads: int | None = None) -> None:
+        rows, columns = array.shape[:2]
+        # a file of one pixel has the same header, but for the size and the interval
+        start = bytearray(_saved(array[:1, :1], mode, {**options, "restart_marker_blocks": 1}))
+        found = segments(start)
+        start[found.frame + 5 : found.frame + 9] = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
+        across, down = _coded_together(start, found)
+        self.step = max(1, STRIP_PIXELS // (columns * down)) * down
+        interval = -(-columns // across) * (self.step // down)
+        start[found.restarts + 4 : found.restarts + 6] = interval.to_bytes(2, "big")
+        self.start = bytes(start[: found.scan])
+        self.mode = mode
+        self.options = {key: options[key] for key in CODING if key in options}
+        self.threads = threads
+        self.strips = 0
+
+    def strip(self, array: Array) -> list[bytes]:
+        """The bytes of the next rows."""
+        starts = range(0, len(array), self.step)
+        done = [b""] * len(starts)
+
+        def work(take: Iterator[int]) -> None:
+            with _Room(array[: self.step].nbytes) as room:
+                for number in take:
+                    rows = array[starts[number] : starts[number] + self.step]
+                    coded = room.encode(rows, self.mode, self.options)
+                    done[number] = coded[segments(coded).scan : -len(self.end)]
+
+        share(work, len(starts), self.threads)
+        parts = []
+        for coded in done:
+            if self.strips:
+                parts.append(bytes([0xFF, 0xD0 + (self.strips - 1) % 8]))
+            parts.append(coded)
+            self.strips += 1
+        return parts
+
+
+def encode_jpeg(array: Array, mode: str, options: Mapping[str, Any], threads: int | None = None) -> bytes:
+    """A picture as the bytes of a JPEG file. Parameters are those of `Encoder`."""
+    encoder = Encoder(array, mode, options, threads)
+    return b"".join([encoder.start, *encoder.strip(array), encoder.end])
+
+
+def in_strips(shape: tuple[int, ...], options: Mapping[str, Any]) -> bool:
+    """Whether a picture is for `Encoder`: it is large, and its file has one scan with codes that are known before."""
+    return shape[0] * shape[1] >= SMALLEST and not options.get("progressive") and not options.get("optimize")
+
+
+def segments(data: bytes | bytearray) -> Segments:
+    """The segments of a JPEG file by Pillow."""
+    at, frame, restarts = 2, 0, 0
+    while data[at + 1] != SCAN:
+        if data[at + 1] in FRAMES:
+            frame = at
+        elif data[at + 1] == RESTARTS:
+            restarts = at
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return Segments(frame, restarts, at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
+
+
+def _coded_together(data: bytearray, found: Segments) -> tuple[int, int]:
+    """Columns and rows of the pixels that are coded together: blocks of all channels, whatever their sampling."""
+    channels = data[found.frame + 9]
+    if channels == 1:
+        return BLOCK, BLOCK
+    factors = [data[found.frame + 11 + 3 * channel] for channel in range(channels)]
+    return BLOCK * max(factor >> 4 for factor in factors), BLOCK * max(factor & 15 for factor in factors)
+
+
+def _saved(array: Array, mode: str, options: Mapping[str, Any]) -> bytes:
+    memory = io.BytesIO()
+    from_array(array, mode).save(memory, "JPEG", **options)
+    return memory.getvalue()
+
+
+class _Room:
+    """What a thread encodes its strips in: memory for their pixels, and a file for their bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.block: Block | None = None
+        self.file: BinaryIO | None = None
+
+    def __enter__(self) -> _Room:
+        try:
+            self.file = os.fdopen(os.memfd_create("strip"), "w+b", buffering=0)
+            os.posix_fallocate(self.file.fileno(), 0, self.size)
+        except (AttributeError, OSError):  # not on Linux, or no room
+            self.__exit__()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+    def encode(self, array: Array, mode: str, options: Mapping[str, Any]) -> bytes:
+        """A strip as the bytes of a JPEG file."""
+        if self.file is None:
+            return _saved(array, mode, options)
+        if self.block is None or self.block.core.size[1] != len(array):
+            self.block = block_for(array, mode)
+        self.file.seek(0)
+        from_array(array, mode, self.block).save(self.file, "JPEG", **options)
+        size = self.file.tell()
+        return os.pread(self.file.fileno(), size, 0) if size <= self.size else _saved(array, mode, options)
