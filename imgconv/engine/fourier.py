@@ -28,11 +28,11 @@ def tile_side(taps: int) -> int:
 
 
 def cost(rows: int, columns: int) -> float:
-    """Estimated CPU cycles for 16 samples, as in `plan.COSTS`; measured between 1300 and 1900 over a whole tile."""
+    """Estimated CPU cycles for 16 samples, as in `plan.COSTS`; measured between 1000 and 1900 over a whole tile."""
     side = tile_side(max(rows, columns))
     if side < 2 * max(rows, columns):
         return math.inf
-    return 1500 * side**2 / ((side - rows + 1) * (side - columns + 1))
+    return 1200 * side**2 / ((side - rows + 1) * (side - columns + 1))
 
 
 def tiles(

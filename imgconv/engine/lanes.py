@@ -44,7 +44,6 @@ SAMPLES = {
     "float32": Sample(types.float32, types.float32, None, None, 16),
     "float64": Sample(types.float64, types.float64, None, None, 8),
 }
-PADDING_ROWS = 3  # rows of zeros around the weights of `fused_rows`, one fewer than the rows it takes at once
 WHOLE = Sample(types.uint8, types.int16, 0.0, 255.0, 32)  # 8-bit samples summed in 16-bit integers
 
 
@@ -90,6 +89,20 @@ def reinterpret(typingctx: Any, pointer: Any, kind: Any) -> Any:
     return target(pointer, kind), codegen
 
 
+@intrinsic
+def prefetch(typingctx: Any, pointer: Any, index: Any) -> Any:
+    """Asks for the cache line of pointer[index]; any address will do."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [args[0].type, I32, I32, I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        to_read, every_cache, data = (ir.Constant(I32, n) for n in (0, 3, 1))
+        builder.call(function, [builder.gep(args[0], [args[1]]), to_read, every_cache, data])
+        return context.get_dummy_value()
+
+    return types.none(pointer, types.intp), codegen
+
+
 class Vectors:
     """Emits LLVM vector code of one width for one sample type into a Numba function."""
 
@@ -128,6 +141,13 @@ class Vectors:
     def load(self, pointer: Any, index: Any) -> Any:
         address = self.b.gep(pointer, [index])
         return self.b.load(self.b.bitcast(address, self.vector.as_pointer()), align=self.sum_bytes)
+
+    def load_samples(self, pointer: Any, index: Any) -> Any:
+        """8- or 16-bit samples without a sign, as they are summed."""
+        kind = ir.VectorType(pointer.type.pointee, self.lanes)
+        address = self.b.bitcast(self.b.gep(pointer, [index]), kind.as_pointer())
+        found = self.b.load(address, align=pointer.type.pointee.width // 8)
+        return self.b.sitofp(self.b.zext(found, self.ints), self.vector)
 
     def load_whole(self, pointer: Any, index: Any) -> Any:
         """16-bit unsigned or 32-bit integers, as 32 bits."""
@@ -170,9 +190,14 @@ class Vectors:
         """How 16-bit sums are divided: scalars."""
         self.factor, self.shift = self.splat(factor), self.splat(shift)
 
-    def store(self, samples: Any, pointer: Any, index: Any) -> None:
+    def store(self, samples: Any, pointer: Any, index: Any, past_caches: bool = False) -> None:
+        """Past the caches only to addresses that are multiples of the vector's size."""
         address = self.b.bitcast(self.b.gep(pointer, [index]), self.out.as_pointer())
-        self.b.store(samples, address, align=self.out_bytes)
+        if past_caches:
+            stored = self.b.store(samples, address, align=self.lanes * self.out_bytes)
+            stored.set_metadata("nontemporal", self.b.module.add_metadata([ir.Constant(I32, 1)]))
+        else:
+            self.b.store(samples, address, align=self.out_bytes)
 
     def store_first(self, samples: Any, pointer: Any, index: Any, mask: Any) -> None:
         """Stores the lanes that `mask` selects."""
@@ -199,12 +224,14 @@ def walk(
     dst: Any,
     dst_rows: Sequence[Any],
     samples: Any,
+    stream: Any,
     block: int,
     sums: Callable[[Any, int], list[list[Any]]],
 ) -> Any:
     """Emits the loop along a row: whole blocks, then single vectors, the last one masked. Returns the clipped count.
 
-    `sums(x, n)` emits the sums of n vectors from sample x on, for each output row.
+    `sums(x, n)` emits the sums of n vectors from sample x on, for each output row. Where `stream` is not 0, floating
+    results go past the caches; the rows then lie alike on cache lines. For 8 and 16 bits that brings nothing.
     """
     b = v.b
     # counted in lanes as wide as the sums: a row of a tile has far fewer vectors than 16 bits can count
@@ -212,13 +239,13 @@ def walk(
     clipped = cgutils.alloca_once_value(b, ir.Constant(counts, [0] * v.lanes))
     one = ir.Constant(counts, [1] * v.lanes)
 
-    def emit(x: Any, count: int, mask: Any) -> None:
+    def emit(x: Any, count: int, mask: Any, past_caches: bool = False) -> None:
         for start, row in zip(dst_rows, sums(x, count), strict=True):
             for n, total in enumerate(row):
                 out, over = v.finish(total)
                 at = b.add(b.add(start, x), ir.Constant(I64, n * v.lanes))
                 if mask is None:
-                    v.store(out, dst, at)
+                    v.store(out, dst, at, past_caches)
                 else:
                     v.store_first(out, dst, at, mask)
                 if over is not None:
@@ -226,10 +253,31 @@ def walk(
                     before = b.load(clipped)
                     b.store(b.select(over, b.add(before, one), before), clipped)
 
-    step = v.lanes * block
-    whole = b.mul(b.sdiv(samples, ir.Constant(I64, step)), ir.Constant(I64, step))
-    with cgutils.for_range_slice(b, ir.Constant(I64, 0), whole, ir.Constant(I64, step), I64) as (x, _):
-        emit(x, block, None)
+    step, zero = ir.Constant(I64, v.lanes * block), ir.Constant(I64, 0)
+
+    def blocks(start: Any, *, past_caches: bool) -> Any:
+        """Whole blocks from `start` on; returns where they end."""
+        stop = b.add(start, b.mul(b.sdiv(b.sub(samples, start), step), step))
+        with cgutils.for_range_slice(b, start, stop, step, I64) as (x, _):
+            emit(x, block, None, past_caches)
+        return stop
+
+    done = cgutils.alloca_once(b, I64)
+    if v.sample.low is None:
+        with b.if_else(b.icmp_signed("!=", stream, zero)) as (then, otherwise):
+            with then:
+                vector_bytes = v.lanes * v.out_bytes
+                past = b.and_(b.ptrtoint(b.gep(dst, [dst_rows[0]]), I64), ir.Constant(I64, vector_bytes - 1))
+                head = b.and_(b.sub(ir.Constant(I64, vector_bytes), past), ir.Constant(I64, vector_bytes - 1))
+                head = b.udiv(head, ir.Constant(I64, v.out_bytes))
+                head = b.select(b.icmp_signed("<", head, samples), head, samples)
+                emit(zero, 1, v.first(head))
+                b.store(blocks(head, past_caches=True), done)
+            with otherwise:
+                b.store(blocks(zero, past_caches=False), done)
+    else:
+        b.store(blocks(zero, past_caches=False), done)
+    whole = b.load(done)
     with cgutils.for_range_slice(b, whole, samples, ir.Constant(I64, v.lanes), I64) as (x, _):
         emit(x, 1, v.first(b.sub(samples, x)))
     kind = ir.FunctionType(I32, [v.ints])
@@ -247,10 +295,19 @@ def unrolled_rows(sample: Sample, rows: int, columns: int, at_once: int, block: 
 
     @intrinsic
     def sweep(
-        typingctx: Any, ring: Any, lines: Any, step: Any, weights: Any, base: Any, dst: Any, starts: Any, samples: Any
+        typingctx: Any,
+        ring: Any,
+        lines: Any,
+        step: Any,
+        weights: Any,
+        base: Any,
+        dst: Any,
+        starts: Any,
+        samples: Any,
+        stream: Any,
     ) -> Any:
         def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-            ring, lines, step, weights, base, dst, starts, samples = args
+            ring, lines, step, weights, base, dst, starts, samples, stream = args
             v = Vectors(b, sample, dst)
 
             def item(pointer: Any, index: int) -> Any:
@@ -284,9 +341,9 @@ def unrolled_rows(sample: Sample, rows: int, columns: int, at_once: int, block: 
                 return total
 
             starts_ = [item(starts, r) for r in range(at_once)]
-            return walk(v, dst, starts_, samples, block, sums)
+            return walk(v, dst, starts_, samples, stream, block, sums)
 
-        arguments = (ring, lines, types.intp, weights, base, dst, starts, types.intp)
+        arguments = (ring, lines, types.intp, weights, base, dst, starts, types.intp, types.intp)
         return types.intp(*arguments), codegen
 
     return sweep
@@ -311,9 +368,10 @@ def listed_row(sample: Sample, block: int) -> Any:
         dst: Any,
         start: Any,
         samples: Any,
+        stream: Any,
     ) -> Any:
         def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-            ring, lines, count, ends, shifts, weights, base, dst, start, samples = args
+            ring, lines, count, ends, shifts, weights, base, dst, start, samples, stream = args
             v = Vectors(b, sample, dst)
             one = ir.Constant(I64, 1)
             if v.whole:  # behind the taps lie the factor and the shift
@@ -349,10 +407,10 @@ def listed_row(sample: Sample, block: int) -> Any:
                     b.store(end, first)
                 return [[b.load(total) for total in totals]]
 
-            return walk(v, dst, [start], samples, block, sums)
+            return walk(v, dst, [start], samples, stream, block, sums)
 
         arguments = (
-            ring, lines, types.intp, ends, shifts, weights, base, dst, types.intp, types.intp,
+            ring, lines, types.intp, ends, shifts, weights, base, dst, types.intp, types.intp, types.intp,
         )  # fmt: skip
         return types.intp(*arguments), codegen
 
@@ -362,8 +420,9 @@ def listed_row(sample: Sample, block: int) -> Any:
 def fused_rows(sample: Sample, at_once: int, block: int, single: bool = False) -> Any:
     """An intrinsic: fused sums of `at_once` output rows under any dense kernel (`single`: one column of taps).
 
-    `weights` has at_once_most - 1 = 3 rows of zeros above and below the kernel, so that every loaded vector can be
-    used for every output row without a question. Needs a CPU that fuses; not the direct method's bytes.
+    A vector that is loaded serves every output row that it lies under. The kernel has at least `at_once` rows; each
+    output row adds its rows from the bottom one up, however many are taken at once. Needs a CPU that fuses; not the
+    direct method's bytes.
     """
 
     @intrinsic
@@ -379,13 +438,13 @@ def fused_rows(sample: Sample, at_once: int, block: int, single: bool = False) -
         dst: Any,
         starts: Any,
         samples: Any,
+        stream: Any,
     ) -> Any:
         def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-            ring, lines, count, reach, step, weights, base, dst, starts, samples = args
+            ring, lines, count, reach, step, weights, base, dst, starts, samples, stream = args
             v = Vectors(b, sample, dst)
             one = ir.Constant(I64, 1)
             columns = one if single else b.add(b.sdiv(reach, step), one)
-            window = b.add(count, ir.Constant(I64, at_once - 1))
 
             def sums(x: Any, vectors: int) -> list[list[Any]]:
                 bases = v.splat(base)
@@ -393,19 +452,19 @@ def fused_rows(sample: Sample, at_once: int, block: int, single: bool = False) -
                 for row in totals:
                     for total in row:
                         b.store(bases, total)
-                with cgutils.for_range(b, window, intp=I64) as loop:
-                    q = b.sub(b.sub(window, one), loop.index)  # bottom row first
-                    at = cgutils.alloca_once_value(b, b.add(b.load(b.gep(lines, [q])), x))
-                    b.store(b.add(b.load(b.gep(lines, [q])), x), at)
-                    taps = b.mul(b.add(q, ir.Constant(I64, PADDING_ROWS)), columns)
+
+                def add_line(line: Any, rows: range) -> None:
+                    """Adds a line to those output rows that it lies under."""
+                    at = cgutils.alloca_once(b, I64)
+                    b.store(b.add(b.load(b.gep(lines, [line])), x), at)
 
                     def add_tap(tap: Any) -> None:
                         here = b.load(at)
                         loaded = [v.load(ring, b.add(here, ir.Constant(I64, n * v.lanes))) for n in range(vectors)]
-                        for r, row in enumerate(totals):
-                            index = b.add(b.sub(taps, b.mul(columns, ir.Constant(I64, r))), tap)
+                        for r in rows:
+                            index = b.add(b.mul(b.sub(line, ir.Constant(I64, r)), columns), tap)
                             weight = v.splat(b.load(b.gep(weights, [index])))
-                            for total, value in zip(row, loaded, strict=True):
+                            for total, value in zip(totals[r], loaded, strict=True):
                                 b.store(v.fused(weight, value, b.load(total)), total)
                         b.store(b.add(here, step), at)
 
@@ -414,15 +473,75 @@ def fused_rows(sample: Sample, at_once: int, block: int, single: bool = False) -
                     else:
                         with cgutils.for_range(b, columns, intp=I64) as loop_along:
                             add_tap(loop_along.index)
+
+                for missing in reversed(range(1, at_once)):  # below the window of the first output rows
+                    add_line(b.add(count, ir.Constant(I64, missing - 1)), range(missing, at_once))
+                under_all = b.sub(count, ir.Constant(I64, at_once - 1))
+                with cgutils.for_range(b, under_all, intp=I64) as loop:
+                    add_line(b.sub(b.sub(count, one), loop.index), range(at_once))
+                for line in reversed(range(at_once - 1)):  # above the window of the last ones
+                    add_line(ir.Constant(I64, line), range(line + 1))
                 return [[b.load(total) for total in row] for row in totals]
 
             starts_ = [b.load(b.gep(starts, [ir.Constant(I64, r)])) for r in range(at_once)]
-            return walk(v, dst, starts_, samples, block, sums)
+            return walk(v, dst, starts_, samples, stream, block, sums)
 
         arguments = (
-            ring, lines, types.intp, types.intp, types.intp, weights, base, dst, starts, types.intp,
+            ring, lines, types.intp, types.intp, types.intp, weights, base, dst, starts, types.intp, types.intp,
         )  # fmt: skip
         return types.intp(*arguments), codegen
+
+    return sweep
+
+
+def coarse_rows(sample: Sample, at_once: int, block: int) -> Any:
+    """An intrinsic: fused sums of a column of taps for `at_once` rows that lie `spread` apart, into floating lines.
+
+    `ring` holds samples as they are in the picture. `weights` has (at_once - 1) · spread zeros above and below the
+    taps, so that a vector that is loaded serves all rows. May write `block` vectors past the end.
+    """
+
+    @intrinsic
+    def sweep(
+        typingctx: Any,
+        ring: Any,
+        lines: Any,
+        count: Any,
+        spread: Any,
+        weights: Any,
+        target: Any,
+        slot: Any,
+        samples: Any,
+    ) -> Any:
+        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+            ring, lines, count, spread, weights, target, slot, samples = args
+            v = Vectors(b, sample, target)
+            around = b.mul(spread, ir.Constant(I64, at_once - 1))
+            window = b.add(count, around)
+            zero, stride = ir.Constant(I64, 0), ir.Constant(I64, v.lanes * block)
+            with cgutils.for_range_slice(b, zero, samples, stride, I64) as (x, _):
+                totals = [[cgutils.alloca_once(b, v.vector) for _ in range(block)] for _ in range(at_once)]
+                for row in totals:
+                    for total in row:
+                        b.store(v.constant(0.0), total)
+                with cgutils.for_range(b, window, intp=I64) as loop:
+                    at = b.add(b.load(b.gep(lines, [loop.index])), x)
+                    loaded = [v.load_samples(ring, b.add(at, ir.Constant(I64, n * v.lanes))) for n in range(block)]
+                    first = b.add(around, loop.index)
+                    for r, row in enumerate(totals):
+                        tap = b.sub(first, b.mul(spread, ir.Constant(I64, r)))
+                        weight = v.splat(b.load(b.gep(weights, [tap])))
+                        for total, value in zip(row, loaded, strict=True):
+                            b.store(v.fused(weight, value, b.load(total)), total)
+                for r, row in enumerate(totals):
+                    start = b.add(b.mul(slot, ir.Constant(I64, r)), x)
+                    for n, total in enumerate(row):
+                        address = b.gep(target, [b.add(start, ir.Constant(I64, n * v.lanes))])
+                        b.store(b.load(total), b.bitcast(address, v.vector.as_pointer()), align=v.sum_bytes)
+            return context.get_dummy_value()
+
+        arguments = (ring, lines, types.intp, types.intp, weights, target, types.intp, types.intp)
+        return types.none(*arguments), codegen
 
     return sweep
 
@@ -481,7 +600,7 @@ def running_row(sample: Sample, block: int) -> Any:
                     row.append(b.fadd(b.fmul(b.sitofp(whole, v.vector), factors), bases))
                 return [row]
 
-            return walk(v, dst, [start], samples, block, totals)
+            return walk(v, dst, [start], samples, None, block, totals)
 
         return types.intp(sums, new, old, factor, base, dst, types.intp, types.intp), codegen
 

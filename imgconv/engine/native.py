@@ -54,7 +54,7 @@ class Variant(NamedTuple):
         if self.kind in PIXEL_KINDS:
             return pointer, pointer, index
         real = ctypes.c_float if self.dtype in ("uint8", "uint16", "float32") else ctypes.c_double
-        return (*[pointer] * 9, real, real, *[index] * 12)
+        return (*[pointer] * 9, real, real, *[index] * 14)
 
 
 class Loop(NamedTuple):
@@ -109,9 +109,12 @@ def every_variant() -> Iterator[Variant]:
         for shape in SHAPES:
             yield Variant(dtype, shape)
         yield Variant(dtype, kind="separable")
+        yield Variant(dtype, kind="low_rank")
+        if dtype != "int32":
+            yield Variant(dtype, kind="fused")
     for dtype in ("uint8", "uint16"):
-        yield Variant(dtype, kind="fused")
         yield Variant(dtype, kind="box")
+        yield Variant(dtype, kind="decimated")
     yield Variant("uint8", kind="integer")
     for shape in SHAPES:
         yield Variant("uint8", shape, "integer")

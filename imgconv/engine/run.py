@@ -87,7 +87,7 @@ class Chain:
     @property
     def halo(self) -> int:
         """How many rows more than it gives a part takes, where no border is near."""
-        return sum(stage.plan.correlation.weights.shape[0] - 1 for stage in self.stages)
+        return sum(stage.plan.correlation.weights.shape[0] - 1 + sum(stage.plan.halo) for stage in self.stages)
 
     def needed(self, rows: Span) -> Span:
         """The rows of the picture that rows `rows` of the result are computed from."""

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-# Samples in a tile. Direct sums want long lines, since reading a row in pieces keeps the CPU from reading ahead: 3×3
-# takes 5.1 ms with 12288, 5.7 with 4096. What uses a line often wants it near: sigma 5 takes 37 ms with 1024, 44 with
-# 4096.
-TILES = {"direct": 12288, "integer": 12288, "fused": 4096, "box": 2048, "separable": 1024}
+# Samples in a tile. Lines of 1024 stay in the first-level cache; those of direct and fused sums over larger samples are
+# as long as a row, so that the CPU reads ahead by itself: float32 3×3 takes 12 ms (one thread) instead of 14.
+TILE = 1024
+LONG_TILE = 12288
 RING_BYTES = 2**20  # half of a second-level cache
+# Floating results that are larger than a cache go past it: 3×3 over 12 megapixels takes 7.2 ms instead of 9.2
+STREAMED_BYTES = 2**25
+LINE_BYTES = 64
 SLACK = 512  # elements a vector loop may read or write past its line
 
 
@@ -77,15 +80,19 @@ class Stage:
 
     def needed(self, rows: Span) -> Span:
         """The source rows that target rows `rows` are computed from, those on which they lie included."""
-        c, height = self.plan.correlation, self.shape[0]
-        start = self.window[0].start
+        height, start = self.shape[0], self.window[0].start
         on = Span(min(max(rows.start + start, 0), height), min(max(rows.stop + start, 0), height))
-        under = border_map(start + rows.start - c.anchor[0], rows.stop - rows.start + c.weights.shape[0] - 1, height,
-                           c.border)  # fmt: skip
+        under = self._row_map(Span(start + rows.start, start + rows.stop))
         under = under[under >= 0]
         if not len(under):
             return on
         return Span(min(on.start, int(under.min())), max(on.stop, int(under.max()) + 1))
+
+    def _row_map(self, rows: Span) -> npt.NDArray[np.int64]:
+        """The source rows under the windows of some rows, in the source's coordinates."""
+        c, (above, below) = self.plan.correlation, self.plan.halo
+        count = rows.stop - rows.start + c.weights.shape[0] - 1
+        return border_map(rows.start - c.anchor[0] - above, count + above + below, self.shape[0], c.border)
 
     def home(self, rows: Span) -> Span:
         """The source rows on which target rows `rows` lie; those beside the first and last one belong to them."""
@@ -103,8 +110,7 @@ class Stage:
         itemsize = np.dtype(chosen.variant.dtype).itemsize
         kernel_rows, kernel_columns = c.weights.shape
         begin = columns.start - c.anchor[1]
-        row_map = border_map(rows.start - c.anchor[0], rows.stop - rows.start + kernel_rows - 1, self.shape[0],
-                             c.border)  # fmt: skip
+        row_map = self._row_map(rows)
         column_map = border_map(begin, columns.stop - columns.start + kernel_columns - 1, self.shape[1], c.border)
         length = len(column_map)
         left = min(max(0, -begin), length)
@@ -114,17 +120,21 @@ class Stage:
         shifts = chosen.shifts * channels
         samples = (columns.stop - columns.start) * channels
         reach = (kernel_columns - 1) * channels
-        ring_lines = kernel_rows + 5
-        fitting = RING_BYTES // (ring_lines * np.dtype(chosen.line_type).itemsize) - reach
-        most = TILES[chosen.method]
+        fitting = RING_BYTES // (chosen.ring_lines * np.dtype(chosen.line_type).itemsize) - reach
+        short = chosen.variant.dtype in ("uint8", "uint16") or chosen.method in ("separable", "box", "decimated")
+        most = TILE if short else LONG_TILE
         tile = min(samples, max(most // 4, min(most, fitting)))
+        slack = SLACK + -(tile + reach + SLACK) % LINE_BYTES
         source_stride = self.shape[1] * channels
 
+        large = (rows.stop - rows.start) * samples * itemsize > STREAMED_BYTES
+
         def for_thread() -> Loop:
-            ring = np.empty(ring_lines * (tile + reach + SLACK), chosen.line_type)
-            lines = np.empty(kernel_rows + 8, np.int64)
+            ring = aligned(chosen.ring_lines * (tile + reach + slack), chosen.line_type)
+            lines = np.empty(kernel_rows + sum(chosen.halo) + 16, np.int64)
 
             def work(source: int, target: int, target_bytes: int, band: Span) -> int:
+                stream = int(large and target_bytes % LINE_BYTES == 0)
                 clipped: int = loaded.call(
                     source,
                     target + band.start * target_bytes,
@@ -148,13 +158,23 @@ class Stage:
                     middle * channels,
                     max(0, begin) * channels,
                     tile,
-                    SLACK,
+                    slack,
+                    band.start,
+                    stream,
                 )
                 return clipped
 
             return work
 
         return for_thread
+
+
+def aligned(count: int, dtype: str) -> Array:
+    """Memory that begins on a cache line: a store across two lines takes twice as long."""
+    size = np.dtype(dtype).itemsize
+    memory = np.empty(count + LINE_BYTES // size, dtype)
+    start = -memory.ctypes.data % LINE_BYTES // size
+    return memory[start : start + count]
 
 
 def _span(size: int, taps: int, anchor: int, padding: str) -> Span:

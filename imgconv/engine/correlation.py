@@ -1,0 +1,112 @@
+"""What is to be computed, and how: values that the planner makes and the engine carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imgconv.conventions import BORDERS
+from imgconv.engine.native import Variant
+from imgconv.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+PADDINGS = ("same", "valid", "full")
+SUM_TYPES = {"uint8": "float32", "uint16": "float32", "int32": "float64", "float32": "float32", "float64": "float64"}
+
+
+@dataclass(frozen=True, eq=False)
+class Correlation:
+    """What is to be computed: weights that are slid as they stand, and everything that the sum depends on.
+
+    Attributes
+    ----------
+    weights : ndarray of float64, shape (rows, columns)
+    scale : float
+        Divides every weight.
+    offset : float
+        Added to every sum, in the picture's own units.
+    anchor : (int, int)
+        Row and column of the tap that lies on the output pixel.
+    border : str
+        One of `BORDERS`.
+    outside : float
+        The value outside the picture for border "constant".
+    padding : str
+        One of `PADDINGS`.
+    exact : bool
+        Only methods that give the direct method's bytes may be chosen.
+    """
+
+    weights: npt.NDArray[np.float64]
+    scale: float
+    offset: float
+    anchor: tuple[int, int]
+    border: str
+    outside: float
+    padding: str
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        rows, columns = self.weights.shape
+        if not (0 <= self.anchor[0] < rows and 0 <= self.anchor[1] < columns):
+            raise UsageError(
+                f"anchor {self.anchor[0]},{self.anchor[1]} lies outside the {rows}×{columns} kernel"
+                f" (rows 0 to {rows - 1}, columns 0 to {columns - 1})"
+            )
+        if self.border not in BORDERS:
+            raise UsageError(f"border {self.border!r} is not one of {', '.join(BORDERS)}")
+        if self.padding not in PADDINGS:
+            raise UsageError(f"padding {self.padding!r} is not one of {', '.join(PADDINGS)}")
+        if self.border == "keep" and self.padding == "full":
+            raise UsageError("border keep copies pixels from the picture, so it cannot fill padding full")
+        if self.border == "renormalize" and self.weights.sum() == 0:
+            raise UsageError("border renormalize needs a kernel whose weights do not sum to 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a correlation is computed.
+
+    Attributes
+    ----------
+    method : str
+        One of `METHODS`, never "auto".
+    reason : str
+        Why this method, for `--explain`.
+    error_bound : float
+        Largest difference from the direct method: 0 means the same bytes. In levels for integer samples, in units of
+        the largest sample for floating ones.
+    cost : float
+        Estimated cycles for 16 samples of 8 bits.
+    variant : Variant
+        The compiled loop.
+    weights, shifts, ends : ndarray
+        What the loop is given: weights over the scale, in its own order; for listed taps the distance in pixels from
+        the window's left column, and for each kernel row, bottom one first, one past its last tap.
+    line_type : str
+        Type of the lines that source rows are widened to.
+    base : float
+        What every sum starts from.
+    ring_lines : int
+        Lines of `line_type` that a thread needs.
+    halo : (int, int)
+        Source rows that are read above and below the kernel's windows.
+    """
+
+    correlation: Correlation
+    method: str
+    reason: str
+    error_bound: float
+    cost: float
+    variant: Variant
+    weights: npt.NDArray[Any]
+    shifts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    line_type: str
+    base: float
+    ring_lines: int
+    halo: tuple[int, int] = (0, 0)

@@ -1,0 +1,188 @@
+"""What is known about the sums of a correlation: how large they get, and how far another way of adding may be off.
+
+A sum of floating numbers is rounded once for each number added, by at most a unit of its last place: half of `eps`
+times what has been added up so far (Higham, Accuracy and Stability of Numerical Algorithms, 4.2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imgconv.engine.correlation import SUM_TYPES, Correlation
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Weights = npt.NDArray[np.float64]
+
+HIGHER_ORDER = 1.01  # roundings of roundings
+LARGEST_SVD = 256  # taps on a side: 20 ms
+MIXED = (4, 6, 8)  # coarse rows that one in between is interpolated from
+
+
+def top(dtype: str) -> float:
+    """The largest magnitude of a sample; 1 for floating types, whose errors are relative to their samples."""
+    return 1.0 if dtype[0] == "f" else float(np.iinfo(dtype).max) + (1 if dtype == "int32" else 0)
+
+
+def unit(dtype: str) -> float:
+    """The largest relative error of one rounding of a sum."""
+    return float(np.finfo(SUM_TYPES[dtype]).eps) / 2
+
+
+def largest(c: Correlation, dtype: str) -> float:
+    """The largest magnitude of what a weight meets: a sample, or the value outside."""
+    return max(top(dtype), abs(c.outside))
+
+
+def reach(c: Correlation, dtype: str) -> float:
+    """The largest magnitude that a sum can have."""
+    return float(np.abs(c.weights).sum() / abs(c.scale)) * largest(c, dtype) + abs(c.offset) + 1
+
+
+def adding(sizes: Weights, start: float = 0.0) -> float:
+    """What roundings add up to, in units, when numbers up to `sizes` are added in order, beginning with `start`."""
+    return float((start + np.cumsum(sizes)).sum()) * HIGHER_ORDER
+
+
+def off_direct(c: Correlation, dtype: str) -> float:
+    """How far the direct method's sums may be from the exact ones."""
+    sizes = np.abs(c.weights[::-1] / c.scale) * largest(c, dtype)
+    rows = sizes.sum(axis=1)
+    # three for a weight: as it is stored, over the scale, times the sample
+    along = 3 * float(rows.sum()) + float(np.cumsum(sizes, axis=1)[:, 1:].sum())
+    return unit(dtype) * (HIGHER_ORDER * along + adding(rows, abs(c.offset) + 1))
+
+
+def off_fused(c: Correlation, dtype: str) -> float:
+    """How far sums with fused multiply-add, in the direct method's order, may be from the exact ones."""
+    sizes = np.abs(c.weights[::-1] / c.scale).ravel() * largest(c, dtype)
+    return unit(dtype) * (float(sizes.sum()) + adding(sizes, abs(c.offset) + 1))
+
+
+def off_separable(c: Correlation, dtype: str, columns: Weights, rows: Weights) -> float:
+    """How far sums of separable terms may be from the exact ones, what the terms themselves leave out included.
+
+    `columns`, over the scale, and `rows` have a line for each term: the outer products add up to the kernel.
+    """
+    most = largest(c, dtype)
+    left_out = float(np.abs(columns.T @ rows - c.weights / c.scale).sum()) * most
+    after_rows = np.abs(rows).sum(axis=1) * most
+    by_rows = np.array([adding(np.abs(row) * most) for row in rows])
+    sizes = (np.abs(columns[:, ::-1]).T * after_rows).ravel()
+    roundings = float(np.abs(columns).sum(axis=1) @ by_rows) + 2 * float(sizes.sum())
+    return left_out + unit(dtype) * (roundings + adding(sizes, abs(c.offset) + 1))
+
+
+def whole(c: Correlation) -> tuple[npt.NDArray[np.int64], int] | None:
+    """Weights and scale as whole numbers with a positive scale, if that is what they are."""
+    if c.scale != int(c.scale) or (c.weights != np.rint(c.weights)).any() or np.abs(c.weights).max() >= 2**31:
+        return None
+    sign = 1 if c.scale > 0 else -1
+    return (sign * c.weights).astype(np.int64), sign * int(c.scale)
+
+
+def same_bytes(c: Correlation, dtype: str, error: float, *, exact: bool = True) -> bool:
+    """Whether another way of adding, off by at most `error`, must give the direct method's bytes.
+
+    `exact` says that the other way makes no error where whole weights are divided by a power of two.
+    """
+    found = whole(c)
+    if found is None or dtype not in ("uint8", "uint16") or c.outside != int(c.outside):
+        return False
+    scale = found[1]
+    # sums times 2·scale are 2·S + twice, S whole; levels change at multiples of 2·scale
+    twice = (2 * c.offset + 1) * scale
+    if twice != int(twice):
+        return False
+    if scale & (scale - 1) == 0 and reach(c, dtype) * 2 * scale < 2**24 and exact:
+        return True  # every product and sum is a whole number over a power of two, exact in float32
+    return int(twice) % 2 == 1 and off_direct(c, dtype) + error < 1 / (2 * scale)
+
+
+def terms(weights: Weights, tolerance: float, most: int) -> tuple[Weights, Weights] | None:
+    """Few columns and rows whose outer products add up to `weights`, or None.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (rows, columns)
+    tolerance : float
+        The most that the sum may differ, over all weights together.
+    most : int
+        Terms.
+
+    Returns
+    -------
+    (ndarray, ndarray) or None
+        Shapes (terms, rows) and (terms, columns). Whole weights of rank 1 have whole factors.
+    """
+    i, j = np.unravel_index(int(np.abs(weights).argmax()), weights.shape)
+    if weights[i, j] == 0:
+        return None
+    if (weights == np.rint(weights)).all() and np.abs(weights).max() < 2**53:  # whole factors make no errors
+        row = weights[i] / np.gcd.reduce(weights[i].astype(np.int64))
+        column = weights[:, j] / row[j]
+        if (column == np.rint(column)).all() and (np.outer(column, row) == weights).all():
+            return column[None], row[None]
+    column, row = weights[:, j].copy(), weights[i] / weights[i, j]
+    if np.abs(np.outer(column, row) - weights).sum() <= tolerance:
+        return column[None], row[None]
+    if most < 2 or max(weights.shape) > LARGEST_SVD:
+        return None
+    left, values, right = np.linalg.svd(weights, full_matrices=False)
+    for rank in range(2, min(most, len(values)) + 1):
+        columns, rows = (left[:, :rank] * values[:rank]).T, right[:rank]
+        if np.abs(columns.T @ rows - weights).sum() <= tolerance:
+            return np.ascontiguousarray(columns), np.ascontiguousarray(rows)
+    return None
+
+
+def interpolation(taps: npt.NDArray[np.float64], tolerance: float) -> tuple[int, npt.NDArray[np.float64]] | None:
+    """How far apart sums under smooth taps may lie for the others to be interpolated.
+
+    Parameters
+    ----------
+    taps : ndarray, shape (n,)
+    tolerance : float
+        The most that the taps which come out of interpolating may differ from `taps`, added up over all taps.
+
+    Returns
+    -------
+    (int, ndarray of shape (spread, mixed)) or None
+        Every `spread`-th sum is needed; row p of the array is what `mixed` of them, the first one
+        mixed // 2 - 1 before, weigh for the p-th sum after one of them: the least squares between the taps, under the
+        condition that each row sums to 1, so that even surfaces stay as they are.
+    """
+    best = None
+    for mixed in MIXED:
+        low, high = 1, len(taps) // 8  # the largest spread that is good enough lies from low to high
+        found = None
+        while low < high:
+            spread = (low + high + 1) // 2
+            tried = [_mix(taps, spread, mixed, phase) for phase in range(spread)]
+            if max(off for off, _ in tried) <= tolerance:
+                low, found = spread, np.array([mix for _, mix in tried])
+            else:
+                high = spread - 1
+        if found is not None:
+            cost = 2 * len(taps) / low + mixed
+            if best is None or cost < best[0]:
+                best = cost, low, found
+    return None if best is None else best[1:]
+
+
+def _mix(taps: npt.NDArray[np.float64], spread: int, mixed: int, phase: int) -> tuple[float, npt.NDArray[np.float64]]:
+    """(sum of differences from the taps, weights) for the `phase`-th sum after a coarse one."""
+    moves = [spread * (n - mixed // 2 + 1) - phase for n in range(mixed)]
+    low, size = min(moves), len(taps) + max(moves) - min(moves)
+    moved = np.zeros((size, mixed))
+    for n, move in enumerate(moves):
+        moved[move - low : move - low + len(taps), n] = taps
+    wanted = np.zeros(size)
+    wanted[-low : len(taps) - low] = taps
+    rest = moved[:, 1:] - moved[:, :1]
+    others = np.linalg.lstsq(rest, wanted - moved[:, 0], rcond=None)[0]
+    mix: Weights = np.array([1 - others.sum(), *others])
+    return float(np.abs(moved @ mix - wanted).sum()), mix
