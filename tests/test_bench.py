@@ -16,6 +16,7 @@ from PIL import Image
 from imgconv.bench import chart, commands, costs, measure, peers
 from imgconv.bench.works import WORKS, Reference, Work, picture
 from imgconv.cli import cli
+from imgconv.engine.methods import SUMS_OFF
 from imgconv.errors import UsageError
 
 TINY = measure.Settings(rows=61, columns=80, rounds=1, threads=2)
@@ -58,7 +59,8 @@ def test_every_method_and_peer_does_the_work(work):
     for timing in ours:
         if not timing.estimated:
             assert timing.error is not None
-            assert timing.error < RIGHT[work.dtype]
+            by_design = SUMS_OFF if timing.method == "decimated" else 0
+            assert timing.error < RIGHT[work.dtype] + by_design
             assert timing.times_s
     for timing in row.timings:  # of the others some cut, some approximate, but all slide the same kernel
         if timing.tool == "OpenCV":
