@@ -24,7 +24,7 @@ MIDDLING = measure.Settings(rows=190, columns=200, rounds=1, threads=2)  # large
 LIBRARY = [work for work in WORKS if work.kind != "command"]
 FACTS = measure.machine(1)
 # levels: rounding is off by one half; float32 sums of 16-bit samples by a little more
-RIGHT = {"uint8": 0.501, "uint16": 0.53, "float32": 1e-5}
+RIGHT = {"uint8": 0.51, "uint16": 0.53, "float32": 1e-5}
 
 
 def named(name):
