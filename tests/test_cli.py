@@ -184,7 +184,7 @@ def wrong_files():
     Path("empty.png").write_bytes(b"")
     Path("cut.png").write_bytes(Path("a.png").read_bytes()[:300])
     Path("cut.jpg").write_bytes(saved(Image.fromarray(noise(64, 64, 3)), "JPEG")[:700])
-    Path("deep.tif").write_bytes(tiff(noise(4, 5, 3, dtype="uint16")))
+    Path("deep.ppm").write_bytes(b"P3 1 1 65535 1 2 3\n")
     Path("folder.png").mkdir()
     os.mkfifo("pipe.png")
     Path("empty.toml").write_text("")
@@ -201,7 +201,7 @@ def wrong_files():
         (["empty.png", "-k", "blur"], 1, r"empty\.png: is empty"),
         (["cut.png", "-k", "blur"], 1, r"cut\.png: is broken"),
         (["cut.jpg", "-k", "blur"], 1, r"cut\.jpg: is broken"),
-        (["deep.tif", "-k", "blur"], 1, r"deep\.tif: has 16 bits"),
+        (["deep.ppm", "-k", "blur"], 1, r"deep\.ppm: has 16 bits"),
         (["pipe.png", "-k", "blur"], 1, r"pipe\.png: is not a regular file"),
         (["wrong.txt", "-k", "blur"], 1, r"wrong\.txt: row 1: 'two' is not a number"),
         (["folder.png", "-k", "blur"], 2, r"folder\.png: is a folder; -r"),

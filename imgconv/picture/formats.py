@@ -35,12 +35,12 @@ FORMATS = (
     Format(
         "TIFF",
         (".tif", ".tiff"),
-        ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"),
+        ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "LA;16", "RGB;16", "RGBA;16", "I", "F"),
         ("exif", "icc_profile", "dpi", "xmp"),
     ),
     Format("WEBP", (".webp",), ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile", "xmp"), 16383),
     Format("BMP", (".bmp", ".dib"), ("L", "RGB"), ("dpi",)),  # readers take the fourth byte of a pixel for filler
-    Format("PPM", (".ppm", ".pgm", ".pnm"), ("L", "RGB", "I;16"), ()),
+    Format("PPM", (".ppm", ".pgm", ".pnm"), ("L", "RGB", "I;16", "RGB;16"), ()),
     Format("GIF", (".gif",), ("L", "LA", "RGB", "RGBA"), (), 65535),
 )
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")

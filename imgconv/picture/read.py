@@ -7,6 +7,7 @@ import ctypes
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,10 +16,10 @@ import numpy as np
 
 from imgconv.arrayfile import parse_npy, parse_text, read_bytes
 from imgconv.errors import PictureError
-from imgconv.picture.chunks import split, told
+from imgconv.picture.chunks import SIGNATURE, split, told
 from imgconv.picture.formats import FORMATS, name_for
 from imgconv.picture.image import BROKEN, plain, take_array
-from imgconv.picture.png import DEFLATE_RATIO, LARGEST_PICTURE, decode_png
+from imgconv.picture.png import DEFLATE_RATIO, LARGEST_PICTURE, MODES, decode_png
 from imgconv.picture.value import Picture, sound_dpi
 
 if TYPE_CHECKING:
@@ -85,13 +86,65 @@ def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False
     try:
         own = decode_png(data)  # None for other formats and unusual files
         if own is None:
-            return _by_pillow(data, name, auto_orient)
+            return _of_16_bits(data, name, auto_orient) or _by_pillow(data, name, auto_orient)
     except MemoryError:
         raise PictureError(f"{name}: is too large for the memory of this machine") from None
     except PictureError as problem:
         raise PictureError(str(problem) if str(problem).startswith(name) else f"{name}: {problem}") from None
     array = _upright(own.array, own.info) if auto_orient and "exif" in own.info else own.array
     return Picture(array, own.mode, "PNG", own.info, notes=own.notes)
+
+
+def _of_16_bits(data: bytes, name: str, auto_orient: bool) -> Picture | None:
+    """A picture that Pillow would cut to 8 bits; None for others."""
+    found = None
+    if data.startswith(SIGNATURE):
+        from imgconv.picture import interlace  # here, as the others: few pictures need them
+
+        found = interlace.decode_16_bits(data)
+    elif data.startswith(b"P6"):
+        from imgconv.picture import ppm
+
+        found = ppm.decode_16_bits(data)
+    elif data.startswith((b"II*\0", b"MM\0*")):
+        found = _deep_tiff(data, name)
+    if found is not None and auto_orient and "exif" in found.info:
+        return replace(found, array=_upright(found.array, found.info))
+    return found
+
+
+def _deep_tiff(data: bytes, name: str) -> Picture | None:
+    from imgconv.picture.tiff import NO_MEANING, PREMULTIPLIED, deep_of
+
+    deep = deep_of(data)
+    if deep is None:
+        return None
+    parts = [_by_pillow(file, name, False) for file in deep.files]
+    info, notes = parts[0].info, parts[0].notes
+    if len(parts) > 1:
+        array = np.stack([part.array for part in parts], axis=2)
+    else:
+        array = parts[0].array.reshape(len(parts[0].array), -1, deep.samples)
+    if deep.span:
+        array = np.concatenate(
+            [
+                np.add.accumulate(array[:, start : start + deep.span], axis=1, dtype=np.uint16)
+                for start in range(0, array.shape[1], deep.span)
+            ],
+            axis=1,
+        )
+    if deep.samples > deep.colours and deep.extra == NO_MEANING:
+        array, notes = array[:, :, :-1], (*notes, "its last channel, which has no stated meaning, is left out")
+    elif deep.samples > deep.colours and deep.extra == PREMULTIPLIED:
+        alpha = array[:, :, -1:]
+        straight = (array[:, :, :-1] * np.uint64(65535) + alpha // 2) // np.maximum(alpha, 1)
+        array = np.concatenate([np.minimum(straight, 65535).astype(np.uint16), alpha], axis=2)
+    if deep.orientation in UPRIGHT:  # as Pillow turns other TIFFs
+        array = _turned(array, *UPRIGHT[deep.orientation])
+        _say_upright(info)
+    array = np.ascontiguousarray(array if array.shape[2] > 1 else array[:, :, 0])
+    channels = array.shape[2] if array.ndim == 3 else 1
+    return Picture(array, MODES["uint16", channels], "TIFF", info, parts[0].frames, notes)
 
 
 def _by_pillow(data: bytes, name: str, auto_orient: bool) -> Picture:
@@ -254,10 +307,18 @@ def _upright(array: npt.NDArray[Any], info: dict[str, Any]) -> npt.NDArray[Any]:
     transpose, flip_rows, flip_columns = turn
     exif[ORIENTATION] = 1
     info["exif"] = exif.tobytes()
+    _say_upright(info)
+    if transpose and "dpi" in info:
+        info["dpi"] = info["dpi"][::-1]
+    return _turned(array, transpose, flip_rows, flip_columns)
+
+
+def _say_upright(info: dict[str, Any]) -> None:
     if "xmp" in info:
         info["xmp"] = XMP_ORIENTATION.sub(rb"\g<1>1", info["xmp"])
+
+
+def _turned(array: npt.NDArray[Any], transpose: bool, flip_rows: bool, flip_columns: bool) -> npt.NDArray[Any]:
     if transpose:
         array = array.swapaxes(0, 1)
-        if "dpi" in info:
-            info["dpi"] = info["dpi"][::-1]
     return np.ascontiguousarray(array[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])

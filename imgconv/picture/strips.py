@@ -7,7 +7,6 @@ What cannot be read or written so (JPEG, say, or an interlaced PNG) has no sourc
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from imgconv.errors import PictureError, WriteError
 from imgconv.picture.chunks import told
 from imgconv.picture.formats import name_for
 from imgconv.picture.png import LARGEST_PICTURE, Encoder, decoder_of
+from imgconv.picture.ppm import LONGEST_HEADER, header_of, start_of
 from imgconv.picture.read import parse, tiff_metadata
 from imgconv.picture.value import Picture
 from imgconv.picture.write import mode_in, png_settings, put, tiff_without_pixels, tiff_without_words
@@ -145,23 +145,15 @@ def _png(file: BinaryIO, size: int) -> RowSource | None:
 
 
 def _ppm(file: BinaryIO, size: int) -> RowSource | None:
-    """Grey of 8 or 16 bits, RGB of 8; Pillow stretches other ranges, or refuses them."""
-    start = file.read(4096)
-    gap = rb"(?:\s|#[^\n]*\n)+"
-    found = re.match(rb"P([56])" + gap + rb"(\d{1,9})" + gap + rb"(\d{1,9})" + gap + rb"(255|65535)\s", start)
-    if found is None or (found[1], found[4]) == (b"6", b"65535"):
+    """Grey and RGB of 8 or 16 bits; where the range is another, it must be stretched."""
+    header = header_of(file.read(LONGEST_HEADER))
+    if header is None or header.maximum not in (255, 65535):
         return None
-    columns, rows = int(found[2]), int(found[3])
-    if not 0 < rows * columns <= LARGEST_PICTURE:
-        return None
-    shape = (rows, columns, 3) if found[1] == b"6" else (rows, columns)
-    dtype = np.dtype("uint8" if found[4] == b"255" else ">u2")
-    about = unread(shape, dtype.newbyteorder("="))
-    if found.end() + about.size * dtype.itemsize > size:
+    about = unread(header.shape, header.dtype.newbyteorder("="))
+    if header.bytes + about.size * about.itemsize > size:
         raise PictureError("is broken: it is cut short")
-    file.seek(found.end())
-    mode = "RGB" if found[1] == b"6" else "L" if dtype.itemsize == 1 else "I;16"
-    return RowSource(Picture(about, mode, "PPM"), lambda target: _take(file, target, dtype))
+    file.seek(header.bytes)
+    return RowSource(Picture(about, header.mode, "PPM"), lambda target: _take(file, target, header.dtype))
 
 
 def _tiff(file: BinaryIO, size: int, name: str) -> RowSource | None:
@@ -172,7 +164,7 @@ def _tiff(file: BinaryIO, size: int, name: str) -> RowSource | None:
         strips = Strips(file, Directory(file, size))
     except ValueError:
         return None
-    if not strips.usual or strips.rows * strips.columns > LARGEST_PICTURE:
+    if strips.directory.deep or not strips.usual or strips.rows * strips.columns > LARGEST_PICTURE:
         return None
     known = tiff_metadata(file, name)
     first = parse(strips.excerpt(0, 1), name)
@@ -216,10 +208,8 @@ def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any
     if form == "NPY":
         return _Plain(file, npy_start(about.array), about.array.dtype)
     if form == "PPM":
-        mode = mode_in(form, about)
-        kind, top = "6" if mode == "RGB" else "5", 65535 if mode == "I;16" else 255
-        start = f"P{kind}\n{about.array.shape[1]} {about.array.shape[0]}\n{top}\n"
-        return _Plain(file, start.encode(), about.array.dtype.newbyteorder(">"))
+        mode_in(form, about)
+        return _Plain(file, start_of(about.array.shape, about.array.dtype), about.array.dtype.newbyteorder(">"))
     if form == "PNG":
         mode_in(form, about)
         return _Png(file, Encoder(about.array.shape, about.array.dtype, **png_settings(about, options)))

@@ -9,17 +9,23 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import BinaryIO, NamedTuple
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes of each type
 SHORT, LONG = 3, 4
 WIDTH, LENGTH, BITS, COMPRESSION, MEANING, OFFSETS, SAMPLES = 256, 257, 258, 259, 262, 273, 277
 STRIP_ROWS, COUNTS, PLANES, ORIENTATION = 278, 279, 284, 274
+PREDICTOR, TILE_WIDTH, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT = 317, 322, 324, 325, 338, 339
 # what the samples of a strip depend on: how they are compressed, what they mean, and tables for that
 DECODING = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 529, 530, 531, 532)
 UNCOMPRESSED, OLD_JPEG = 1, 6
-YCBCR = 6
+PREDICTED = (5, 8, 32946, 34925, 50000)  # compressions that heed the predictor: LZW, deflate, LZMA, Zstandard
+BLACK_IS_0, RGB, YCBCR = 1, 2, 6
+ONE_BY_ONE = 2  # planes
+DIFFERENCES = 2  # the predictor that wants sums along a row
+UNSIGNED = 1
+NO_MEANING, PREMULTIPLIED, STRAIGHT = 0, 1, 2  # of an extra sample
 PART_BYTES = 2**16  # an uncompressed strip is taken apart into some of about so many
 LARGEST_STRIP = 2**26  # bytes of samples
 LARGEST_TAG = 2**26  # bytes
@@ -43,6 +49,8 @@ class Directory:
     entries : dict
     fields : dict of bytes
         Each entry as it stands in the file, where values of more than four bytes are pointed to.
+    next : bytes
+        Where that of the next picture is.
 
     Raises
     ------
@@ -62,6 +70,7 @@ class Directory:
         self.entries: dict[int, Entry] = {}
         self.fields: dict[int, bytes] = {}
         block = self.taken(at + 2, 12 * count)
+        self.next = self.taken(at + 2 + 12 * count, 4)
         for field in (block[i : i + 12] for i in range(0, 12 * count, 12)):
             tag, kind, values, pointer = struct.unpack(self.order + "HHII", field)
             length = SIZES.get(kind, 0) * values
@@ -93,6 +102,31 @@ class Directory:
     def strips(self) -> list[tuple[int, int]]:
         """Where each strip begins, and its bytes."""
         return list(zip(self.numbers(OFFSETS), self.numbers(COUNTS), strict=False))
+
+    @property
+    def deep(self) -> bool:
+        """Whether samples have 16 bits in RGB, or in grey with alpha: Pillow cuts those to 8, or refuses them."""
+        colours = {BLACK_IS_0: 1, RGB: 3}.get(self.number(MEANING, -1), 0)
+        samples = self.number(SAMPLES, 1)
+        return (
+            set(self.numbers(BITS)) == {16}
+            and set(self.numbers(FORMAT, (UNSIGNED,))) == {UNSIGNED}
+            and max(2, colours) <= samples <= colours + 1
+        )
+
+    def changed(self, data: bytes, entries: dict[int, Entry], without: Collection[int] = ()) -> bytes:
+        """The file, which is `data`, with other tags."""
+        at = len(data) + len(data) % 2
+        tags: dict[int, Entry | bytes] = {tag: field for tag, field in self.fields.items() if tag not in without}
+        tags.update(entries)
+        table = bytearray(written(self.order, tags, at))
+        place = 2 + 12 * len(tags)
+        table[place : place + 4] = self.next
+        return b"".join([data[:4], struct.pack(self.order + "I", at), data[8:], bytes(len(data) % 2), table])
+
+    def entry(self, *values: int, kind: int = SHORT) -> Entry:
+        """An entry of whole numbers."""
+        return Entry(kind, len(values), struct.pack(f"{self.order}{len(values)}{'HI'[kind - SHORT]}", *values))
 
 
 class Strips:
@@ -166,6 +200,66 @@ class Strips:
         table = written(d.order, entries, 8, behind + sum(map(len, bodies)))
         mark = b"II*\0" if d.order == "<" else b"MM\0*"
         return b"".join([mark, struct.pack(d.order + "I", 8), table[: behind - 8], *bodies, table[behind - 8 :]])
+
+
+class Deep(NamedTuple):
+    """A picture of 16 bits in colour, or with alpha, as files of 16-bit grey, which Pillow reads as they are.
+
+    In `files` each sample is a pixel; they are one with all, or one of each channel.
+    `span` is how many columns the differences that are stored begin anew after, 0 where none are.
+    """
+
+    files: list[bytes]
+    samples: int
+    colours: int
+    extra: int
+    span: int
+    orientation: int
+
+
+def deep_of(data: bytes) -> Deep | None:
+    """The picture in a file whose samples Pillow would cut, else None."""
+    try:
+        d = directory_of(data)
+    except ValueError:
+        return None
+    if not d.deep:
+        return None
+    samples = d.number(SAMPLES)
+    grey = {BITS: d.entry(16), SAMPLES: d.entry(1), MEANING: d.entry(BLACK_IS_0), PLANES: d.entry(1)}
+    planes = d.number(PLANES, 1) == ONE_BY_ONE
+    columns, tile = d.number(WIDTH), d.number(TILE_WIDTH)
+    span = 0
+    if planes:
+        offsets, counts = (TILE_OFFSETS, TILE_COUNTS) if tile else (OFFSETS, COUNTS)
+        step = len(d.numbers(offsets)) // samples
+        parts = [
+            {tag: d.entry(*d.numbers(tag)[step * plane :][:step], kind=LONG) for tag in (offsets, counts)}
+            for plane in range(samples)
+        ]
+    else:
+        parts = [{WIDTH: d.entry(columns * samples & 0xFFFFFFFF, kind=LONG)}]
+        if tile:
+            parts[0][TILE_WIDTH] = d.entry(tile * samples & 0xFFFFFFFF, kind=LONG)
+        if d.number(PREDICTOR, 1) == DIFFERENCES and d.number(COMPRESSION, 1) in PREDICTED:
+            span = tile or columns
+    without = (EXTRA, FORMAT, ORIENTATION, *(() if planes else (PREDICTOR,)))
+    files = [d.changed(data, grey | part, without) for part in parts]
+    colours = 3 if d.number(MEANING) == RGB else 1
+    return Deep(files, samples, colours, d.number(EXTRA, STRAIGHT), span, d.number(ORIENTATION, 1))
+
+
+def deepened(data: bytes, columns: int, samples: int) -> bytes:
+    """A file of 16-bit grey, made without a predictor, as one of `samples` per pixel, the last of 2 or 4 alpha."""
+    d = directory_of(data)
+    entries = {
+        WIDTH: d.entry(columns, kind=LONG),
+        BITS: d.entry(*[16] * samples),
+        FORMAT: d.entry(*[UNSIGNED] * samples),
+        SAMPLES: d.entry(samples),
+        MEANING: d.entry(RGB if samples > 2 else BLACK_IS_0),
+    }
+    return d.changed(data, entries | ({EXTRA: d.entry(STRAIGHT)} if samples in (2, 4) else {}))
 
 
 def directory_of(data: bytes) -> Directory:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
 TIFF_XMP = 700
+DEEP_MODES = ("LA;16", "RGB;16", "RGBA;16")
 JPEG_XMP_BYTES = 65535 - 2 - 29  # in one segment, without its length and name
 GIF_COLOURS = 256
 PIECE = 2**24  # bytes handed to the system at once
@@ -65,6 +66,12 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
     told = _metadata(picture, form) | _encoder_options(picture, form, given)
     if form == "TIFF" and "exif" in told and told["compression"] != "raw":
         return _joined(picture, options or {}), ()
+    if form == "PPM" and mode == "RGB;16":
+        from imgconv.picture.ppm import start_of  # here, because few pictures need it
+
+        return start_of(picture.array.shape, picture.array.dtype) + picture.array.astype(">u2").tobytes(), ()
+    deep = form == "TIFF" and mode in DEEP_MODES  # Pillow is given each sample as a pixel
+    array = picture.array.reshape(len(picture.array), -1) if deep else picture.array
     notes: list[str] = []
     if form == "JPEG" and len(told.get("xmp", b"")) > JPEG_XMP_BYTES:
         del told["xmp"]
@@ -73,7 +80,7 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
     try:
         if form == "JPEG" and in_strips(picture.array.shape, told):
             return encode_jpeg(picture.array, mode, told), tuple(notes)
-        image = from_array(picture.array, mode)
+        image = from_array(array, "I;16" if deep else mode)
         if form == "TIFF" and "xmp" in told:  # which is a tag there, as those of EXIF are
             told["exif"] = _with_tag(told.get("exif", b""), TIFF_XMP, told.pop("xmp"))
         image.save(file, form, **told)
@@ -81,6 +88,10 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
     if form == "GIF":
         notes += _lost_in_gif(image)
+    if deep:
+        from imgconv.picture.tiff import deepened  # here, because few pictures need it
+
+        return deepened(file.getvalue(), *picture.array.shape[1:]), tuple(notes)
     return file.getvalue(), tuple(notes)
 
 
