@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from makers import ENDINGS, FORMATS, imgconv, leftovers, noise, saved, smooth, tiff
+from makers import ENDINGS, FORMATS, imgconv, leftovers, noise, saved, smooth
 from PIL import Image, ImageFilter
 
 from imgconv.cli import MISUSED, cli, one_line
