@@ -23,7 +23,7 @@ from imgconv.engine.run import available_cores
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError
 from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, GREY_MODES, METADATA, endings, name_for, select
 from imgconv.picture.read import parse, read
-from imgconv.picture.strips import SINKS, sink_of, source_of, unread
+from imgconv.picture.strips import SINKS, has_sink, sink_of, source_of, unread
 from imgconv.picture.value import Picture
 from imgconv.picture.write import PIECE, encode, placed, write
 from imgconv.recipe import Recipe, Report
@@ -357,7 +357,7 @@ def _do_in_strips(job: Job, recipe: Recipe, targets: Targets, handling: Handling
             return False
         form = job.format or source.about.format
         work = in_strips(recipe, source.about.array, source.about.mode) if form in SINKS else None
-        if work is None:
+        if work is None or not has_sink(form, work.shape, handling.encoder):
             return False
         _note(source.about, targets, outcome)
         array = unread(work.shape, source.about.array.dtype)
@@ -370,6 +370,7 @@ def _do_in_strips(job: Job, recipe: Recipe, targets: Targets, handling: Handling
                 for strip in strips:
                     sink.write(strip)
             sink.end()
+            outcome.notes += sink.notes
             file.close()  # it may be replaced now
         outcome.report = work.report()
     outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0

@@ -407,6 +407,19 @@ def test_strips_make_the_file_that_the_whole_makes(ending, mode, names, monkeypa
         Path(found.job.output).unlink()
 
 
+def test_a_large_jpeg_is_written_in_strips(monkeypatch):
+    monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
+    monkeypatch.setattr("imgconv.picture.jpeg.STRIP_PIXELS", 1000)
+    path = stored(".png", "RGB")
+    files = []
+    for smallest in (1, 2**20):
+        monkeypatch.setattr("imgconv.picture.jpeg.SMALLEST", smallest)
+        (found,) = outcomes(str(path), format="jpg", out_dir=Path("out"), overwrite=True)
+        assert bool(found.strip_rows) == (smallest == 1)
+        files.append(opened(Path("out/RGB.blur.jpg").read_bytes()))
+    assert np.array_equal(np.asarray(files[0]), np.asarray(files[1]))
+
+
 def test_strips_carry_what_the_file_says_about_itself(monkeypatch):
     monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
     Image.fromarray(smooth(300, 200)).save("t.png", exif=exif(), dpi=(300, 200))

@@ -17,9 +17,10 @@ from makers import exif, noise, png, png16, saved, smooth, tiff
 from PIL import Image
 
 from imgconv.errors import PictureError, WriteError
+from imgconv.picture import jpeg
 from imgconv.picture import strips as module
 from imgconv.picture.read import parse
-from imgconv.picture.strips import sink_of, source_of, unread
+from imgconv.picture.strips import has_sink, sink_of, source_of, unread
 from imgconv.picture.value import Picture
 from imgconv.picture.write import encode
 
@@ -279,6 +280,28 @@ def test_pngcheck_finds_nothing_wrong(tmp_path):
     for mode in ("L", "RGBA", "RGB;16"):
         (tmp_path / "a.png").write_bytes(written(picture(mode, 1000, 500, dpi=(72, 72)), "PNG"))
         subprocess.run(["pngcheck", "-q", tmp_path / "a.png"], check=True)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_is_that_of_the_whole_way(mode, monkeypatch):
+    monkeypatch.setattr(jpeg, "SMALLEST", 1)
+    monkeypatch.setattr(jpeg, "STRIP_PIXELS", 2**12)
+    for info in ({}, INFO, {"xmp": b"x" * 70_000}):
+        given = picture(mode, **info)
+        for options in ({}, {"quality": 60}, {"subsampling": 2}):
+            for strips in (1, 2, 1000):
+                assert written(given, "JPEG", options, strips) == encode(given, "JPEG", options)[0]
+    about = replace(given, array=unread(given.array.shape, given.array.dtype))
+    assert sink_of(io.BytesIO(), about, "JPEG", {}).notes == encode(given, "JPEG")[1] != ()
+
+
+def test_a_jpeg_that_pillow_must_write_at_once_has_no_sink():
+    assert has_sink("JPEG", (2000, 2000, 3), {"quality": 30})
+    assert not has_sink("JPEG", (20, 20, 3), {})
+    for option in ("progressive", "optimize"):
+        assert not has_sink("JPEG", (2000, 2000, 3), {option: True})
+    assert has_sink("PNG", (20, 20, 3), {"optimize": True})
+    assert not has_sink("GIF", (20, 20, 3), {})
 
 
 def test_encoder_options_are_followed():

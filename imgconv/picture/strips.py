@@ -1,6 +1,6 @@
 """Pictures that are read and written some rows at a time, so that they need not fit into memory.
 
-What cannot be read or written so (JPEG, say, or an interlaced PNG) has no source or no sink: it is for `read` and
+What cannot be read so (a JPEG, say, or an interlaced PNG) or written has no source or no sink: it is for `read` and
 `write`, which take whole pictures. What a source gives and a sink writes is what those would, to the byte of a pixel.
 """
 
@@ -16,20 +16,21 @@ import numpy as np
 
 from imgconv.arrayfile import npy_header, npy_start, reason
 from imgconv.errors import PictureError, WriteError
+from imgconv.picture import jpeg
 from imgconv.picture.chunks import told
 from imgconv.picture.formats import name_for
 from imgconv.picture.png import LARGEST_PICTURE, Encoder, decoder_of
 from imgconv.picture.ppm import LONGEST_HEADER, header_of, start_of
 from imgconv.picture.read import parse, tiff_metadata
 from imgconv.picture.value import Picture
-from imgconv.picture.write import mode_in, png_settings, put, tiff_without_pixels, tiff_without_words
+from imgconv.picture.write import jpeg_encoder, mode_in, png_settings, put, tiff_without_pixels, tiff_without_words
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
 
-SINKS = ("PNG", "PPM", "TIFF", "NPY")
+SINKS = ("PNG", "JPEG", "PPM", "TIFF", "NPY")
 TIFF_BYTES = 2**20  # of samples that Pillow decodes or encodes in one go
 TIFF_LARGEST = 2**32 - 1  # bytes in a file whose offsets have 32 bits
 
@@ -52,9 +53,12 @@ class RowSink(Protocol):
     ----------
     step : int
         Every strip but the last has a multiple of so many rows.
+    notes : tuple of str
+        What the user should know about it.
     """
 
     step: int
+    notes: tuple[str, ...]
 
     def write(self, rows: Array) -> None:
         """Writes the next rows, shape (some, columns) or (some, columns, channels)."""
@@ -188,6 +192,11 @@ def _tiff(file: BinaryIO, size: int, name: str) -> RowSource | None:
     return RowSource(about, read)
 
 
+def has_sink(form: str, shape: tuple[int, ...], options: Mapping[str, Any]) -> bool:
+    """Whether a picture of a shape, not from a JPEG, can be written by a sink, and gets the bytes of `write.encode`."""
+    return form in SINKS and (form != "JPEG" or jpeg.in_strips(shape, options))
+
+
 def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any]) -> RowSink:
     """What writes a picture of the shape and type of `about.array` to a file.
 
@@ -198,7 +207,7 @@ def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any
     about, options
         As `write.encode` takes them; the samples of the array are not looked at.
     form : str
-        One of `SINKS`.
+        One that `has_sink`.
 
     Raises
     ------
@@ -213,6 +222,8 @@ def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any
     if form == "PNG":
         mode_in(form, about)
         return _Png(file, Encoder(about.array.shape, about.array.dtype, **png_settings(about, options)))
+    if form == "JPEG":
+        return _Jpeg(file, *jpeg_encoder(about, options))
     mode_in(form, about)
     return _Tiff(file, about, options)
 
@@ -221,6 +232,7 @@ class _Plain:
     """A few bytes, then samples row by row."""
 
     step = 1
+    notes: tuple[str, ...] = ()
 
     def __init__(self, file: BinaryIO, start: bytes, dtype: np.dtype[Any]) -> None:
         self.file = file
@@ -237,6 +249,8 @@ class _Plain:
 class _Png:
     """Bands of rows, each deflated on its own."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, file: BinaryIO, encoder: Encoder) -> None:
         self.file = file
         self.encoder = encoder
@@ -250,8 +264,27 @@ class _Png:
         put(self.file, self.encoder.end)
 
 
+class _Jpeg:
+    """Strips from small files by Pillow, with restart markers between them."""
+
+    def __init__(self, file: BinaryIO, encoder: jpeg.Encoder, notes: tuple[str, ...]) -> None:
+        self.file = file
+        self.encoder = encoder
+        self.step = encoder.step
+        self.notes = notes
+        put(file, encoder.start)
+
+    def write(self, rows: Array) -> None:
+        put(self.file, b"".join(self.encoder.strip(rows)))
+
+    def end(self) -> None:
+        put(self.file, self.encoder.end)
+
+
 class _Tiff:
     """Strips from small files by Pillow, which has compressed them."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, file: BinaryIO, about: Picture, options: Mapping[str, Any]) -> None:
         from imgconv.picture.tiff import STRIP_ROWS, Joined, directory_of

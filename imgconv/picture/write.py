@@ -17,7 +17,7 @@ from imgconv.arrayfile import npy_bytes, reason, text_bytes
 from imgconv.errors import WriteError
 from imgconv.picture.formats import ENCODER_OPTIONS, by_name
 from imgconv.picture.image import BROKEN, from_array
-from imgconv.picture.jpeg import encode_jpeg, in_strips
+from imgconv.picture.jpeg import Encoder, in_strips
 from imgconv.picture.png import MODES, encode_png
 from imgconv.picture.value import Picture
 
@@ -70,16 +70,14 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         from imgconv.picture.ppm import start_of  # here, because few pictures need it
 
         return start_of(picture.array.shape, picture.array.dtype) + picture.array.astype(">u2").tobytes(), ()
+    if form == "JPEG" and in_strips(picture.array.shape, told):
+        encoder, left_out = jpeg_encoder(picture, options or {})
+        return b"".join([encoder.start, *encoder.strip(picture.array), encoder.end]), left_out
     deep = form == "TIFF" and mode in DEEP_MODES  # Pillow is given each sample as a pixel
     array = picture.array.reshape(len(picture.array), -1) if deep else picture.array
-    notes: list[str] = []
-    if form == "JPEG" and len(told.get("xmp", b"")) > JPEG_XMP_BYTES:
-        del told["xmp"]
-        notes.append("its XMP is longer than JPEG holds and left out")
+    notes = _without_long_xmp(told) if form == "JPEG" else []
     file = io.BytesIO()
     try:
-        if form == "JPEG" and in_strips(picture.array.shape, told):
-            return encode_jpeg(picture.array, mode, told), tuple(notes)
         image = from_array(array, "I;16" if deep else mode)
         if form == "TIFF" and "xmp" in told:  # which is a tag there, as those of EXIF are
             told["exif"] = _with_tag(told.get("exif", b""), TIFF_XMP, told.pop("xmp"))
@@ -93,6 +91,35 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
 
         return deepened(file.getvalue(), *picture.array.shape[1:]), tuple(notes)
     return file.getvalue(), tuple(notes)
+
+
+def jpeg_encoder(about: Picture, options: Mapping[str, Any]) -> tuple[Encoder, tuple[str, ...]]:
+    """What encodes a picture strip by strip, and what the user should know about it.
+
+    Parameters are those of `encode`, for pictures that are `jpeg.in_strips`; of the array, only the first pixel is
+    looked at.
+
+    Raises
+    ------
+    WriteError
+        When JPEG cannot hold the picture as it is.
+    """
+    mode = mode_in("JPEG", about)
+    given = {key: value for key, value in options.items() if "JPEG" in ENCODER_OPTIONS[key].formats}
+    told = _metadata(about, "JPEG") | _encoder_options(about, "JPEG", given)
+    notes = _without_long_xmp(told)
+    try:
+        return Encoder(about.array, mode, told), tuple(notes)
+    except BROKEN as problem:
+        raise WriteError(f"JPEG cannot be written: {' '.join(str(problem).split())}") from None
+
+
+def _without_long_xmp(told: dict[str, Any]) -> list[str]:
+    """Takes XMP out of what is told to the encoder of JPEG where it does not fit; returns a note about that."""
+    if len(told.get("xmp", b"")) <= JPEG_XMP_BYTES:
+        return []
+    del told["xmp"]
+    return ["its XMP is longer than JPEG holds and left out"]
 
 
 def _with_tag(exif: bytes, tag: int, value: bytes) -> Image.Exif:
