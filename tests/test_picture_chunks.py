@@ -253,6 +253,16 @@ def test_every_picture_of_png_keeps_its_chunks():
         (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0no zlib"),
         (b"tEXt", b"Raw profile type exif\0\nexif\n 4\nno digits"),
         (b"zTXt", b"Raw profile type exif\0\0no zlib"),
+        (b"zTXt", b"Title\0\1another method"),
+        (b"tEXt", b"no end of the keyword"),
+        (b"tEXt", b"k" * 80 + b"\0too long"),
+        (b"iTXt", b"Title\0\0\0de\0no text"),
+        (b"iTXt", b"Title\0\2\0de\0\0text"),
+        (b"eXIf", b"no TIFF"),
+        (b"gAMA", b"\0\0\0\0"),
+        (b"gAMA", b"\0\0\1"),
+        (b"cHRM", bytes(31)),
+        (b"sRGB", b""),
     ],
 )
 def test_what_is_damaged_is_left_out_with_a_word(pair):
@@ -267,6 +277,22 @@ def test_of_what_may_stand_once_the_first_counts():
     assert parts(again(made(*pairs)))[1:3] == pairs[::2]
 
 
+def test_what_stands_behind_the_pixels_but_must_not_is_left_out():
+    found = parts(again(made(behind=(*TRUE[:8], (b"eXIf", EXIF)))))
+    assert [name for name, _ in found] == [b"IHDR", b"IDAT", b"eXIf"]
+
+
+@pytest.mark.parametrize("place", [0, 2, 3])
+def test_a_header_that_is_not_first_is_refused(place):
+    """Pillow takes the last one, and would cut 16 bits to 8 without a word."""
+    data = png(1, 1, 16, 2, b"\0" * 7)
+    header, pixels, end = data[8:33], data[33:-12], data[-12:]
+    order = [b"", header, pixels, end]
+    order[place] = chunk(b"tEXt", b"a\0b") if place == 0 else header + order[place]
+    with pytest.raises(PictureError, match="header"):
+        parse(data[:8] + b"".join(order), "a")
+
+
 def test_damage_of_a_checksum():
     data = bytearray(made((b"tEXt", b"a\0b"), behind=((b"tEXt", b"c\0d"),)))
     data[data.index(b"c\0d")] ^= 1
@@ -277,7 +303,7 @@ def test_damage_of_a_checksum():
 
 
 def test_many_chunks_take_no_longer_than_they_must():
-    info, _ = told([Chunk(b"IHDR", bytes(13))] + [Chunk(b"gAMA", bytes(4))] * 200_000)
+    info, _ = told([Chunk(b"IHDR", bytes(13))] + [Chunk(b"gAMA", b"\0\0\0\1")] * 200_000)
     assert len(info["chunks"]) == 1
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from makers import chunk, exif, noise, opened, png, saved, tiff
+from makers import chunk, exif, imgconv, noise, opened, png, saved, tiff
 from PIL import Image
 
 from imgconv.errors import PictureError
@@ -270,6 +270,15 @@ def test_damage_of_a_deep_tiff_is_an_error_or_a_picture():
         changed = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
         for given in (changed, data[:at], bytes(random.permutation(np.frombuffer(data, np.uint8)))[:8] + data[8:at]):
             array_of(given)
+
+
+def test_nothing_but_the_error_is_printed(tmp_path):
+    data = tiff(deep(4, 5, 3))
+    directory = directory_of(data)
+    (tmp_path / "a.tif").write_bytes(directory.changed(data, {277: directory.entry(32772)}))
+    done = imgconv("apply", tmp_path / "a.tif", "-k", "blur")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1, done.stderr
 
 
 # PPM

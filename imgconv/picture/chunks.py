@@ -29,7 +29,10 @@ UNDERSTOOD = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 STAYS_TRUE = (b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD")
 ONLY_ONCE = (*STAYS_TRUE, b"pHYs", b"eXIf")
 COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi")
+BEFORE_PIXELS = (*STAYS_TRUE, b"pHYs")  # nobody heeds them elsewhere
+LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8}
 TEXT = (b"tEXt", b"zTXt", b"iTXt")
+LONGEST_KEYWORD = 79
 XMP = b"XML:com.adobe.xmp"
 # texts that are something else; the raw profiles are ImageMagick's
 KEYWORDS = {XMP: "xmp", b"Raw profile type xmp": "xmp"} | {
@@ -92,6 +95,8 @@ def split(file: BinaryIO, size: int) -> tuple[list[Chunk], list[tuple[int, int]]
             raise PictureError(f"is broken: a wrong checksum of {name!r}")
         if name == b"IEND":
             return found, pixels
+        if name == b"IHDR" and at > len(SIGNATURE):
+            raise PictureError("is broken: its header is not what it begins with")
         if sound:
             found.append(Chunk(name, body, bool(pixels)))
         at = end + 4
@@ -113,9 +118,10 @@ def told(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
         name = chunk.name
         again = name in ONLY_ONCE and name in met
         met.add(name)
-        if again or not travels(name):
+        if again or not travels(name) or (chunk.behind and name in BEFORE_PIXELS):
             continue
         try:
+            _check(chunk)
             if name == b"bKGD":
                 chunk = chunk._replace(body=_background(chunk.body, {name: body for name, body, _ in chunks}))
             _meaning(chunk)
@@ -124,6 +130,23 @@ def told(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
         else:
             kept.append(chunk)
     return ({"chunks": tuple(kept)} | _meanings(kept) if kept else {}), tuple(notes)
+
+
+def _check(chunk: Chunk) -> None:
+    """Raises ValueError for what makes no sense to any reader."""
+    name, body = chunk.name, chunk.body
+    sound = len(body) == LENGTHS.get(name, len(body)) and not (name == b"gAMA" and not any(body))
+    if name in TEXT or name == b"iCCP":
+        keyword, end, rest = body.partition(b"\0")
+        sound = bool(end) and 0 < len(keyword) <= LONGEST_KEYWORD
+        if name == b"iTXt":  # a flag, a method of which there is one, then language, translated keyword, text
+            sound = sound and rest[:2] in (b"\0\0", b"\1\0") and rest[2:].count(b"\0") >= 2
+        elif name != b"tEXt":
+            sound = sound and rest[:1] == b"\0"
+    elif name == b"eXIf":
+        sound = body.removeprefix(b"Exif\0\0")[:4] in (b"II*\0", b"MM\0*")
+    if not sound:
+        raise ValueError
 
 
 def travels(name: bytes) -> bool:

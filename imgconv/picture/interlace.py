@@ -34,7 +34,9 @@ def decode_16_bits(data: bytes) -> Picture | None:
     PictureError
         When the file is cut short or damaged.
     """
-    columns, rows, depth, colour, *rest = struct.unpack_from(">IIBBBBB", data.ljust(33, b"\0"), 16)
+    if data[8:16] != b"\0\0\0\x0dIHDR" or len(data) < 33:
+        raise PictureError("is broken: it does not begin with its header")
+    columns, rows, depth, colour, *rest = struct.unpack_from(">IIBBBBB", data, 16)
     if depth != 16 or colour not in CHANNELS or rest not in ([0, 0, 0], [0, 0, 1]):
         return None
     if not 0 < columns * rows <= LARGEST_PICTURE:

@@ -216,10 +216,14 @@ def tiff_metadata(file: BinaryIO, name: str) -> Picture:
 
 @cache
 def _prepare_pillow() -> None:
+    import logging  # which Pillow does, too
+
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE  # its own limit is below what cameras and scanners make
-    # libtiff prints about broken files by itself; Pillow raises for them, which is enough
+    # libtiff prints about broken files by itself, and Pillow's log does where nobody has set up logging; Pillow raises
+    # for them, which is enough
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     with contextlib.suppress(AttributeError, OSError):  # Pillow was built otherwise
         ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 
