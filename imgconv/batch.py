@@ -21,6 +21,7 @@ from imgconv.arrayfile import opened, reason
 from imgconv.engine.native import compile_seconds
 from imgconv.engine.run import available_cores
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError
+from imgconv.picture.decode import Begun, begin
 from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, GREY_MODES, METADATA, endings, name_for, select
 from imgconv.picture.read import parse, read
 from imgconv.picture.strips import SINKS, has_sink, sink_of, source_of, unread
@@ -62,6 +63,7 @@ class Job(NamedTuple):
     source: Path | None
     target: Path | None
     format: str  # Pillow's name, or NPY, TEXT, CSV; "" for the input's own
+    begun: Begun | None = None  # its picture, where decoding it has begun
 
     @property
     def input(self) -> str:
@@ -277,7 +279,7 @@ def run(
     """
     handling = handling or Handling()
     if at_once == 1:
-        for job in jobs:
+        for job in jobs if recipe.options.threads == 1 else _each_begun(jobs, targets):
             yield run_one(job, recipe, targets, handling)
         return
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -298,11 +300,26 @@ def run(
         pool.shutdown(cancel_futures=True)
 
 
+def _each_begun(jobs: Sequence[Job], targets: Targets) -> Iterator[Job]:
+    """The jobs in turn; when one is given, decoding the picture of the next has begun."""
+    begun = jobs[0].begun if jobs else None
+    for number, job in enumerate(jobs, 1):
+        now, begun = job._replace(begun=begun), None
+        following = jobs[number] if number < len(jobs) else None
+        if following is not None and following.source is not None and not _is_skipped(following, targets):
+            begun = begin(following.source)
+        yield now
+
+
+def _is_skipped(job: Job, targets: Targets) -> bool:
+    return targets.skip_existing and job.target is not None and os.path.lexists(job.target)
+
+
 def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Outcome:
     """Reads, filters and writes one file. Never raises ImgconvError: it is in the outcome."""
     outcome = Outcome(job)
     started, compiled = time.perf_counter(), compile_seconds()
-    if targets.skip_existing and job.target is not None and os.path.lexists(job.target):
+    if _is_skipped(job, targets):
         outcome.status = "skipped"
         return outcome
     try:
@@ -420,7 +437,7 @@ def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: 
 
 def _read(job: Job, auto_orient: bool) -> Picture:
     if job.source is not None:
-        return read(job.source, auto_orient=auto_orient)
+        return read(job.source, auto_orient=auto_orient, begun=job.begun)
     try:
         data = sys.stdin.buffer.read()
     except (OSError, AttributeError):  # closed by the caller: <&-

@@ -336,6 +336,32 @@ def test_few_jobs_are_in_flight(monkeypatch):
     assert len(list(running)) == 49
 
 
+def test_the_next_picture_is_begun_when_a_job_is_given(monkeypatch):
+    begun = []
+    monkeypatch.setattr(batch, "begin", lambda path: begun.append(path.name) or path)
+    Path("1.out.png").touch()  # and so 1.png is skipped
+    given = []
+    for job in batch._each_begun(MANY[:4], Targets(skip_existing=True)):
+        given.append(job.begun and job.begun.name)
+        assert begun == ["2.png", "3.png"][: max(0, len(given) - 1)]
+    assert given == [None, None, "2.png", "3.png"]
+
+
+@pytest.mark.parametrize("handling", [Handling(), Handling(auto_orient=True)])
+def test_many_jpegs_come_out_as_each_by_itself(handling):
+    names = [f"{number}.jpg" for number in range(4)]
+    for number, name in enumerate(names):
+        Path(name).write_bytes(saved(Image.fromarray(noise(40, 30 + number, 3)), "JPEG", exif=exif(orientation=6)))
+    Path(names[2]).write_bytes(Path(names[2]).read_bytes()[:300])
+    alone = [outcomes(name, handling=handling, out_dir=Path("alone"))[0] for name in names]
+    together = outcomes(*names, handling=handling, out_dir=Path("together"))
+    assert [each.status for each in together] == ["done", "done", "failed", "done"]
+    assert [each.error for each in together] == [each.error for each in alone]
+    for one, other in zip(alone, together, strict=True):
+        if one.status == "done":
+            assert one.job.target.read_bytes() == other.job.target.read_bytes()
+
+
 def test_no_job_begins_after_closing(monkeypatch):
     started = []
     gate = threading.Event()

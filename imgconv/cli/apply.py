@@ -67,6 +67,11 @@ def apply(
     imgconv apply a.txt -k '1 2; 3 4' --mode convolve --padding full -o -
     imgconv apply street.jpg --vary gaussian:sigma=0..8 --mask linear:band=0.4
     """
+    from imgconv.picture.decode import begin
+
+    # the first picture is decoded while the rest is being imported
+    early = not (dry_run or skip_existing or inputs[0] == "-" or options["threads"] == 1)
+    begun = begin(Path(inputs[0])) if early else None
     recipe = make_recipe(kernels, auto_orient=auto_orient, **options)
     from imgconv import batch
 
@@ -88,6 +93,7 @@ def apply(
         return DONE
 
     collect_garbage()
+    jobs[0] = jobs[0]._replace(begun=begun)
     failed = 0
     outcomes = batch.run(jobs, recipe, targets, handling, at_once)
     with contextlib.closing(outcomes), _progress(len(jobs)) as advance:

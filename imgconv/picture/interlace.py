@@ -11,7 +11,8 @@ import numpy as np
 from imgconv.engine import native
 from imgconv.errors import PictureError
 from imgconv.picture.chunks import DAMAGED, UNDERSTOOD, inflater, split, told
-from imgconv.picture.png import CHANNELS, DEFLATE_RATIO, LARGEST_PICTURE, MODES, SLACK
+from imgconv.picture.formats import DEFLATE_RATIO, LARGEST_PICTURE
+from imgconv.picture.png import CHANNELS, MODES, SLACK
 from imgconv.picture.value import Picture
 
 if TYPE_CHECKING:

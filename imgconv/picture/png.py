@@ -20,7 +20,18 @@ import numpy as np
 from imgconv.engine import native
 from imgconv.engine.run import available_cores
 from imgconv.errors import PictureError
-from imgconv.picture.chunks import DAMAGED, SIGNATURE, UNDERSTOOD, Chunk, inflater, laid_out, packed, split, told
+from imgconv.picture.chunks import (
+    DAMAGED,
+    SIGNATURE,
+    UNDERSTOOD,
+    Chunk,
+    inflater,
+    laid_out,
+    packed,
+    split,
+    told,
+)
+from imgconv.picture.formats import DEFLATE_RATIO, LARGEST_PICTURE
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,8 +51,6 @@ MODES = {
     ("uint16", 4): "RGBA;16",
 }
 UNUSUAL = (b"tRNS", b"acTL", b"fcTL")
-DEFLATE_RATIO = 1032  # at most, by its format
-LARGEST_PICTURE = 2**30  # pixels; beyond that it is a decompression bomb
 BAND_BYTES = 2**17  # of filtered rows: in the second-level cache, and enough bands for two cores in 512×512 RGB
 PIECE = 2**24  # bytes deflated in one call, which counts in 32 bits
 READ_BYTES = 2**16  # of a file inflated at once

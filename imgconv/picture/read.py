@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import io
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from imgconv.arrayfile import parse_npy, parse_text, read_bytes
 from imgconv.errors import PictureError
 from imgconv.picture.chunks import SIGNATURE, split, told
-from imgconv.picture.formats import FORMATS, name_for
+from imgconv.picture.decode import Loaded, decode, prepare_pillow, refuse_cut
+from imgconv.picture.formats import FORMATS, LARGEST_PICTURE, name_for
 from imgconv.picture.image import BROKEN, plain, take_array
-from imgconv.picture.png import DEFLATE_RATIO, LARGEST_PICTURE, MODES, decode_png
+from imgconv.picture.png import MODES, decode_png
 from imgconv.picture.value import Picture, sound_dpi
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
+
+    from imgconv.picture.decode import Begun
+
+T = TypeVar("T")
 
 LARGEST_FILE = 16 * 2**30
 
@@ -47,7 +50,7 @@ UPRIGHT = {
 }
 
 
-def read(path: Path, *, auto_orient: bool = False) -> Picture:
+def read(path: Path, *, auto_orient: bool = False, begun: Begun | None = None) -> Picture:
     """The picture (its first frame) or array in a file.
 
     Parameters
@@ -56,12 +59,17 @@ def read(path: Path, *, auto_orient: bool = False) -> Picture:
         A regular file. Its ending tells arrays (.npy, .txt, .csv); pictures are told by their content.
     auto_orient : bool
         Turn the pixels upright as the EXIF orientation says, and reset that.
+    begun : Begun, optional
+        The same file, where decoding it has begun.
 
     Raises
     ------
     PictureError
         When the file cannot be read, is no picture, is broken, or would lose detail by being read.
     """
+    loaded = begun.take() if begun is not None else None
+    if loaded is not None:
+        return _by_pillow(lambda: loaded, str(path), auto_orient)
     data = read_bytes(path, LARGEST_FILE, PictureError)
     return parse(data, str(path), path.suffix, auto_orient=auto_orient)
 
@@ -83,14 +91,10 @@ def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False
         if array.ndim not in (2, 3) or array.size == 0:
             raise PictureError(f"{name}: shape {array.shape} is no picture's; it takes (rows, columns[, channels])")
         return Picture(array, "", kind)
-    try:
-        own = decode_png(data)  # None for other formats and unusual files
-        if own is None:
-            return _of_16_bits(data, name, auto_orient) or _by_pillow(data, name, auto_orient)
-    except MemoryError:
-        raise PictureError(f"{name}: is too large for the memory of this machine") from None
-    except PictureError as problem:
-        raise PictureError(str(problem) if str(problem).startswith(name) else f"{name}: {problem}") from None
+    own = _named(lambda: decode_png(data), name)  # None for other formats and unusual files
+    if own is None:
+        deep = _named(lambda: _of_16_bits(data, name, auto_orient), name)
+        return deep or _by_pillow(partial(decode, data, name), name, auto_orient)
     array = _upright(own.array, own.info) if auto_orient and "exif" in own.info else own.array
     return Picture(array, own.mode, "PNG", own.info, notes=own.notes)
 
@@ -119,7 +123,7 @@ def _deep_tiff(data: bytes, name: str) -> Picture | None:
     deep = deep_of(data)
     if deep is None:
         return None
-    parts = [_by_pillow(file, name, False) for file in deep.files]
+    parts = [_by_pillow(partial(decode, file, name), name, False) for file in deep.files]
     info, notes = parts[0].info, parts[0].notes
     if len(parts) > 1:
         array = np.stack([part.array for part in parts], axis=2)
@@ -147,8 +151,18 @@ def _deep_tiff(data: bytes, name: str) -> Picture | None:
     return Picture(array, MODES["uint16", channels], "TIFF", info, parts[0].frames, notes)
 
 
-def _by_pillow(data: bytes, name: str, auto_orient: bool) -> Picture:
-    return _translated(lambda: _decode(data, name, auto_orient), name)
+def _named(work: Callable[[], T], name: str) -> T:
+    """What `work` gives; its errors say which file is meant."""
+    try:
+        return work()
+    except MemoryError:
+        raise PictureError(f"{name}: is too large for the memory of this machine") from None
+    except PictureError as problem:
+        raise PictureError(str(problem) if str(problem).startswith(name) else f"{name}: {problem}") from None
+
+
+def _by_pillow(load: Callable[[], Loaded], name: str, auto_orient: bool) -> Picture:
+    return _named(lambda: _translated(lambda: _of_image(load(), auto_orient), name), name)
 
 
 def _translated(work: Callable[[], Picture], name: str) -> Picture:
@@ -167,18 +181,10 @@ def _translated(work: Callable[[], Picture], name: str) -> Picture:
         raise PictureError(f"{name}: is broken: {text}") from None
 
 
-def _decode(data: bytes, name: str, auto_orient: bool) -> Picture:
-    from PIL import Image
-
-    from imgconv.picture.blocks import load
-
-    _prepare_pillow()
-    with Image.open(io.BytesIO(data), formats=[form.name for form in FORMATS]) as image:
-        _refuse_bomb(data, image, name)
+def _of_image(loaded: Loaded, auto_orient: bool) -> Picture:
+    data, image, block, frames = loaded
+    with image:
         form = "JPEG" if image.format == "MPO" else image.format or ""
-        _refuse_cut(data, image, name)
-        frames = getattr(image, "n_frames", 1)
-        block = load(image)  # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
         if form == "PNG" and image.mode == "L" and "transparency" in image.info:
             image.info["transparency"] *= {2: 85, 4: 17}.get(data[24], 1)  # Pillow widens the pixels, but not the key
         info, notes = told(split(io.BytesIO(data), len(data))[0]) if form == "PNG" else (_info(image, form, data), ())
@@ -205,67 +211,13 @@ def tiff_metadata(file: BinaryIO, name: str) -> Picture:
     def told() -> Picture:
         from PIL import Image
 
-        _prepare_pillow()
+        prepare_pillow()
         with Image.open(file, formats=["TIFF"]) as image:
-            _refuse_cut(b"", image, name)
+            refuse_cut(b"", image, name)
             frames = getattr(image, "n_frames", 1)
             return Picture(np.empty((0, 0)), image.mode, "TIFF", _info(image, "TIFF", b""), frames)
 
     return _translated(told, name)
-
-
-@cache
-def _prepare_pillow() -> None:
-    import logging  # which Pillow does, too
-
-    from PIL import Image
-
-    Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE  # its own limit is below what cameras and scanners make
-    # libtiff prints about broken files by itself, and Pillow's log does where nobody has set up logging; Pillow raises
-    # for them, which is enough
-    logging.getLogger("PIL").addHandler(logging.NullHandler())
-    with contextlib.suppress(AttributeError, OSError):  # Pillow was built otherwise
-        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
-
-
-def _refuse_bomb(data: bytes, image: Image.Image, name: str) -> None:
-    """Raises PictureError, before memory is taken, where a file claims more pixels than it can hold."""
-    from PIL import Image
-
-    pixels = image.width * image.height
-    if pixels > LARGEST_PICTURE:
-        raise Image.DecompressionBombError
-    if image.format == "PNG" and pixels * data[24] > 8 * DEFLATE_RATIO * len(data):
-        raise PictureError(f"{name}: is broken: {len(data):,} bytes cannot hold {image.width}×{image.height} pixels")
-
-
-def _refuse_cut(data: bytes, image: Image.Image, name: str) -> None:
-    """Raises PictureError where Pillow would cut samples to fewer bits without a word."""
-    bits, whole = 8, True
-    if image.format == "PNG":
-        bits = data[24]
-    elif image.format == "TIFF":
-        tags: Any = image.tag_v2  # type: ignore[attr-defined]
-        bits = max(tags.get(258, (1,)))
-        whole = max(tags.get(339, (1,))) == 1
-    elif image.format == "PPM":
-        bits = 16 if _ppm_maximum(data) > 255 else 8
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        # one channel: all its bits are kept, but for doubles, and for whole numbers that pass the signed range
-        if bits > 32 or (bits == 32 and whole and image.mode == "I"):
-            kind = "whole numbers without a sign" if whole else "bits per sample"
-            raise PictureError(f"{name}: has {bits}-bit samples ({kind}) that would be cut; convert it to .npy first")
-    elif bits > 8:
-        raise PictureError(
-            f"{name}: has {bits} bits per channel in {image.mode}, which would be cut to 8; convert it to 8 bits first,"
-            " or filter its channels one by one as 16-bit grey"
-        )
-
-
-def _ppm_maximum(data: bytes) -> int:
-    header = re.sub(rb"#[^\n]*\n", b"\n", data[:4096])
-    match = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", header)
-    return int(match[1]) if match else 0
 
 
 def _info(image: Image.Image, form: str, data: bytes) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from imgconv.arrayfile import npy_header, npy_start, reason
 from imgconv.errors import PictureError, WriteError
 from imgconv.picture import jpeg
 from imgconv.picture.chunks import told
-from imgconv.picture.formats import name_for
-from imgconv.picture.png import LARGEST_PICTURE, Encoder, decoder_of
+from imgconv.picture.formats import LARGEST_PICTURE, name_for
+from imgconv.picture.png import Encoder, decoder_of
 from imgconv.picture.ppm import LONGEST_HEADER, header_of, start_of
 from imgconv.picture.read import parse, tiff_metadata
 from imgconv.picture.value import Picture

@@ -1,0 +1,150 @@
+"""Pillow's part of reading: opens a picture and decodes its pixels, also before its turn in a thread of its own.
+
+Does without NumPy, so that the first picture can be decoded while that is being imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+import re
+import stat
+import threading
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from imgconv.errors import PictureError
+from imgconv.picture.formats import ARRAY_ENDINGS, DEFLATE_RATIO, FORMATS, LARGEST_PICTURE
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFile
+
+    from imgconv.picture.blocks import Block
+
+LARGEST = 2**28  # bytes of a file that is read before its turn
+
+
+class Loaded(NamedTuple):
+    """A picture that Pillow has decoded; its file is still open, for its metadata."""
+
+    data: bytes  # of the file
+    image: ImageFile.ImageFile
+    block: Block | None  # where its pixels are
+    frames: int
+
+
+def decode(data: bytes, name: str) -> Loaded:
+    """Opens and decodes the picture in the bytes of a file.
+
+    Raises
+    ------
+    PictureError
+        When it claims more than it can hold, or would lose detail; and whatever Pillow raises.
+    """
+    from PIL import Image
+
+    from imgconv.picture.blocks import load
+
+    prepare_pillow()
+    image = Image.open(io.BytesIO(data), formats=[form.name for form in FORMATS])
+    try:
+        _refuse_bomb(data, image, name)
+        refuse_cut(data, image, name)
+        frames = getattr(image, "n_frames", 1)
+        # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
+        return Loaded(data, image, load(image), frames)
+    except BaseException:
+        image.close()
+        raise
+
+
+class Begun:
+    """A picture that is being decoded before its turn."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._loaded: Loaded | None = None
+        # a daemon: a command that ends with an error does not wait for it
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        # whatever is wrong is found again, and said, when the file is read in its turn
+        with contextlib.suppress(Exception):
+            self._loaded = decode(self.path.read_bytes(), str(self.path))
+
+    def take(self) -> Loaded | None:
+        """Waits for the picture, and hands it over; None when that failed, or when it was taken."""
+        self._thread.join()
+        loaded, self._loaded = self._loaded, None
+        return loaded
+
+
+def begin(path: Path) -> Begun | None:
+    """Begins to decode a file, where that lets other threads run: JPEG. None for all others."""
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST or path.suffix.lower() in ARRAY_ENDINGS:
+            return None
+        with open(path, "rb", buffering=0) as file:
+            return Begun(path) if file.read(3) == b"\xff\xd8\xff" else None
+    except OSError:
+        return None
+
+
+@cache
+def prepare_pillow() -> None:
+    """Sets what Pillow is to do about huge pictures and broken TIFF files."""
+    import logging  # which Pillow does, too
+
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE  # its own limit is below what cameras and scanners make
+    # libtiff prints about broken files by itself, and Pillow's log does where nobody has set up logging; Pillow raises
+    # for them, which is enough
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with contextlib.suppress(AttributeError, OSError):  # Pillow was built otherwise
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
+
+
+def _refuse_bomb(data: bytes, image: Image.Image, name: str) -> None:
+    """Raises PictureError, before memory is taken, where a file claims more pixels than it can hold."""
+    from PIL import Image
+
+    pixels = image.width * image.height
+    if pixels > LARGEST_PICTURE:
+        raise Image.DecompressionBombError
+    if image.format == "PNG" and pixels * data[24] > 8 * DEFLATE_RATIO * len(data):
+        raise PictureError(f"{name}: is broken: {len(data):,} bytes cannot hold {image.width}×{image.height} pixels")
+
+
+def refuse_cut(data: bytes, image: Image.Image, name: str) -> None:
+    """Raises PictureError where Pillow would cut samples to fewer bits without a word."""
+    bits, whole = 8, True
+    if image.format == "PNG":
+        bits = data[24]
+    elif image.format == "TIFF":
+        tags: Any = image.tag_v2  # type: ignore[attr-defined]
+        bits = max(tags.get(258, (1,)))
+        whole = max(tags.get(339, (1,))) == 1
+    elif image.format == "PPM":
+        bits = 16 if _ppm_maximum(data) > 255 else 8
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        # one channel: all its bits are kept, but for doubles, and for whole numbers that pass the signed range
+        if bits > 32 or (bits == 32 and whole and image.mode == "I"):
+            kind = "whole numbers without a sign" if whole else "bits per sample"
+            raise PictureError(f"{name}: has {bits}-bit samples ({kind}) that would be cut; convert it to .npy first")
+    elif bits > 8:
+        raise PictureError(
+            f"{name}: has {bits} bits per channel in {image.mode}, which would be cut to 8; convert it to 8 bits first,"
+            " or filter its channels one by one as 16-bit grey"
+        )
+
+
+def _ppm_maximum(data: bytes) -> int:
+    header = re.sub(rb"#[^\n]*\n", b"\n", data[:4096])
+    match = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", header)
+    return int(match[1]) if match else 0
