@@ -95,7 +95,6 @@ def test_the_planner_takes_the_fastest_way_that_it_may(weights, changes, method)
         ([[1000, 1000]], "uint8", "integer", "16 bits"),
         (EDGE, "uint8", "box", "not all the same"),
         (EDGE, "uint8", "separable", "rank 1"),
-        (EDGE, "float32", "fused", "fewer than 4 rows"),
         (np.eye(4), "float32", "fused", "taps of zero"),
         (np.eye(4), "int32", "fused", "32-bit integers"),
         (np.ones((9, 9)), "uint8", "decimated", "not smooth enough"),

@@ -241,6 +241,19 @@ def test_interpolated_sums_are_the_same_in_bands_parts_and_tiles(border, sigma, 
     np.testing.assert_array_equal(run.execute(chosen, src, 3).array, whole.array)
 
 
+@pytest.mark.parametrize("shape", [(25, 23), (19, 32)])
+def test_many_taps_over_16_bits_are_summed_row_by_row(shape):
+    rng = np.random.default_rng(15)
+    weights = rng.random(shape) + 0.01
+    c = Correlation(weights, float(weights.sum()), 0.0, (shape[0] // 2, shape[1] // 2), "edge", 0.0, "same")
+    chosen = plan(c, "uint16", "fused")
+    assert chosen.variant.kind == "fused_by_rows"
+    src = picture(rng, (61, 50, 3), "uint16")
+    direct = correlate(src, weights, scale=weights.sum(), anchor=c.anchor)
+    got = run.execute(chosen, src, 1)
+    assert np.abs(got.array.astype(int) - direct.array).max() <= 1
+
+
 @pytest.mark.parametrize("method", ["direct", "fused", "separable"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_results_that_go_past_the_caches_are_the_same(method, dtype, monkeypatch):

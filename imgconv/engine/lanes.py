@@ -8,6 +8,7 @@ No operation here is reassociated or contracted (no fused multiply-add), so the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -417,8 +418,10 @@ def listed_row(sample: Sample, block: int) -> Any:
     return sweep
 
 
-def fused_rows(sample: Sample, at_once: int, block: int, single: bool = False) -> Any:
+def fused_rows(sample: Sample, at_once: int, block: int, *, single: bool = False, by_rows: bool = False) -> Any:
     """An intrinsic: fused sums of `at_once` output rows under any dense kernel (`single`: one column of taps).
+
+    With `by_rows` each row of the kernel is summed by itself first, which makes smaller errors.
 
     A vector that is loaded serves every output row that it lies under. The kernel has at least `at_once` rows; each
     output row adds its rows from the bottom one up, however many are taken at once. Needs a CPU that fuses; not the
@@ -448,10 +451,13 @@ def fused_rows(sample: Sample, at_once: int, block: int, single: bool = False) -
 
             def sums(x: Any, vectors: int) -> list[list[Any]]:
                 bases = v.splat(base)
+                zero = v.constant(0.0)
                 totals = [[cgutils.alloca_once(b, v.vector) for _ in range(vectors)] for _ in range(at_once)]
-                for row in totals:
-                    for total in row:
-                        b.store(bases, total)
+                whole = [[cgutils.alloca_once(b, v.vector) for _ in row] for row in totals]
+                for total in itertools.chain(*totals):
+                    b.store(zero if by_rows else bases, total)
+                for total in itertools.chain(*whole):
+                    b.store(bases, total)
 
                 def add_line(line: Any, rows: range) -> None:
                     """Adds a line to those output rows that it lies under."""
@@ -473,6 +479,10 @@ def fused_rows(sample: Sample, at_once: int, block: int, single: bool = False) -
                     else:
                         with cgutils.for_range(b, columns, intp=I64) as loop_along:
                             add_tap(loop_along.index)
+                    for r in rows if by_rows else ():
+                        for total, up_to_here in zip(totals[r], whole[r], strict=True):
+                            b.store(b.fadd(b.load(up_to_here), b.load(total)), up_to_here)
+                            b.store(zero, total)
 
                 for missing in reversed(range(1, at_once)):  # below the window of the first output rows
                     add_line(b.add(count, ir.Constant(I64, missing - 1)), range(missing, at_once))
@@ -481,7 +491,7 @@ def fused_rows(sample: Sample, at_once: int, block: int, single: bool = False) -
                     add_line(b.sub(b.sub(count, one), loop.index), range(at_once))
                 for line in reversed(range(at_once - 1)):  # above the window of the last ones
                     add_line(ir.Constant(I64, line), range(line + 1))
-                return [[b.load(total) for total in row] for row in totals]
+                return [[b.load(total) for total in row] for row in (whole if by_rows else totals)]
 
             starts_ = [b.load(b.gep(starts, [ir.Constant(I64, r)])) for r in range(at_once)]
             return walk(v, dst, starts_, samples, stream, block, sums)

@@ -147,7 +147,7 @@ def _listed(sample: Sample, wide: bool) -> tuple[Any, Any]:
     kind = sample.sum
     sample = _fitting(sample, wide)
     fill = _fill_line(sample)
-    sweep = listed_row(sample, block=12 if wide else 6)
+    sweep = listed_row(sample, block=8 if wide else 6)
 
     def loop(  # type: ignore[no-untyped-def]
         src, dst, row_map, column_map, ends, shifts, weights, ring, lines, outside, base,
@@ -179,10 +179,20 @@ def _listed(sample: Sample, wide: bool) -> tuple[Any, Any]:
 
 def fused(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
     """Dense kernels of any shape with fused multiply-add, four output rows at once."""
-    sample = _fitting(SAMPLES[dtype], wide)
+    return _dense(SAMPLES[dtype], wide, by_rows=False)
+
+
+def fused_by_rows(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+    """The same, each row of the kernel summed by itself first: more exact where there are many taps."""
+    return _dense(SAMPLES[dtype], wide, by_rows=True)
+
+
+def _dense(sample: Sample, wide: bool, *, by_rows: bool) -> tuple[Any, Any]:
+    sample = _fitting(sample, wide)
     fill = _fill_line(sample)
-    sweep = fused_rows(sample, 4, block=4 if wide else 2)
-    sweep_last = fused_rows(sample, 1, block=4)
+    sweep = fused_rows(sample, 4, block=4 if wide else 2, by_rows=by_rows)
+    sweep_two = fused_rows(sample, 2, block=6 if wide else 3, by_rows=by_rows)
+    sweep_one = fused_rows(sample, 1, block=8 if wide else 4, by_rows=by_rows)
 
     def loop(  # type: ignore[no-untyped-def]
         src, dst, row_map, column_map, ends, shifts, weights, ring, lines, outside, base,
@@ -199,7 +209,11 @@ def fused(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, A
             filled = 0
             y = 0
             while y < rows:
-                taken = 4 if y + 4 <= rows and kernel_rows >= 4 else 1
+                taken = 1
+                if kernel_rows >= 4 and y + 4 <= rows:
+                    taken = 4
+                elif kernel_rows >= 2 and y + 2 <= rows:
+                    taken = 2
                 while filled < y + kernel_rows + taken - 1:
                     line = advance(ring, (filled % window) * slot)
                     at = load(row_map, filled)
@@ -211,8 +225,12 @@ def fused(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, A
                     store(starts, i, (y + i) * dst_stride + x)
                 if taken == 4:
                     clipped += sweep(ring, lines, kernel_rows, reach, step, weights, base, dst, starts, width, stream)
+                elif taken == 2:
+                    clipped += sweep_two(
+                        ring, lines, kernel_rows, reach, step, weights, base, dst, starts, width, stream
+                    )
                 else:
-                    clipped += sweep_last(
+                    clipped += sweep_one(
                         ring, lines, kernel_rows, reach, step, weights, base, dst, starts, width, stream
                     )
                 y += taken

@@ -112,6 +112,7 @@ def every_variant() -> Iterator[Variant]:
         yield Variant(dtype, kind="low_rank")
         if dtype != "int32":
             yield Variant(dtype, kind="fused")
+            yield Variant(dtype, kind="fused_by_rows")
     for dtype in ("uint8", "uint16"):
         yield Variant(dtype, kind="box")
         yield Variant(dtype, kind="decimated")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # as long as a row, so that the CPU reads ahead by itself: float32 3×3 takes 12 ms (one thread) instead of 14.
 TILE = 1024
 LONG_TILE = 12288
+NEAR_SAMPLES = 2**13  # of all lines under a window, in a first-level cache
 RING_BYTES = 2**20  # half of a second-level cache
 # Floating results that are larger than a cache go past it: 3×3 over 12 megapixels takes 7.2 ms instead of 9.2
 STREAMED_BYTES = 2**25
@@ -123,6 +124,8 @@ class Stage:
         fitting = RING_BYTES // (chosen.ring_lines * np.dtype(chosen.line_type).itemsize) - reach
         short = chosen.variant.dtype in ("uint8", "uint16") or chosen.method in ("separable", "box", "decimated")
         most = TILE if short else LONG_TILE
+        if short and chosen.method in ("direct", "integer"):  # a tap a line, and no other use of it
+            most = min(most, max(most // 4, NEAR_SAMPLES // kernel_rows))
         tile = min(samples, max(most // 4, min(most, fitting)))
         slack = SLACK + -(tile + reach + SLACK) % LINE_BYTES
         source_stride = self.shape[1] * channels
