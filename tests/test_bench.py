@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from imgconv.bench import chart, commands, costs, measure, peers
+from imgconv.bench import chart, commands, costs, measure, peers, scaling
 from imgconv.bench.works import WORKS, Reference, Work, picture
 from imgconv.cli import cli
 from imgconv.engine.methods import SUMS_OFF
@@ -229,7 +229,10 @@ def test_lines_in_a_pipe_and_markdown_and_plots(tmp_path):
         (["--only", "3x33"], "near it: 3x3"),
         (["--plot", "x.jpg"], ".svg or .png"),
         (["--costs", "--only", "3x3"], "--only"),
-        (["--json", "--markdown"], "one at a time"),
+        (["--scaling", "--channels", "1"], "--channels"),
+        (["--costs", "--scaling"], "one at a time"),
+        (["--scaling", "--plot", "x.svg"], "nor --scaling"),
+        (["--json", "--markdown"], "not for --markdown"),
     ],
 )
 def test_misuse_is_said(words, told):
@@ -259,3 +262,28 @@ def test_a_wrong_choice_is_told():
     assert costs.misjudged([choice, cost("fused", 8.5, 1.0)]) == []  # not worth a level
     assert len(costs.misjudged([choice, cost("fused", 5, 1.0)])) == 1
     assert costs.misjudged([choice, cost("fused", 5, 1.0, allowed=False)]) == []
+
+
+def test_scaling_goes_over_sizes_threads_and_kernels(monkeypatch):
+    monkeypatch.setattr(scaling, "SIZES", (0.001, 0.002, 1.0))
+    monkeypatch.setattr(scaling, "SIDES", (3, 41))
+    monkeypatch.setattr(scaling, "LONGEST_S", 1e-9)  # everything is slow: no method is tried at a second side
+    points = list(scaling.measure(0.002, 1, 1))
+    assert {point.megapixels for point in points if point.what == "size"} == {0.001, 0.002}
+    assert {point.threads for point in points if point.what == "threads"} >= {1}
+    kernels = [point for point in points if point.what == "kernel"]
+    assert {point.kernel for point in kernels} == {"dense", "gaussian", "box"}
+    assert len({(point.kernel, point.method) for point in kernels}) == len(kernels)
+    for family in ("dense", "gaussian", "box"):
+        assert sum(point.chosen for point in kernels if (point.kernel, point.taps) == (family, 3)) == 1
+    assert all(point.median_s > 0 for point in points)
+    assert points[0].as_dict()["ms_per_megapixel"] == pytest.approx(points[0].median_s * 1e6)
+
+
+def test_scaling_prints_lines_or_json(monkeypatch):
+    monkeypatch.setattr(scaling, "SIDES", (3,))
+    text = run("--scaling", "--size", "0.001", "--rounds", "1")
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("by ")] == ["size", "threads", "kernel"]
+    told = json.loads(run("--scaling", "--size", "0.001", "--rounds", "1", "--json"))
+    assert told["points"][0]["what"] == "size"
+    assert told["machine"]["cores"] >= 1

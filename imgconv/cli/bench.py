@@ -33,12 +33,13 @@ BAR = 24  # cells of the longest bar
 @click.option("--only", metavar="NAMES", multiple=True, help="Works, with commas between them: 3x3,gaussian5,png.")
 @click.option("-t", "--threads", type=click.IntRange(1), metavar="N", help="For everybody.  [default: the cores]")
 @click.option("--costs", is_flag=True, help="Hold the planner's estimates against the clock instead.")
+@click.option("--scaling", is_flag=True, help="How time grows with picture and kernel and falls with threads instead.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="The table for a README.")
 @click.option("--plot", metavar="FILE", help="Draw a bar chart too, .svg or .png; replaces a file.")
 def bench(
-    size: float, channels: int, rounds: int, only: tuple[str, ...], threads: int | None, costs: bool, as_json: bool,
-    as_markdown: bool, plot: str | None,
+    size: float, channels: int, rounds: int, only: tuple[str, ...], threads: int | None, costs: bool, scaling: bool,
+    as_json: bool, as_markdown: bool, plot: str | None,
 ) -> int:  # fmt: skip
     """Measure this machine: every method of imgconv against every peer that is installed.
 
@@ -54,23 +55,25 @@ def bench(
     imgconv bench --markdown --plot bench.svg        for a README
     imgconv bench --json > bench.json                for machines
     imgconv bench --costs --size 2                   does the planner know this machine?
+    imgconv bench --scaling --size 200               by megapixels, threads and size of the kernel
 
     \b
     Works: copy edge_enhance 3x3 5x5 7x7 15x15 31x31 gaussian5 gaussian20 box15
            3x3-16bit 7x7-16bit 3x3-float 7x7-float png jpeg small-png
     """
-    if sum((costs, as_json, as_markdown)) > 1 and not (costs and as_json):
-        raise UsageError("--costs, --json and --markdown are for one at a time")
-    if plot is not None and (costs or Path(plot).suffix.lower() not in (".svg", ".png")):
-        raise UsageError("--plot takes a .svg or .png file, and not --costs")
+    other = "--costs" if costs else "--scaling" if scaling else ""
+    if (costs and scaling) or (as_markdown and (as_json or other)):
+        raise UsageError("--costs, --scaling and --markdown are for one at a time, --json is not for --markdown")
+    if plot is not None and (other or Path(plot).suffix.lower() not in (".svg", ".png")):
+        raise UsageError("--plot takes a .svg or .png file, and neither --costs nor --scaling")
+    if other and (only or channels != 3):
+        raise UsageError(f"{other} has kernels and pictures of its own; leave out --only and --channels")
     from imgconv.bench.measure import Settings, machine, shape_of
     from imgconv.engine.run import available_cores
 
     settings = Settings(*shape_of(size), channels, rounds, threads or available_cores())
-    if costs:
-        if only:
-            raise UsageError("--costs has kernels of its own; leave out --only")
-        _show_costs(settings, as_json)
+    if other:
+        (_show_costs if costs else _show_scaling)(settings, size, as_json)
         return DONE
     from imgconv.bench import chart, commands
 
@@ -192,7 +195,7 @@ def _show(row: Row) -> None:
     screen.print(table)
 
 
-def _show_costs(settings: Settings, as_json: bool) -> None:
+def _show_costs(settings: Settings, size: float, as_json: bool) -> None:
     from imgconv.bench import costs
 
     with _telling("every method with one thread"):
@@ -220,3 +223,30 @@ def _show_costs(settings: Settings, as_json: bool) -> None:
         )
     if not wrong:
         click.echo("the planner's choice is the fastest everywhere, within 15 %")
+
+
+def _show_scaling(settings: Settings, size: float, as_json: bool) -> None:
+    from imgconv.bench import chart, scaling
+    from imgconv.bench.measure import machine
+
+    facts = machine(settings.threads)
+    shape = settings.rows, settings.columns, settings.channels
+    if not as_json:
+        click.echo(f"up to {chart.caption(facts, shape)}; * is the planner's choice")
+    points = []
+    with _telling("scaling") as tell:
+        for point in scaling.measure(size, settings.rounds, settings.threads, tell):
+            points.append(point)
+            if as_json:
+                continue
+            if len(points) == 1 or point.what != points[-2].what:
+                click.echo(
+                    f"\n{'by ' + point.what:18} {'method':10} {'MP':>6} {'threads':>7} {'taps':>4} {'ms':>8}  ms/MP"
+                )
+            method = point.method + (" *" if point.chosen else "")
+            click.echo(
+                f"{point.kernel:18} {method:11} {point.megapixels:5g} {point.threads:7} {point.taps:4}"
+                f" {point.median_s * 1e3:8.2f} {point.ms_per_megapixel:6.3f}"
+            )
+    if as_json:
+        click.echo(json.dumps({"machine": facts, "points": [point.as_dict() for point in points]}))
