@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered
     """
     if chosen.method == "fourier" or chosen.correlation.border == "renormalize":
         return _by_window(chosen, source, threads)
-    return Chain([chosen], source.shape).run(source, threads=threads)
+    return _chain_of_one(chosen, source.shape).run(source, threads=threads)
 
 
 def prepare(chosen: Plan) -> float:
@@ -61,6 +62,12 @@ def prepare(chosen: Plan) -> float:
 def is_local(chosen: Plan) -> bool:
     """Whether a row of the result depends on near rows only, so that it can be a link of a `Chain` of more than one."""
     return chosen.method != "fourier" and chosen.correlation.border not in ("wrap", "renormalize")
+
+
+@lru_cache(maxsize=8)
+def _chain_of_one(chosen: Plan, shape: tuple[int, ...]) -> Chain:
+    """Kept: for a small picture, making one takes longer than filtering."""
+    return Chain([chosen], shape)
 
 
 class Chain:

@@ -49,7 +49,8 @@ def kernel(spec: str | os.PathLike[str] | Kernel | Any) -> Kernel:
     >>> kernel("0 -1 0; -1 5 -1; 0 -1 0").weights.sum()
     np.float64(1.0)
     """
-    return only(kernels(spec), _short(str(spec)))
+    found = kernels(spec)
+    return found[0] if len(found) == 1 else only(found, _short(str(spec)))  # large arrays take long to print
 
 
 def kernels(spec: str | os.PathLike[str] | Kernel | Any) -> list[Kernel]:
