@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -35,36 +35,16 @@ TIFF_BYTES = 2**20  # of samples that Pillow decodes or encodes in one go
 TIFF_LARGEST = 2**32 - 1  # bytes in a file whose offsets have 32 bits
 
 
-class RowSource(NamedTuple):
+class RowSource:
     """A picture in a file, to be read from the top down.
 
     `about` is the picture without its pixels: its array has the shape and the type of them, and no memory.
     `read` fills an array of shape (some, columns, channels), C-contiguous, with the next rows.
     """
 
-    about: Picture
-    read: Callable[[Array], None]
-
-
-class RowSink(Protocol):
-    """A file that takes the rows of a picture from the top down.
-
-    Attributes
-    ----------
-    step : int
-        Every strip but the last has a multiple of so many rows.
-    notes : tuple of str
-        What the user should know about it.
-    """
-
-    step: int
-    notes: tuple[str, ...]
-
-    def write(self, rows: Array) -> None:
-        """Writes the next rows, shape (some, columns) or (some, columns, channels)."""
-
-    def end(self) -> None:
-        """Writes what comes behind the last row."""
+    def __init__(self, about: Picture, read: Callable[[Array], None]) -> None:
+        self.about = about
+        self.read = read
 
 
 def unread(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -101,7 +81,7 @@ def source_of(file: BinaryIO, size: int, path: Path, *, auto_orient: bool = Fals
         raise _named(problem, path) from None
     if found is None or (auto_orient and "exif" in found.about.info):
         return None
-    about, fill = found
+    about, fill = found.about, found.read
 
     def read(target: Array) -> None:
         try:
@@ -228,34 +208,50 @@ def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any
     return _Tiff(file, about, options)
 
 
-class _Plain:
-    """A few bytes, then samples row by row."""
+class RowSink:
+    """A file that takes the rows of a picture from the top down.
+
+    Attributes
+    ----------
+    step : int
+        Every strip but the last has a multiple of so many rows.
+    notes : tuple of str
+        What the user should know about it.
+    """
 
     step = 1
     notes: tuple[str, ...] = ()
 
-    def __init__(self, file: BinaryIO, start: bytes, dtype: np.dtype[Any]) -> None:
+    def __init__(self, file: BinaryIO, start: bytes) -> None:
         self.file = file
-        self.dtype = dtype
         put(file, start)
+
+    def write(self, rows: Array) -> None:
+        """Writes the next rows, shape (some, columns) or (some, columns, channels)."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Writes what comes behind the last row."""
+
+
+class _Plain(RowSink):
+    """A few bytes, then samples row by row."""
+
+    def __init__(self, file: BinaryIO, start: bytes, dtype: np.dtype[Any]) -> None:
+        super().__init__(file, start)
+        self.dtype = dtype
 
     def write(self, rows: Array) -> None:
         put(self.file, np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8).data)
 
-    def end(self) -> None:
-        pass
 
-
-class _Png:
+class _Png(RowSink):
     """Bands of rows, each deflated on its own."""
 
-    notes: tuple[str, ...] = ()
-
     def __init__(self, file: BinaryIO, encoder: Encoder) -> None:
-        self.file = file
+        super().__init__(file, encoder.start)
         self.encoder = encoder
         self.step = encoder.band_rows
-        put(file, encoder.start)
 
     def write(self, rows: Array) -> None:
         put(self.file, b"".join(self.encoder.strip(rows)))
@@ -264,15 +260,14 @@ class _Png:
         put(self.file, self.encoder.end)
 
 
-class _Jpeg:
+class _Jpeg(RowSink):
     """Strips from small files by Pillow, with restart markers between them."""
 
     def __init__(self, file: BinaryIO, encoder: jpeg.Encoder, notes: tuple[str, ...]) -> None:
-        self.file = file
+        super().__init__(file, encoder.start)
         self.encoder = encoder
         self.step = encoder.step
         self.notes = notes
-        put(file, encoder.start)
 
     def write(self, rows: Array) -> None:
         put(self.file, b"".join(self.encoder.strip(rows)))
@@ -281,18 +276,15 @@ class _Jpeg:
         put(self.file, self.encoder.end)
 
 
-class _Tiff:
+class _Tiff(RowSink):
     """Strips from small files by Pillow, which has compressed them."""
-
-    notes: tuple[str, ...] = ()
 
     def __init__(self, file: BinaryIO, about: Picture, options: Mapping[str, Any]) -> None:
         from imgconv.picture.tiff import STRIP_ROWS, Joined, directory_of
 
-        self.file = file
         self.joined = Joined(tiff_without_pixels(about))
+        super().__init__(file, self.joined.start)
         self.piece = tiff_without_words(about, options)
-        put(file, self.joined.start)
         # Pillow makes strips of 64 KB where it compresses, else one of all rows
         row_bytes = about.array[0].nbytes
         rows = directory_of(self.piece(about.array[: 2**17 // row_bytes + 1])).number(STRIP_ROWS)

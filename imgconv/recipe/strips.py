@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,18 +22,12 @@ if TYPE_CHECKING:
     from imgconv.recipe import Recipe, Report
 
     Array = npt.NDArray[Any]
+    # rows of a picture; the first one's number; the rows of the result that are computed from them
+    Part = tuple[Array, int, Span]
 
 STRIP_BYTES = 2**22  # of a result
 WINDOWS = 2  # one is filtered while the next one is read
 HALO_SHARE = 4  # a strip of a chain has this many times the rows that its neighbours compute again
-
-
-class Part(NamedTuple):
-    """Rows of a picture, and the rows of the result that are computed from them."""
-
-    samples: Array  # (rows, columns, channels), from row `first` on
-    first: int
-    rows: Span
 
 
 class InStrips:
@@ -118,7 +112,7 @@ class InStrips:
             if near.stop > have.stop:
                 self._fill(read, memory[kept : near.stop - near.start])
             have, before = near, memory
-            yield Part(memory[: near.stop - near.start], near.start, wanted)
+            yield memory[: near.stop - near.start], near.start, wanted
 
     def _fill(self, read: Callable[[Array], None], target: Array) -> None:
         back = self.job.layout.back
