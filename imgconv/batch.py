@@ -370,15 +370,15 @@ def _do_in_strips(job: Job, recipe: Recipe, targets: Targets, handling: Handling
     file, size = opened(job.source, PictureError, buffering=0)
     with file:
         source = source_of(file, size, job.source, auto_orient=handling.auto_orient)
-        if source is None:
+        form = job.format or source.about.format if source else ""
+        if source is None or form not in SINKS:
             return False
-        form = job.format or source.about.format
-        work = in_strips(recipe, source.about.array, source.about.mode) if form in SINKS else None
+        work = in_strips(recipe, source.about.array, source.about.mode, source.is_opaque)
         if work is None or not has_sink(form, work.shape, handling.encoder):
             return False
+        outcome.read_s = _clock() - started
         _note(source.about, targets, outcome)
-        array = unread(work.shape, source.about.array.dtype)
-        after = _after(source.about, array, source.about.mode, handling, outcome)
+        after = _after(source.about, unread(work.shape, work.dtype), work.mode, handling, outcome)
         if targets.out_dir is not None and job.target is not None:
             make_folder(job.target.parent)
         with _target(job, targets) as target:
@@ -391,8 +391,8 @@ def _do_in_strips(job: Job, recipe: Recipe, targets: Targets, handling: Handling
             file.close()  # it may be replaced now
         outcome.report = work.report()
     outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
-    outcome.read_s = work.waited_s
-    outcome.write_s = _clock() - started - work.waited_s - outcome.report.filter_s
+    outcome.read_s += work.waited_s
+    outcome.write_s = _clock() - started - outcome.read_s - outcome.report.filter_s
     return True
 
 

@@ -464,6 +464,40 @@ def test_a_target_that_needs_the_whole_gets_it(monkeypatch):
         assert (found.status, found.strip_rows) == ("done", 0)
 
 
+@pytest.mark.parametrize("most", [0, 2**27])
+@pytest.mark.parametrize("opaque", [True, False])
+@pytest.mark.parametrize("names", [["blur"], ["gaussian:sigma=2"], ["laplacian"]])
+def test_alpha_is_looked_at_before_it_is_filtered(most, opaque, names, monkeypatch):
+    monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
+    monkeypatch.setattr("imgconv.picture.png.BAND_BYTES", 1000)
+    monkeypatch.setattr("imgconv.picture.strips.LOOK_BYTES", 3000)
+    monkeypatch.setattr("imgconv.picture.strips.HELD_BYTES", most)
+    array = noise(90, 70, 4)
+    array[:, :, 3] = 255
+    array[60:62, 5, 3] = 255 if opaque else 254
+    Image.fromarray(array).save("alpha.png")
+    recipe = Recipe(tuple(kernel(name) for name in names))
+    (found,) = outcomes("alpha.png", recipe=recipe, overwrite=True)
+    assert 0 < found.strip_rows < 90
+    assert np.array_equal(read(Path(found.job.output)).array, recipe.apply(array, "RGBA")[0])
+
+
+def test_other_recipes_change_the_mode(monkeypatch):
+    monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
+    monkeypatch.setattr("imgconv.picture.png.BAND_BYTES", 1000)
+    path = stored(".png", "RGB")
+    recipe = Recipe((kernel("sobel_x"), kernel("sobel_y")), Options(combine="hypot", channels="sum"))
+    for ending in (".png", ".npy"):
+        (found,) = outcomes(str(path), recipe=recipe, format=ending, overwrite=True)
+        assert (found.result_mode, found.strip_rows > 0) == ("L", True)
+        back, whole = read(Path(found.job.output)).array, recipe.apply(read(path).array, "RGB")[0]
+        assert np.array_equal(back.squeeze(), whole.squeeze())
+    floating = Recipe((kernel("sobel_x"),), Options(after="float"))
+    (found,) = outcomes(str(path), recipe=floating, overwrite=True)
+    assert "PNG cannot hold" in found.error
+    assert leftovers(Path()) == []
+
+
 @pytest.mark.parametrize("ending", [".png", ".tif", ".npy"])
 def test_damage_at_the_end_leaves_nothing(ending, monkeypatch):
     monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)

@@ -152,7 +152,7 @@ class Chain:
             return work
 
         bands = (Span(start, min(start + band, rows.stop)) for start in range(rows.start, rows.stop, band))
-        return Filtered(target, _in_threads(prepare_worker, bands, workers))
+        return Filtered(target, in_threads(prepare_worker, bands, workers))
 
 
 def _fill(stage: Stage, call: Loop, source: Array, first: int, target: Array, target_first: int, rows: Span) -> int:
@@ -191,7 +191,7 @@ def _band_rows(count: int, halo: int, workers: int, *, one: bool) -> int:
     return band + -band % 4  # loops take up to four rows at once
 
 
-def _in_threads(prepare_worker: Callable[[], Callable[[Any], int]], jobs: Iterable[Any], workers: int) -> int:
+def in_threads(prepare_worker: Callable[[], Callable[[Any], int]], jobs: Iterable[Any], workers: int) -> int:
     """Does the jobs in some threads, of which the calling one is one; returns the sum of their results.
 
     `prepare_worker` gives each thread a function of its own. When the calling thread is interrupted, no job begins
@@ -261,7 +261,7 @@ def _sweep(stage: Stage, source: Array, target: Array, window: Window, threads: 
             for span, anchor, taps, size in zip(window, c.anchor, c.weights.shape, source.shape, strict=False)
         ]
         jobs = fourier.tiles(source, target, chosen.weights, maps[0], maps[1], c.outside, chosen.base)
-        return _in_threads(lambda: lambda job: job(), jobs, workers)
+        return in_threads(lambda: lambda job: job(), jobs, workers)
     make = stage.loop(window)
 
     def prepare_worker() -> Callable[[Span], int]:
@@ -270,7 +270,7 @@ def _sweep(stage: Stage, source: Array, target: Array, window: Window, threads: 
 
     band = _band_rows(count, c.weights.shape[0] - 1, workers, one=True)
     bands = (Span(start, min(start + band, count)) for start in range(0, count, band))
-    return _in_threads(prepare_worker, bands, workers)
+    return in_threads(prepare_worker, bands, workers)
 
 
 def _renormalized(chosen: Plan, source: Array, window: Window, threads: int | None) -> Filtered:

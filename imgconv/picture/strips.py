@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 SINKS = ("PNG", "JPEG", "PPM", "TIFF", "NPY")
+HELD_BYTES = 2**27  # larger pictures are read twice where alpha must be looked at before the rest
+LOOK_BYTES = 2**20  # looked at in one go
 TIFF_BYTES = 2**20  # of samples that Pillow decodes or encodes in one go
 TIFF_LARGEST = 2**32 - 1  # bytes in a file whose offsets have 32 bits
 
@@ -42,9 +44,48 @@ class RowSource:
     `read` fills an array of shape (some, columns, channels), C-contiguous, with the next rows.
     """
 
-    def __init__(self, about: Picture, read: Callable[[Array], None]) -> None:
+    def __init__(
+        self, about: Picture, read: Callable[[Array], None], again: Callable[[], RowSource | None] | None = None
+    ) -> None:
         self.about = about
         self.read = read
+        self.again = again
+
+    def is_opaque(self) -> bool:
+        """Whether alpha, the last channel, is full everywhere. `read` begins with the first row after that."""
+        array = self.about.array
+        if array.nbytes <= HELD_BYTES or self.again is None:
+            whole = np.empty(array.shape, array.dtype)
+            self.read(whole)
+            self.read = _reader_of(whole)
+            return _is_opaque(whole)
+        part = np.empty((max(1, LOOK_BYTES // array[0].nbytes), *array.shape[1:]), array.dtype)
+        left, found = len(array), True
+        while found and left:
+            part = part[:left]
+            self.read(part)
+            found, left = _is_opaque(part), left - len(part)
+        source = self.again()
+        assert source is not None
+        self.read = source.read
+        return found
+
+
+def _is_opaque(array: Array) -> bool:
+    top = np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1
+    return bool((array[:, :, -1] == top).all())
+
+
+def _reader_of(array: Array) -> Callable[[Array], None]:
+    """What reads an array of three dimensions from the top down."""
+    done = 0
+
+    def read(target: Array) -> None:
+        nonlocal done
+        target[...] = array[done : done + len(target)]
+        done += len(target)
+
+    return read
 
 
 def unread(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -63,6 +104,7 @@ def source_of(file: BinaryIO, size: int, path: Path, *, auto_orient: bool = Fals
     if size == 0:
         return None
     try:
+        file.seek(0)
         start = file.read(16)
         file.seek(0)
         if (kind := name_for(path.suffix)) == "NPY" or (kind is None and start.startswith(b"\x93NUMPY")):
@@ -89,7 +131,7 @@ def source_of(file: BinaryIO, size: int, path: Path, *, auto_orient: bool = Fals
         except (PictureError, OSError) as problem:
             raise _named(problem, path) from None
 
-    return RowSource(about, read)
+    return RowSource(about, read, lambda: source_of(file, size, path))
 
 
 def _named(problem: Exception, path: Path) -> PictureError:

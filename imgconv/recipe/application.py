@@ -54,13 +54,15 @@ class Application:
         """Every kernel in turn, or all of them on the same picture when they are to be combined."""
         mask, last = self.options.mask, self.filters[-1]
         if mask is not None:
-            mask.check(*samples.shape[:2])
+            mask.check(*last.whole(samples)[:2])
             if self.family is not None:
                 from imgconv.recipe.masked import vary
 
                 values = vary(samples, mask, self.family, self.filters)
                 return self.finish(values, samples.dtype, last.settings, last=True)
             self.before = samples
+            if last.part is not None:
+                self.before = samples[last.part.rows.start - last.part.first : last.part.rows.stop - last.part.first]
         if self.options.combine:
             results = [each.values(samples) for each in self.filters]
             values = combined(results, self.options.combine)
@@ -89,15 +91,16 @@ class Application:
     def chain(self, samples: Array) -> Chain | None:
         """All kernels as one chain, where each is one correlation from samples to samples whatever the pixels are.
 
-        Only the shape and the type of the samples are looked at.
+        Only the shape and the type of the samples are looked at; whether they are opaque must be known.
         """
-        o = self.options
+        o, first = self.options, self.filters[0]
         if o.mask is not None or o.combine or self.family is not None:
             return None
-        linked = self.linked(self.filters, samples)
-        if len(linked) < len(self.filters) and not (len(self.filters) == 1 and self.filters[0].is_alone(samples)):
-            return None
-        return Chain([each.ready(each.plain(samples), samples.dtype) for each in self.filters], samples.shape)
+        if len(self.linked(self.filters, samples)) == len(self.filters) or (
+            len(self.filters) == 1 and first.is_plain(samples) and first.is_local(samples)
+        ):
+            return Chain([each.ready(each.plain(samples), samples.dtype) for each in self.filters], samples.shape)
+        return None
 
     def linked(self, waiting: Sequence[Filter], samples: Array) -> list[Filter]:
         """The first of them, as many as can go through the picture together."""

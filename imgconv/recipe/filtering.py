@@ -8,7 +8,7 @@ import numpy as np
 
 from imgconv.engine import channels
 from imgconv.engine.plan import Correlation, Plan, plan
-from imgconv.engine.run import Filtered, execute, is_local, prepare
+from imgconv.engine.run import Chain, Filtered, execute, is_local, prepare
 from imgconv.errors import UsageError
 from imgconv.recipe.layout import BY_COUNT
 from imgconv.recipe.settings import correlation
@@ -16,6 +16,7 @@ from imgconv.recipe.settings import correlation
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from imgconv.engine.stage import Span
     from imgconv.kernels.value import Kernel
     from imgconv.recipe.layout import Layout
     from imgconv.recipe.options import Options
@@ -24,10 +25,36 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
+class Part:
+    """Some rows of a picture, from which some rows of a result are computed.
+
+    Attributes
+    ----------
+    height : int
+        Rows of the whole picture.
+    first : int
+        Which row of it is the first that is there.
+    rows : Span
+        Of the result, strides left aside.
+    """
+
+    def __init__(self, height: int, first: int, rows: Span) -> None:
+        self.height = height
+        self.first = first
+        self.rows = rows
+
+
 class Filter:
     """A kernel with everything that is in force for it; it keeps the plans that were carried out, and their compiling.
 
     Samples have the shape (rows, columns, channels) and a type that the loops take.
+
+    Attributes
+    ----------
+    part : Part or None
+        What samples are, if they are not the whole picture.
+    opaque : bool or None
+        Whether all of the picture is, where that is known; else its samples are looked at.
     """
 
     def __init__(self, kernel: Kernel, settings: Settings, options: Options, layout: Layout) -> None:
@@ -37,6 +64,9 @@ class Filter:
         self.layout = layout
         self.plans: list[Plan] = []
         self.compile_s = 0.0
+        self.part: Part | None = None
+        self.opaque: bool | None = None
+        self.chains: dict[Any, Chain] = {}  # for parts, by what they compute
 
     @property
     def gain(self) -> float:
@@ -59,20 +89,22 @@ class Filter:
         return (
             samples.dtype == self.layout.back  # what was computed in a wider type is cut to its own in between
             and self.settings.padding in ("same", "tf-same")
-            and self.is_alone(samples)
+            and (not self.layout.has_alpha or self.settings.alpha == "straight")
+            and self.is_plain(samples)
+            and self.is_local(samples)
         )
 
-    def is_alone(self, samples: Array) -> bool:
-        """Whether it can go through such a picture strip by strip, whatever the pixels are."""
-        return (
-            (not self.layout.has_alpha or self.settings.alpha == "straight")
-            and self.is_plain(samples)
-            and is_local(self.planned(self.plain(samples), samples.dtype))
-        )
+    def is_local(self, samples: Array) -> bool:
+        """Whether the fast way can take such a picture strip by strip."""
+        return is_local(self.planned(self.plain(samples), samples.dtype))
 
     def plain(self, samples: Array) -> Correlation:
         """What the fast way computes."""
-        return correlation(self.kernel, self.options, self.settings, shape=samples.shape)
+        return correlation(self.kernel, self.options, self.settings, shape=self.whole(samples))
+
+    def whole(self, samples: Array) -> tuple[int, ...]:
+        """The shape that samples have, or would have if all rows of the picture were there."""
+        return samples.shape if self.part is None else (self.part.height, *samples.shape[1:])
 
     def plainly(self, samples: Array) -> Filtered:
         """The fast way."""
@@ -91,10 +123,20 @@ class Filter:
 
     def correlated(self, c: Correlation, samples: Array) -> Filtered:
         """Plans and carries out a correlation."""
+        if self.part is not None:
+            chain = self.chain(c, samples)
+            return chain.run(np.ascontiguousarray(samples), self.part.first, self.part.rows, threads=1)
         done = execute(self.ready(c, samples.dtype), samples, self.options.threads)
         if c.border == "renormalize" and samples.dtype.kind == "f" and self.layout.back.kind in "iub":
             done.array[np.isnan(done.array)] = c.offset  # nothing was known there, and integers have no NaN
         return done
+
+    def chain(self, c: Correlation, samples: Array) -> Chain:
+        """A correlation alone, made ready for parts of a picture; kept, since there are many."""
+        key = (c.weights.tobytes(), c.offset, samples.dtype, samples.shape[1:])
+        if key not in self.chains:
+            self.chains[key] = Chain([self.ready(c, samples.dtype)], self.whole(samples))
+        return self.chains[key]
 
     def values(self, samples: Array) -> Array:
         """The unrounded results; channels that `--channels` does not name stay."""
@@ -122,8 +164,12 @@ class Filter:
 
     def sampled(self, values: Array) -> Array:
         """The pixels under the anchor, one for each pixel of the result: for channels that are not filtered."""
-        c = correlation(self.kernel, self.options, self.settings, shape=values.shape)
+        c = correlation(self.kernel, self.options, self.settings, shape=self.whole(values))
         before, beyond = c.anchor, tuple(k - 1 - a for k, a in zip(c.weights.shape, c.anchor, strict=True))
+        if self.part is not None:
+            lies = (before[0] if c.padding == "valid" else 0) - self.part.first
+            values = values[self.part.rows.start + lies : self.part.rows.stop + lies]
+            before, beyond = (0, before[1]), (0, beyond[1])
         if c.padding == "valid":
             values = values[before[0] : values.shape[0] - beyond[0], before[1] : values.shape[1] - beyond[1]]
         elif c.padding == "full":
@@ -171,10 +217,35 @@ class Filter:
                 raise UsageError(
                     "alpha premultiply with border keep needs weights that sum to the scale, and no offset"
                 )
-            exact = s.offset == 0 and not s.bias and s.border not in ("constant", "keep") and s.padding != "full"
-            if exact and (samples[:, :, -1] == self.layout.top).all():
+            if self.unweighed_if_opaque and self.is_opaque(samples):
                 return "straight"
         return way
+
+    @property
+    def unweighed_if_opaque(self) -> bool:
+        """Whether weighing by alpha changes nothing in a picture that is opaque."""
+        s = self.settings
+        return s.offset == 0 and not s.bias and s.border not in ("constant", "keep") and s.padding != "full"
+
+    @property
+    def asks_whether_opaque(self) -> bool:
+        """Whether it depends on that how alpha is treated."""
+        known, self.opaque = self.opaque, False
+        try:
+            return (
+                self.layout.has_alpha
+                and self.options.channels == "each"
+                and self.unweighed_if_opaque
+                and self.alpha_way(np.empty((1, 1, len(self.layout.letters)))) == "premultiply"
+            )
+        finally:
+            self.opaque = known
+
+    def is_opaque(self, samples: Array) -> bool:
+        """Whether alpha, the last channel, is full everywhere."""
+        if self.opaque is None:
+            return bool((samples[:, :, -1] == self.layout.top).all())
+        return self.opaque
 
     def covered(self, values: Array, way: str) -> Array:
         """The sums, with alpha treated in one of the ways of `--alpha`."""
@@ -196,7 +267,7 @@ class Filter:
         o = self.options
 
         def one(part: Array, taps: Array, offset: bool) -> Array:
-            c = correlation(self.kernel, o, s if offset else s._replace(offset=0.0), taps, part.shape)
+            c = correlation(self.kernel, o, s if offset else s._replace(offset=0.0), taps, self.whole(part))
             return self.correlated(c, np.ascontiguousarray(part)).array
 
         result = channels.sums(values, self.kernel.weights, o.channels == "sum", one)

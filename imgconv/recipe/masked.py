@@ -27,11 +27,13 @@ def mix(values: Array, before: Array, mask: Shape | Mask, filters: Sequence[Filt
             f"a mask mixes the result with the picture, but the result has {values.shape[2]} channels,"
             f" the picture {before.shape[2]}"
         )
-    size = (values.shape[0], values.shape[1])
-    full = np.empty(size, bool)
+    first = filters[0]
+    size, start = (first.whole(before)[0], values.shape[1]), first.part.rows.start if first.part else 0
+    full = np.empty(values.shape[:2], bool)
     space = _space(before, filters)
     for rows in strips(values.shape[0]):
-        share = mask.strengths(size, rows, slice(None)).astype(values.dtype)
+        here = slice(rows.start + start, min(rows.stop, len(values)) + start)
+        share = mask.strengths(size, here, slice(None)).astype(values.dtype)
         full[rows] = share == 1
         values[rows] = blend([(1 - share, before[rows].astype(values.dtype)), (share, values[rows])], space)
     return full

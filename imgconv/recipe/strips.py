@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.engine.run import Chain
 from imgconv.engine.stage import Span
 from imgconv.recipe.application import Application
 from imgconv.recipe.layout import as_samples, layout_of
@@ -18,8 +19,8 @@ from imgconv.recipe.layout import as_samples, layout_of
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from imgconv.engine.run import Chain
     from imgconv.recipe import Recipe, Report
+    from imgconv.recipe.pieces import Pieces
 
     Array = npt.NDArray[Any]
     # rows of a picture; the first one's number; the rows of the result that are computed from them
@@ -31,26 +32,30 @@ HALO_SHARE = 4  # a strip of a chain has this many times the rows that its neigh
 
 
 class InStrips:
-    """A recipe that is one chain of correlations, over a picture of a shape and type.
+    """A recipe over a picture of a shape and type, strip by strip.
 
     Attributes
     ----------
-    shape : tuple of int
-        Of the result; its type is the picture's.
+    shape, dtype, mode
+        Of the result.
     strip_rows : int
         Of the result, in each strip but the last.
     waited_s : float
         Seconds in which no row was there to be filtered.
     """
 
-    def __init__(self, recipe: Recipe, job: Application, chain: Chain, array: Array, kind: np.dtype[Any]) -> None:
+    def __init__(
+        self, recipe: Recipe, job: Application, way: Chain | Pieces, array: Array, kind: np.dtype[Any]
+    ) -> None:
         self.recipe = recipe
         self.job = job
-        self.chain = chain
+        self.way = way
         self.kind = kind
         self.source_shape = (*array.shape, 1)[:3]
-        self.flat = array.ndim == 2
-        self.shape: tuple[int, ...] = chain.target_shape[:2] if self.flat else chain.target_shape
+        self.flat = array.ndim == 2 and way.target_shape[2] == 1
+        self.shape: tuple[int, ...] = way.target_shape[:2] if self.flat else way.target_shape
+        self.dtype: np.dtype[Any] = job.layout.back if isinstance(way, Chain) else way.dtype
+        self.mode = job.layout.mode if isinstance(way, Chain) else way.mode
         self.strip_rows = 0
         self.windows: list[tuple[Span, Span]] = []
         self.waited_s = self.filter_s = 0.0
@@ -61,11 +66,10 @@ class InStrips:
         `read` fills an array of shape (some, columns, channels) of the picture's type with its next rows; it is called
         in a thread of its own.
         """
-        rows, columns, channels = self.chain.target_shape
-        back = self.job.layout.back
+        rows, columns, channels = self.way.target_shape
         # in a chain, strips compute the rows of their halo twice
-        least = self.chain.halo * (HALO_SHARE if len(self.chain.stages) > 1 else 1)
-        height = max(STRIP_BYTES // (columns * channels * self.kind.itemsize), least, step)
+        least = self.way.halo * (HALO_SHARE if len(self.job.filters) > 1 else 1)
+        height = max(STRIP_BYTES // (columns * channels * self.dtype.itemsize), least, step)
         self.strip_rows = min(rows, height // step * step)
         self.windows = self._windows()
         with closing(self._ahead(read)) as parts:
@@ -73,14 +77,20 @@ class InStrips:
             for samples, first, wanted in parts:
                 now = time.perf_counter()
                 self.waited_s += now - started
-                result = self.job.narrow(*self.chain.run(samples, first, wanted, self.recipe.options.threads))
-                strip = (result[:, :, 0] if self.flat else result).astype(back, copy=False)
+                strip = self._filtered(samples, first, wanted)
                 self.filter_s += time.perf_counter() - now
-                yield strip
+                yield strip[:, :, 0] if self.flat else strip
                 started = time.perf_counter()
 
+    def _filtered(self, samples: Array, first: int, rows: Span) -> Array:
+        done = self.way.run(samples, first, rows, self.recipe.options.threads)
+        if isinstance(self.way, Chain):
+            return self.job.narrow(*done).astype(self.dtype, copy=False)
+        self.job.clipped += done.clipped
+        return done.array
+
     def report(self) -> Report:
-        """What was done."""
+        """What was done so far."""
         return self.recipe.report(self.job, self.filter_s)
 
     def _windows(self) -> list[tuple[Span, Span]]:
@@ -89,9 +99,9 @@ class InStrips:
         None begins or ends above the one before it, though later rows may reach further back, under borders that
         reflect.
         """
-        rows = self.chain.target_shape[0]
+        rows = self.way.target_shape[0]
         strips = [Span(start, min(start + self.strip_rows, rows)) for start in range(0, rows, self.strip_rows)]
-        needed = [self.chain.needed(strip) for strip in strips]
+        needed = [self.way.needed(strip) for strip in strips]
         starts = list(accumulate((need.start for need in reversed(needed)), min))[::-1]
         stops = list(accumulate((need.stop for need in needed), max))
         stops[-1] = self.source_shape[0]
@@ -161,7 +171,7 @@ class InStrips:
             thread.join()
 
 
-def in_strips(recipe: Recipe, array: Array, mode: str) -> InStrips | None:
+def in_strips(recipe: Recipe, array: Array, mode: str, opaque: Callable[[], bool] | None = None) -> InStrips | None:
     """The recipe for a picture of the shape and type of `array`, or None where it must be there as a whole.
 
     Parameters
@@ -171,6 +181,9 @@ def in_strips(recipe: Recipe, array: Array, mode: str) -> InStrips | None:
         Its samples are not looked at.
     mode : str
         As `Recipe.apply` takes it.
+    opaque : callable, optional
+        Finds out whether alpha is full everywhere. It is called where the result depends on that; where it is not
+        given, there is None then.
 
     Raises
     ------
@@ -179,5 +192,20 @@ def in_strips(recipe: Recipe, array: Array, mode: str) -> InStrips | None:
     """
     kind, layout = layout_of(array, mode)
     job = Application(recipe, layout)
-    chain = job.chain(np.broadcast_to(np.zeros((), kind), (*array.shape, 1)[:3]))
-    return None if chain is None else InStrips(recipe, job, chain, array, kind)
+    nothing = np.broadcast_to(np.zeros((), kind), (*array.shape, 1)[:3])
+    for each in job.filters:
+        each.opaque = False
+    asks = any(each.asks_whether_opaque for each in job.filters)
+    if not asks and (chain := job.chain(nothing)) is not None:
+        return InStrips(recipe, job, chain, array, kind)
+    from imgconv.recipe.pieces import Pieces, suits  # here, because most recipes are chains
+
+    if not suits(job, nothing) or (asks and opaque is None):
+        return None
+    if asks and opaque is not None and opaque():
+        for each in job.filters:
+            each.opaque = True
+        if (chain := job.chain(nothing)) is not None:
+            return InStrips(recipe, job, chain, array, kind)
+    pieces = Pieces(recipe, nothing.shape, kind, layout, job.filters[0].opaque)
+    return InStrips(recipe, pieces.job, pieces, array, kind)
