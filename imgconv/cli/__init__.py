@@ -106,6 +106,9 @@ def main() -> NoReturn:
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             say("interrupted")
+        if stop.code in (INTERRUPTED, TERMINATED):
+            # a thread may still be filtering: Python 3.11 takes one for ended whose join was interrupted
+            os._exit(stop.code)
         raise
     except OSError as problem:
         if problem.filename is not None:

@@ -105,11 +105,9 @@ def load(image: bytes, helpers: list[str]) -> int:
     library.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     if library.mprotect(start, len(memory), mmap.PROT_READ | mmap.PROT_EXEC):
         raise OSError(ctypes.get_errno(), "the system lets no memory be run")
-    _kept.append(memory)
+    # never given back, even when Python is taken apart: a thread whose join was interrupted may still run there
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
     return start
-
-
-_kept: list[mmap.mmap] = []
 
 
 def _text(code: bytes, table: Section, at: int) -> str:
