@@ -16,17 +16,17 @@ import numpy as np
 
 from imgconv.arrayfile import npy_header, npy_start, reason
 from imgconv.errors import PictureError, WriteError
-from imgconv.picture import jpeg
 from imgconv.picture.chunks import told
 from imgconv.picture.formats import LARGEST_PICTURE, name_for
 from imgconv.picture.png import Encoder, decoder_of
-from imgconv.picture.ppm import LONGEST_HEADER, header_of, start_of
 from imgconv.picture.read import parse, tiff_metadata
 from imgconv.picture.value import Picture
 from imgconv.picture.write import jpeg_encoder, mode_in, png_settings, put, tiff_without_pixels, tiff_without_words
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from imgconv.picture import jpeg
 
     Array = npt.NDArray[Any]
 
@@ -172,6 +172,8 @@ def _png(file: BinaryIO, size: int) -> RowSource | None:
 
 def _ppm(file: BinaryIO, size: int) -> RowSource | None:
     """Grey and RGB of 8 or 16 bits; where the range is another, it must be stretched."""
+    from imgconv.picture.ppm import LONGEST_HEADER, header_of
+
     header = header_of(file.read(LONGEST_HEADER))
     if header is None or header.maximum not in (255, 65535):
         return None
@@ -216,7 +218,11 @@ def _tiff(file: BinaryIO, size: int, name: str) -> RowSource | None:
 
 def has_sink(form: str, shape: tuple[int, ...], options: Mapping[str, Any]) -> bool:
     """Whether a picture of a shape, not from a JPEG, can be written by a sink, and gets the bytes of `write.encode`."""
-    return form in SINKS and (form != "JPEG" or jpeg.in_strips(shape, options))
+    if form != "JPEG":
+        return form in SINKS
+    from imgconv.picture import jpeg  # what one format needs is imported for its files
+
+    return jpeg.in_strips(shape, options)
 
 
 def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any]) -> RowSink:
@@ -239,6 +245,8 @@ def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any
     if form == "NPY":
         return _Plain(file, npy_start(about.array), about.array.dtype)
     if form == "PPM":
+        from imgconv.picture.ppm import start_of
+
         mode_in(form, about)
         return _Plain(file, start_of(about.array.shape, about.array.dtype), about.array.dtype.newbyteorder(">"))
     if form == "PNG":

@@ -17,12 +17,13 @@ from imgconv.arrayfile import npy_bytes, reason, text_bytes
 from imgconv.errors import WriteError
 from imgconv.picture.formats import ENCODER_OPTIONS, by_name
 from imgconv.picture.image import BROKEN, from_array
-from imgconv.picture.jpeg import Encoder, in_strips
 from imgconv.picture.png import MODES, encode_png
 from imgconv.picture.value import Picture
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from imgconv.picture import jpeg
 
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
@@ -70,9 +71,12 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         from imgconv.picture.ppm import start_of  # here, because few pictures need it
 
         return start_of(picture.array.shape, picture.array.dtype) + picture.array.astype(">u2").tobytes(), ()
-    if form == "JPEG" and in_strips(picture.array.shape, told):
-        encoder, left_out = jpeg_encoder(picture, options or {})
-        return b"".join([encoder.start, *encoder.strip(picture.array), encoder.end]), left_out
+    if form == "JPEG":
+        from imgconv.picture import jpeg
+
+        if jpeg.in_strips(picture.array.shape, told):
+            encoder, left_out = jpeg_encoder(picture, options or {})
+            return b"".join([encoder.start, *encoder.strip(picture.array), encoder.end]), left_out
     deep = form == "TIFF" and mode in DEEP_MODES  # Pillow is given each sample as a pixel
     array = picture.array.reshape(len(picture.array), -1) if deep else picture.array
     notes = _without_long_xmp(told) if form == "JPEG" else []
@@ -93,7 +97,7 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
     return file.getvalue(), tuple(notes)
 
 
-def jpeg_encoder(about: Picture, options: Mapping[str, Any]) -> tuple[Encoder, tuple[str, ...]]:
+def jpeg_encoder(about: Picture, options: Mapping[str, Any]) -> tuple[jpeg.Encoder, tuple[str, ...]]:
     """What encodes a picture strip by strip, and what the user should know about it.
 
     Parameters are those of `encode`, for pictures that are `jpeg.in_strips`; of the array, only the first pixel is
@@ -104,12 +108,14 @@ def jpeg_encoder(about: Picture, options: Mapping[str, Any]) -> tuple[Encoder, t
     WriteError
         When JPEG cannot hold the picture as it is.
     """
+    from imgconv.picture import jpeg
+
     mode = mode_in("JPEG", about)
     given = {key: value for key, value in options.items() if "JPEG" in ENCODER_OPTIONS[key].formats}
     told = _metadata(about, "JPEG") | _encoder_options(about, "JPEG", given)
     notes = _without_long_xmp(told)
     try:
-        return Encoder(about.array, mode, told), tuple(notes)
+        return jpeg.Encoder(about.array, mode, told), tuple(notes)
     except BROKEN as problem:
         raise WriteError(f"JPEG cannot be written: {' '.join(str(problem).split())}") from None
 
