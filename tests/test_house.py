@@ -143,6 +143,20 @@ def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
     assert not loaded & {f"imgconv.{module}" for module in unused}
 
 
+@pytest.mark.parametrize("words", [["apply", "a.png", "-k", "blur", "--overwrite"], ["kernels", "show", "blur"]])
+def test_garbage_is_collected_once_all_is_imported(tmp_path, words):
+    (tmp_path / "a.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    code = (
+        "import gc, os, sys\nsys.argv = ['imgconv', *sys.argv[1:]]\nos._exit = sys.exit\n"
+        "from imgconv.__main__ import main\n"
+        "try:\n    main()\nfinally:\n    print(gc.isenabled(), gc.get_freeze_count() > 1000, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stderr == "True True\n"
+
+
 def test_the_library_loads_nothing_heavy_until_it_is_used():
     code = "import sys, imgconv; imgconv.KernelError; sys.exit(bool({'numpy', 'PIL', 'click'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
