@@ -550,7 +550,7 @@ def test_a_disk_that_fills_amid_strips_leaves_the_old_file_and_nothing_else(targ
 
 
 def test_verbose_says_that_it_went_in_strips():
-    assert "in strips of 462 rows" in quick("apply", large(1000, 3000), "-k", "blur", "-o", "x.png", "-v")[1]
+    assert "in strips of 464 rows" in quick("apply", large(1000, 3000), "-k", "blur", "-o", "x.png", "-v")[1]
     assert "strips" not in quick("apply", "a.png", "-k", "blur", "-v")[1]
 
 

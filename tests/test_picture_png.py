@@ -125,6 +125,39 @@ def test_photographs_are_about_as_small_as_pillow_has_them():
     assert len(encode_png(np.zeros((1000, 1000, 3), np.uint8))) < 8000
 
 
+def graphics() -> dict[str, np.ndarray]:
+    """What is on screens: text, lines, flat colours, ramps, few colours, a pattern."""
+    random = np.random.default_rng(0)
+    page = np.full((600, 900, 3), 250, np.uint8)
+    glyphs = np.kron(random.random((40, 6, 4)) < 0.4, np.ones((1, 2, 2), bool)).astype(np.uint8)
+    for y in range(10, 580, 20):
+        for x in range(10, 10 + 8 * int(random.integers(10, 105)), 8):
+            page[y : y + 12, x : x + 8] -= glyphs[random.integers(40)][:, :, None] * np.uint8(200)
+    y, x = np.mgrid[:600, :900]
+    plot = np.where(np.abs(300 + 200 * np.sin(x / 60) - y)[:, :, None] < 2, [200, 30, 60], [255, 255, 255])
+    return {
+        "page": page,
+        "grey page": page[:, :, 0],
+        "plot": plot.astype(np.uint8),
+        "ramp": ((x * 255 // 900 + y * 128 // 600) & 255).astype(np.uint8),
+        "checks": ((x // 40 + y // 40) % 2 * 255).astype(np.uint8),
+        "few colours": np.stack([picture("photo", 600, 900, "uint8", 1) // 64 * 64] * 3, axis=2),
+    }
+
+
+@pytest.mark.parametrize("kind", graphics())
+def test_graphics_are_about_as_small_as_pillow_has_them(kind):
+    array = graphics()[kind]
+    data = encode_png(array)
+    # bands know nothing of each other, which costs small pictures more
+    assert len(data) < 1.05 * len(saved(Image.fromarray(array), "PNG")) + 3000
+    assert np.array_equal(decode_png(data).array, array)
+    assert np.array_equal(by_opencv(data), array)
+    tall = np.concatenate([array] * 12)
+    assert tall.nbytes > module.BANDS * 4 * module.BAND_BYTES
+    assert len(encode_png(tall)) < 1.05 * len(saved(Image.fromarray(tall), "PNG"))
+
+
 @pytest.mark.parametrize(
     "array",
     [np.zeros((2, 2, 5), np.uint8), np.zeros((2, 2), np.int32), np.zeros((0, 2), np.uint8), np.zeros(4, np.uint8)],
@@ -246,11 +279,11 @@ def test_the_filter_loop_chooses_the_least_sum():
     stream = b"".join(body for name, body in parts(encode_png(array)) if name == b"IDAT")
     lines = np.frombuffer(zlib.decompress(stream), np.uint8).reshape(40, 211)
     sizes = []
-    for kind in range(5):
+    for kind in (0, 1, 2, 4):  # averages are not taken
         body = next(body for name, body in parts(filtered(array, [kind])) if name == b"IDAT")
         rest = np.frombuffer(zlib.decompress(body), np.uint8).reshape(40, 211)[:, 1:].astype(int)
         sizes.append(np.minimum(rest, 256 - rest).sum(axis=1))
-    assert np.array_equal(lines[:, 0], np.argmin(sizes, axis=0))
+    assert np.array_equal(lines[:, 0], np.take([0, 1, 2, 4], np.argmin(sizes, axis=0)))
     assert len(set(lines[:, 0])) > 1
 
 

@@ -19,6 +19,8 @@ from imgconv.engine.lanes import I32, I64, advance
 
 I8, I16 = ir.IntType(8), ir.IntType(16)
 FILTERS = range(5)  # none, left, up, their average, Paeth's
+# averages make graphics of few colours up to 20 % larger, and photographs at most 1.5 % smaller
+CHOSEN = (0, 1, 2, 4)
 PIXEL_BYTES = (1, 2, 3, 4, 6, 8)
 FILTER_LANES = 32  # bytes that a filter takes at once, as 16-bit numbers: one AVX-512 register, two of AVX2
 
@@ -110,7 +112,7 @@ def cases(b: Any, value: Any, kinds: Sequence[int]) -> Iterator[int]:
 
 @intrinsic
 def best_filter(typingctx: Any, row: Any, prior: Any, pixel: Any, row_bytes: Any) -> Any:
-    """Which of PNG's filters leaves the least sum of sizes in a row; the first of several."""
+    """Which of the filters leaves the least sum of sizes in a row; the first of several."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         row, prior, pixel, row_bytes = args
@@ -120,14 +122,14 @@ def best_filter(typingctx: Any, row: Any, prior: Any, pixel: Any, row_bytes: Any
         }
 
         def work(lanes: Lanes, x: Any, here: Any, left: Any, up: Any, corner: Any) -> None:
-            for kind in FILTERS:
+            for kind in CHOSEN:
                 total = totals[lanes.lanes][kind]
                 rest = b.sub(here, lanes.predict(kind, left, up, corner))
                 b.store(b.add(b.load(total), lanes.size(rest)), total)
 
         along_row(b, work, row, prior, pixel, row_bytes)
         best, least = ir.Constant(I64, 0), ir.Constant(I64, 2**63 - 1)
-        for kind in FILTERS:
+        for kind in CHOSEN:
             size = b.add(*(Lanes(b, lanes).sum(b.load(totals[lanes][kind])) for lanes in totals))
             smaller = b.icmp_signed("<", size, least)
             best = b.select(smaller, ir.Constant(I64, kind), best)
@@ -145,7 +147,7 @@ def filter_row(typingctx: Any, kind: Any, dst: Any, row: Any, prior: Any, pixel:
         chosen, dst, row, prior, pixel, row_bytes = args
         b.store(b.trunc(chosen, I8), dst)
         dst = b.gep(dst, [ir.Constant(I64, 1)])
-        for kind in cases(b, chosen, FILTERS):
+        for kind in cases(b, chosen, CHOSEN):
 
             def work(lanes: Lanes, x: Any, here: Any, *near: Any, kind: int = kind) -> None:
                 lanes.store(b.sub(here, lanes.predict(kind, *near)), dst, x)
@@ -204,7 +206,7 @@ def first_byte(typingctx: Any, pointer: Any) -> Any:
 
 
 def png_filter(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
-    """The loop that filters rows: of PNG's five filters the one whose result has the least sum of sizes.
+    """The loop that filters rows: of those in CHOSEN the one whose result has the least sum of sizes.
 
     dst: rows × (1 + row_bytes); src: rows, without gaps; prior: the row above the first one.
     """
