@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from imgconv.masks import Mask
 
 STREAM = "-"
+STANDARD_INPUT = Path("standard input")  # as messages call it
 DEFAULT_NAME = "{dir}/{stem}.{kernel}{ext}"
 FIELDS = ("dir", "stem", "kernel", "ext", "index")
 
@@ -341,10 +343,12 @@ def _clock() -> float:
 
 
 def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> None:
-    if _do_in_strips(job, recipe, targets, handling, outcome):
-        return
     started = _clock()
-    before = _read(job, handling.auto_orient)
+    file, size = _opened(job)
+    with file:
+        if _do_in_strips(job, file, size, recipe, targets, handling, outcome):
+            return
+        before = _read(job, file, handling.auto_orient)
     outcome.read_s = _clock() - started
     _note(before, targets, outcome)
     array, mode, outcome.report = recipe.apply(before.array, before.mode)
@@ -362,34 +366,32 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     outcome.write_s = _clock() - started
 
 
-def _do_in_strips(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> bool:
+def _do_in_strips(
+    job: Job, file: BinaryIO, size: int, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome
+) -> bool:
     """Does a job some rows at a time, where its formats and the recipe allow that: the rest is read ahead meanwhile."""
-    if job.source is None:
-        return False
     started = _clock()
-    file, size = opened(job.source, PictureError, buffering=0)
-    with file:
-        source = source_of(file, size, job.source, auto_orient=handling.auto_orient)
-        form = job.format or source.about.format if source else ""
-        if source is None or form not in SINKS:
-            return False
-        work = in_strips(recipe, source.about.array, source.about.mode, source.is_opaque)
-        if work is None or not has_sink(form, work.shape, handling.encoder):
-            return False
-        outcome.read_s = _clock() - started
-        _note(source.about, targets, outcome)
-        after = _after(source.about, unread(work.shape, work.dtype), work.mode, handling, outcome)
-        if targets.out_dir is not None and job.target is not None:
-            make_folder(job.target.parent)
-        with _target(job, targets) as target:
-            sink = sink_of(target, after, form, handling.encoder)
-            with closing(work.run(source.read, sink.step)) as strips:
-                for strip in strips:
-                    sink.write(strip)
-            sink.end()
-            outcome.notes += sink.notes
-            file.close()  # it may be replaced now
-        outcome.report = work.report()
+    source = source_of(file, size, job.source or STANDARD_INPUT, auto_orient=handling.auto_orient)
+    form = job.format or source.about.format if source else ""
+    if source is None or form not in SINKS:
+        return False
+    work = in_strips(recipe, source.about.array, source.about.mode, source.is_opaque)
+    if work is None or not has_sink(form, work.shape, handling.encoder):
+        return False
+    outcome.read_s = _clock() - started
+    _note(source.about, targets, outcome)
+    after = _after(source.about, unread(work.shape, work.dtype), work.mode, handling, outcome)
+    if targets.out_dir is not None and job.target is not None:
+        make_folder(job.target.parent)
+    with _target(job, targets) as target:
+        sink = sink_of(target, after, form, handling.encoder)
+        with closing(work.run(source.read, sink.step)) as strips:
+            for strip in strips:
+                sink.write(strip)
+        sink.end()
+        outcome.notes += sink.notes
+        file.close()  # it may be replaced now
+    outcome.report = work.report()
     outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
     outcome.read_s += work.waited_s
     outcome.write_s = _clock() - started - outcome.read_s - outcome.report.filter_s
@@ -435,14 +437,22 @@ def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: 
     return replace(before, array=array, mode=mode, info=info)
 
 
-def _read(job: Job, auto_orient: bool) -> Picture:
+def _opened(job: Job) -> tuple[BinaryIO, int]:
+    """The input, and its size in bytes; what comes through standard input is held in memory as it is."""
     if job.source is not None:
-        return read(job.source, auto_orient=auto_orient, begun=job.begun)
+        return opened(job.source, PictureError, buffering=0)
     try:
         data = sys.stdin.buffer.read()
     except (OSError, AttributeError):  # closed by the caller: <&-
-        raise PictureError("standard input: cannot be read") from None
-    return parse(data, "standard input", auto_orient=auto_orient)
+        raise PictureError(f"{STANDARD_INPUT}: cannot be read") from None
+    return io.BytesIO(data), len(data)
+
+
+def _read(job: Job, file: BinaryIO, auto_orient: bool) -> Picture:
+    if job.source is not None:
+        return read(job.source, auto_orient=auto_orient, begun=job.begun)
+    file.seek(0)
+    return parse(file.read(), str(STANDARD_INPUT), auto_orient=auto_orient)
 
 
 def read_mask(name: str, *, auto_orient: bool = False) -> Mask:

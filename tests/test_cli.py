@@ -565,6 +565,19 @@ def test_strips_go_to_standard_output_once_all_are_well(form):
     assert re.fullmatch(r"imgconv: x.png: is broken: .*\n", done.stderr)
 
 
+def test_strips_come_from_standard_input():
+    data = saved(Image.fromarray(noise(1500, 1200, 3)), "PNG", compress_level=1)
+    Path("x.png").write_bytes(data)
+    imgconv("apply", "x.png", "-k", "blur", "-o", "y.png")
+    words = ["apply", "-", "-k", "blur", "-o", "z.png", "-v"]
+    done = imgconv(*words, input=data, text=False)
+    assert b"in strips of" in done.stdout
+    assert Path("z.png").read_bytes() == Path("y.png").read_bytes()
+    done = imgconv(*words, "--overwrite", input=data[:-5000], text=False)
+    assert (done.returncode, done.stderr) == (1, b"imgconv: standard input: is broken: it ends within its pixels\n")
+    assert Path("z.png").read_bytes() == Path("y.png").read_bytes()
+
+
 def test_an_ignored_interrupt_stays_ignored():
     code = (
         "import signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nsys.argv = ['imgconv', '--version']\n"
