@@ -355,14 +355,23 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     started = _clock()
     after = _after(before, array, mode, handling, outcome)
     del before  # its pixels: encoding takes memory of its own
-    data, notes = encode(after, job.format or after.format, handling.encoder)
-    if job.target is None:
-        _write_stream([data])
+    form = job.format or after.format
+    if job.target is not None and targets.out_dir is not None:
+        make_folder(job.target.parent)
+    asked = {"progressive": after.info.get("progressive"), **handling.encoder}
+    if job.target is not None and form == "JPEG" and has_sink(form, array.shape, asked):
+        with _target(job, targets) as target:  # without its bytes in one piece
+            sink = sink_of(target, after, form, handling.encoder)
+            sink.write(array)
+            sink.end()
+        outcome.notes += sink.notes
     else:
-        if targets.out_dir is not None:
-            make_folder(job.target.parent)
-        write(job.target, data, overwrite=targets.overwrite or targets.in_place)
-    outcome.notes += notes
+        data, notes = encode(after, form, handling.encoder)
+        if job.target is None:
+            _write_stream([data])
+        else:
+            write(job.target, data, overwrite=targets.overwrite or targets.in_place)
+        outcome.notes += notes
     outcome.write_s = _clock() - started
 
 

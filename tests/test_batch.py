@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from imgconv.errors import PictureError, UsageError
 from imgconv.kernels.spec import kernel
 from imgconv.picture.png import encode_png
 from imgconv.picture.read import read
+from imgconv.picture.write import encode
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 
@@ -444,6 +446,21 @@ def test_a_large_jpeg_is_written_in_strips(monkeypatch):
         assert bool(found.strip_rows) == (smallest == 1)
         files.append(opened(Path("out/RGB.blur.jpg").read_bytes()))
     assert np.array_equal(np.asarray(files[0]), np.asarray(files[1]))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_large_jpeg_from_a_jpeg_is_what_encode_gives(progressive, monkeypatch):
+    monkeypatch.setattr("imgconv.picture.jpeg.STRIP_PIXELS", 1000)
+    monkeypatch.setattr("imgconv.picture.jpeg.SMALLEST", 1)
+    Image.fromarray(smooth(90, 70)).save("a.jpg", quality=80, progressive=progressive, exif=exif())
+    picture = read(Path("a.jpg"))
+    array, mode, _ = RECIPE.apply(picture.array, picture.mode)
+    for options in ({}, {"quality": 50}, {"optimize": True}):
+        (found,) = outcomes("a.jpg", overwrite=True, handling=Handling(encoder=options))
+        assert found.status == "done"
+        data = encode(replace(picture, array=array, mode=mode), "JPEG", options)[0]
+        assert Path(found.job.output).read_bytes() == data
+        assert bool(opened(data).info.get("progressive")) == progressive
 
 
 def test_strips_carry_what_the_file_says_about_itself(monkeypatch):

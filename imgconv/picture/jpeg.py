@@ -90,16 +90,13 @@ class Encoder:
                 for number in take:
                     rows = array[starts[number] : starts[number] + self.step]
                     coded = room.encode(rows, self.mode, self.options)
-                    done[number] = coded[segments(coded).scan : -len(self.end)]
+                    before = self.strips + number
+                    marker = bytes([0xFF, 0xD0 + (before - 1) % 8]) if before else b""
+                    done[number] = marker + memoryview(coded)[segments(coded).scan : -len(self.end)]
 
         share(work, len(starts), self.threads)
-        parts = []
-        for coded in done:
-            if self.strips:
-                parts.append(bytes([0xFF, 0xD0 + (self.strips - 1) % 8]))
-            parts.append(coded)
-            self.strips += 1
-        return parts
+        self.strips += len(done)
+        return done
 
 
 def encode_jpeg(array: Array, mode: str, options: Mapping[str, Any], threads: int | None = None) -> bytes:

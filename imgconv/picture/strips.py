@@ -320,7 +320,8 @@ class _Jpeg(RowSink):
         self.notes = notes
 
     def write(self, rows: Array) -> None:
-        put(self.file, b"".join(self.encoder.strip(rows)))
+        for part in self.encoder.strip(rows):
+            put(self.file, part)
 
     def end(self) -> None:
         put(self.file, self.encoder.end)
