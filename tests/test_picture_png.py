@@ -19,6 +19,7 @@ from imgconv.engine import native
 from imgconv.errors import PictureError
 from imgconv.picture import chunks
 from imgconv.picture import png as module
+from imgconv.picture.deflate import adler_of_both, deflater
 from imgconv.picture.png import MODES, Encoder, decode_png, decoder_of, encode_png
 
 SIZES = [(1, 1), (1, 7), (7, 1), (3, 2), (65, 33), (400, 301)]
@@ -113,7 +114,7 @@ def test_a_view_is_written_as_its_copy():
 
 def test_a_row_may_be_longer_than_a_piece(monkeypatch):
     array = picture("photo", 3, 5000, "uint16", 4)
-    monkeypatch.setattr(module, "PIECE", 1000)
+    monkeypatch.setattr("imgconv.picture.deflate.PIECE", 1000)
     assert np.array_equal(decode_png(encode_png(array)).array, array)
 
 
@@ -405,7 +406,7 @@ def test_without_isal_all_is_the_same(monkeypatch):
 
 
 def squeezed(lines: np.ndarray, level: int | None = None) -> bytes:
-    return module._deflater(level)()(lines)
+    return deflater(level)()(lines)
 
 
 @pytest.mark.parametrize("level", [None, 1])
@@ -435,7 +436,7 @@ def test_checksums_are_put_together_right():
         (b"\xff" * 70_000, b"\xfe" * 65_521),
         (b"ab", b"c" * 9),
     ):
-        together = module._adler_of_both(zlib.adler32(first), zlib.adler32(second), len(second))
+        together = adler_of_both(zlib.adler32(first), zlib.adler32(second), len(second))
         assert together == zlib.adler32(first + second)
 
 

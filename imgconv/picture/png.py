@@ -10,9 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -31,6 +29,7 @@ from imgconv.picture.chunks import (
     split,
     told,
 )
+from imgconv.picture.deflate import adler_of_both, deflater
 from imgconv.picture.formats import DEFLATE_RATIO, LARGEST_PICTURE
 
 if TYPE_CHECKING:
@@ -53,14 +52,11 @@ MODES = {
 UNUSUAL = (b"tRNS", b"acTL", b"fcTL")
 BAND_BYTES = 2**17  # of filtered rows: in the second-level cache, and enough bands for two cores in 512×512 RGB
 BANDS = 8  # in a picture whose bands are up to four times as large: graphics are up to 10 % smaller so
-TOTAL, GRAPHICS = 4, 8  # where `png_deflate` says how many symbols it made; so many bytes to each are no photograph
-PIECE = 2**24  # bytes deflated in one call, which counts in 32 bits
 READ_BYTES = 2**16  # of a file inflated at once
 READ_AHEAD = 4  # bands that the inflating thread may be ahead of the unfiltering one
 THREAD_BYTES = 2**18  # smaller pictures are written faster in one thread
 RELAY_BYTES = 2**21  # so many are read faster in two threads; less, such as 512×512 RGB, in one: 3.5 ms instead of 4.5
 SLACK = 8  # bytes that the unfiltering loop may read or write behind the last row
-MATCHING = range(2, 7)
 HEADER, FINISH = b"\x78\x5e", b"\x03\x00"  # of a zlib stream: the latter is an empty last block
 
 
@@ -142,7 +138,7 @@ class Encoder:
         self.adler = 1
         self.begun = False
         self.loop = native.loop(native.Variant("uint8", kind="png_filter"))
-        self.deflate = _deflater(level)
+        self.deflate = deflater(level)
 
     def strip(self, array: Array) -> list[bytes]:
         """The bytes of the next rows."""
@@ -170,7 +166,7 @@ class Encoder:
 
         share(work, len(starts), self.threads if source.nbytes > THREAD_BYTES else 1)
         for number, (_, part, _) in enumerate(done):
-            self.adler = _adler_of_both(self.adler, part, min(self.band_rows, rows - starts[number]) * self.line)
+            self.adler = adler_of_both(self.adler, part, min(self.band_rows, rows - starts[number]) * self.line)
         self.begun = True
         self.left -= rows
         self.above = source[-1:].copy()
@@ -181,82 +177,6 @@ class Encoder:
             size = struct.pack(">I", len(deflated) + len(tail))
             parts += [size, b"IDAT", deflated, tail, struct.pack(">I", inflater.crc32(tail, checksum))]
         return parts
-
-
-def _deflater(level: int | None) -> Callable[[], Callable[[Array], bytes]]:
-    """Makes, for each thread, a function from bytes to raw deflate blocks that end on a byte, none of them the last."""
-
-    def by_zlib(lines: Array, level: int, strategy: int) -> bytes:
-        packer = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
-        return packer.compress(lines.data) + packer.flush(zlib.Z_FULL_FLUSH)
-
-    if level is not None and level not in (1, *MATCHING):
-        # on filtered pixels short matches cost more than they save: Z_FILTERED is 5 % smaller
-        return lambda: lambda lines: by_zlib(lines, level, zlib.Z_FILTERED)
-    loop = native.loop(native.Variant("uint8", kind="png_deflate"))
-    constants = _constants()
-    matches = int(level != 1)
-
-    def for_thread() -> Callable[[Array], bytes]:
-        table = np.empty(2**13, np.int32)
-        pieces = np.empty(3 * 2**15, np.int32)
-        work = np.empty(2**12, np.int64)
-        memory = [np.empty(0, np.uint8)]
-
-        def by_loop(lines: Array) -> bytes:
-            found, symbols = [], 0
-            for start in range(0, len(lines), PIECE):
-                count = min(PIECE, len(lines) - start)
-                if len(memory[0]) < 5 * count // 4 + 1024:
-                    memory[0] = np.empty(5 * count // 4 + 1024, np.uint8)
-                size = loop.call(
-                    memory[0].ctypes.data,
-                    lines.ctypes.data + start,
-                    table.ctypes.data,
-                    pieces.ctypes.data,
-                    work.ctypes.data,
-                    constants.ctypes.data,
-                    count,
-                    matches,
-                )
-                found.append(memory[0][:size].tobytes())
-                symbols += int(work[TOTAL])
-            deflated = found[0] if len(found) == 1 else b"".join(found)
-            if matches and GRAPHICS * symbols < len(lines):
-                # zlib finds more of what repeats, and is fast there: 2 to 60 ns a byte, where photographs take 25 to 90
-                return min(deflated, by_zlib(lines, 6, zlib.Z_DEFAULT_STRATEGY), key=len)
-            return deflated
-
-        return by_loop
-
-    return for_thread
-
-
-@cache
-def _constants() -> npt.NDArray[np.int64]:
-    """Deflate's tables (RFC 1951, 3.2.5 and 3.2.7) as `deflate.png_deflate` takes them."""
-    extras = [0 if symbol < 4 else symbol // 4 - 1 for symbol in range(28)]
-    bases = [3, *(3 + np.cumsum([1 << bits for bits in extras])).tolist()]
-    symbols = np.searchsorted(bases, np.arange(259), side="right") + 256
-    bases[28], symbols[258], symbols[:3] = 258, 285, 0
-
-    def distance_symbol(less_one: int) -> int:
-        bits = max(1, less_one.bit_length() - 1)
-        return less_one if less_one < 4 else 2 * bits + (less_one >> bits - 1 & 1)
-
-    near = [distance_symbol(distance) for distance in range(256)]
-    far = [distance_symbol(distance << 7) for distance in range(256)]
-    order = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
-    far_extras = [max(0, symbol // 2 - 1) for symbol in range(30)]
-    return np.array([*symbols, *bases, *extras, 0, *near, *far, *order, *far_extras], np.int64)
-
-
-def _adler_of_both(first: int, second: int, length: int) -> int:
-    """The Adler-32 of two strings put together, from theirs and the length of the second."""
-    prime = 65521
-    low, high = first & 0xFFFF, first >> 16
-    total = (high + (second >> 16) + (low - 1) * length) % prime
-    return total << 16 | (low + (second & 0xFFFF) - 1) % prime
 
 
 def share(work: Callable[[Iterator[int]], None], count: int, threads: int | None) -> None:
