@@ -91,6 +91,17 @@ def reinterpret(typingctx: Any, pointer: Any, kind: Any) -> Any:
 
 
 @intrinsic
+def distance(typingctx: Any, pointer: Any, origin: Any) -> Any:
+    """Elements of the pointer's type from `origin` to `pointer`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        numbers = [builder.ptrtoint(arg, I64) for arg in args]
+        return builder.sdiv(builder.sub(*numbers), ir.Constant(I64, pointer.dtype.bitwidth // 8))
+
+    return types.int64(pointer, origin), codegen
+
+
+@intrinsic
 def prefetch(typingctx: Any, pointer: Any, index: Any) -> Any:
     """Asks for the cache line of pointer[index]; any address will do."""
 

@@ -17,6 +17,7 @@ from imgconv.engine.lanes import (
     Sample,
     advance,
     coarse_rows,
+    distance,
     fused_line,
     fused_rows,
     listed_row,
@@ -33,6 +34,7 @@ from imgconv.engine.lanes import (
 # are read in long pieces, see `stage`.
 ROWS_AHEAD = 4
 LINE_BYTES = 64
+GUARD = 64  # samples that a sweep may read behind its last one; vectors of 16 floating ones are the longest
 
 
 def direct(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
@@ -86,6 +88,39 @@ def _fill_line(sample: Sample) -> Any:
     return fill
 
 
+def _in_place(sample: Sample) -> tuple[Any, Any]:
+    """Functions that spare floating samples the way through the ring, where they need no widening and no border.
+
+    The first says where the tile that begins at x ends, and whether it lies inside the picture with all that is read
+    around it; the second where the line of a row is, in elements from the ring.
+    """
+    as_is = sample.sum is sample.numba
+
+    @njit(inline="always")
+    def tile_at(x, tile, samples, reach, left, middle):  # type: ignore[no-untyped-def]
+        end = min(samples, x + tile)
+        if not as_is:
+            return end, False
+        begin = min(samples, (left + GUARD - 1) // GUARD * GUARD)
+        stop = max(begin, left + middle - reach - GUARD)
+        if x < begin:
+            return min(end, begin), False
+        if x < stop:
+            return min(end, stop), True
+        return end, False
+
+    @njit(inline="always")
+    def line_of(row, row_map, last, turns, slot, away, src_stride, inside):  # type: ignore[no-untyped-def]
+        offset = (row % turns) * slot
+        if as_is and inside and row <= last:
+            at = load(row_map, row)
+            if at >= 0:
+                offset = away + at * src_stride
+        return offset
+
+    return tile_at, line_of
+
+
 def _signature(sample: Sample, real: Any) -> Any:
     """The C signature that all band loops share."""
     pointer, index = types.CPointer, types.CPointer(types.int64)
@@ -104,6 +139,7 @@ def _unrolled(sample: Sample, shape: tuple[int, int], wide: bool) -> tuple[Any, 
     kind = sample.sum
     sample = _fitting(sample, wide)
     fill = _fill_line(sample)
+    tile_at, line_of = _in_place(sample)
     sweep = unrolled_rows(sample, *shape, 2, block=2)
     sweep_last = unrolled_rows(sample, *shape, 1, block=1)
     kernel_rows = shape[0]
@@ -117,26 +153,30 @@ def _unrolled(sample: Sample, shape: tuple[int, int], wide: bool) -> tuple[Any, 
         slot = tile + reach + slack
         starts = advance(lines, window)
         around, start_value = kind(outside), kind(base)
+        away = distance(src, ring) + first - left
+        last = rows + kernel_rows - 2  # of the rows in row_map
         clipped = 0
         x = 0
         while x < samples:  # a range with a step from outside could raise
-            width = min(tile, samples - x)
+            end, inside = tile_at(x, tile, samples, reach, left, middle)
+            width = end - x
             filled = 0
             for y in range(0, rows, 2):
                 while filled < min(y + window, rows + kernel_rows - 1):
                     line = advance(ring, (filled % window) * slot)
                     at = load(row_map, filled)
-                    fill(line, src, at, src_stride, column_map, around, x, x + width + reach, left, middle, first)
+                    if at < 0 or not inside:
+                        fill(line, src, at, src_stride, column_map, around, x, end + reach, left, middle, first)
                     filled += 1
                 for i in range(window):
-                    store(lines, i, ((y + i) % window) * slot)
+                    store(lines, i, line_of(y + i, row_map, last, window, slot, away + x, src_stride, inside))
                 for i in range(2):
                     store(starts, i, (y + i) * dst_stride + x)
                 if y + 2 <= rows:
                     clipped += sweep(ring, lines, step, weights, start_value, dst, starts, width, stream)
                 else:
                     clipped += sweep_last(ring, lines, step, weights, start_value, dst, starts, width, stream)
-            x += tile
+            x = end
         return clipped
 
     return loop, _signature(sample, real)
@@ -147,6 +187,7 @@ def _listed(sample: Sample, wide: bool) -> tuple[Any, Any]:
     kind = sample.sum
     sample = _fitting(sample, wide)
     fill = _fill_line(sample)
+    tile_at, line_of = _in_place(sample)
     sweep = listed_row(sample, block=8 if wide else 6)
 
     def loop(  # type: ignore[no-untyped-def]
@@ -156,22 +197,27 @@ def _listed(sample: Sample, wide: bool) -> tuple[Any, Any]:
     ):  # fmt: skip
         slot = tile + reach + slack
         around, start_value = kind(outside), kind(base)
+        away = distance(src, ring) + first - left
+        last = rows + kernel_rows - 2  # of the rows in row_map
         clipped = 0
         x = 0
         while x < samples:
-            width = min(tile, samples - x)
+            end, inside = tile_at(x, tile, samples, reach, left, middle)
+            width = end - x
             filled = 0
             for y in range(rows):
                 while filled < y + kernel_rows:
                     line = advance(ring, (filled % kernel_rows) * slot)
                     at = load(row_map, filled)
-                    fill(line, src, at, src_stride, column_map, around, x, x + width + reach, left, middle, first)
+                    if at < 0 or not inside:
+                        fill(line, src, at, src_stride, column_map, around, x, end + reach, left, middle, first)
                     filled += 1
                 for i in range(kernel_rows):  # the sweep takes the bottom line first
-                    store(lines, i, ((y + kernel_rows - 1 - i) % kernel_rows) * slot)
+                    row = y + kernel_rows - 1 - i
+                    store(lines, i, line_of(row, row_map, last, kernel_rows, slot, away + x, src_stride, inside))
                 to = y * dst_stride + x
                 clipped += sweep(ring, lines, kernel_rows, ends, shifts, weights, start_value, dst, to, width, stream)
-            x += tile
+            x = end
         return clipped
 
     return loop, _signature(sample, real)
@@ -190,6 +236,7 @@ def fused_by_rows(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tupl
 def _dense(sample: Sample, wide: bool, *, by_rows: bool) -> tuple[Any, Any]:
     sample = _fitting(sample, wide)
     fill = _fill_line(sample)
+    tile_at, line_of = _in_place(sample)
     sweep = fused_rows(sample, 4, block=4 if wide else 2, by_rows=by_rows)
     sweep_two = fused_rows(sample, 2, block=6 if wide else 3, by_rows=by_rows)
     sweep_one = fused_rows(sample, 1, block=8 if wide else 4, by_rows=by_rows)
@@ -202,10 +249,13 @@ def _dense(sample: Sample, wide: bool, *, by_rows: bool) -> tuple[Any, Any]:
         window = kernel_rows + 3
         slot = tile + reach + slack
         starts = advance(lines, window)
+        away = distance(src, ring) + first - left
+        last = rows + kernel_rows - 2  # of the rows in row_map
         clipped = 0
         x = 0
         while x < samples:
-            width = min(tile, samples - x)
+            end, inside = tile_at(x, tile, samples, reach, left, middle)
+            width = end - x
             filled = 0
             y = 0
             while y < rows:
@@ -217,10 +267,11 @@ def _dense(sample: Sample, wide: bool, *, by_rows: bool) -> tuple[Any, Any]:
                 while filled < y + kernel_rows + taken - 1:
                     line = advance(ring, (filled % window) * slot)
                     at = load(row_map, filled)
-                    fill(line, src, at, src_stride, column_map, outside, x, x + width + reach, left, middle, first)
+                    if at < 0 or not inside:
+                        fill(line, src, at, src_stride, column_map, outside, x, end + reach, left, middle, first)
                     filled += 1
                 for i in range(window):
-                    store(lines, i, ((y + i) % window) * slot)
+                    store(lines, i, line_of(y + i, row_map, last, window, slot, away + x, src_stride, inside))
                 for i in range(4):
                     store(starts, i, (y + i) * dst_stride + x)
                 if taken == 4:
@@ -234,7 +285,7 @@ def _dense(sample: Sample, wide: bool, *, by_rows: bool) -> tuple[Any, Any]:
                         ring, lines, kernel_rows, reach, step, weights, base, dst, starts, width, stream
                     )
                 y += taken
-            x += tile
+            x = end
         return clipped
 
     return loop, _signature(sample, sample.sum)
