@@ -34,6 +34,7 @@ from imgconv.engine.lanes import (
 # are read in long pieces, see `stage`.
 ROWS_AHEAD = 4
 LINE_BYTES = 64
+ROWS_AT_ONCE = 4  # output rows that share what is loaded; with 2, float32 3×3 takes 6.6 ms instead of 4.7
 GUARD = 64  # samples that a sweep may read behind its last one; vectors of 16 floating ones are the longest
 
 
@@ -140,10 +141,12 @@ def _unrolled(sample: Sample, shape: tuple[int, int], wide: bool) -> tuple[Any, 
     sample = _fitting(sample, wide)
     fill = _fill_line(sample)
     tile_at, line_of = _in_place(sample)
-    sweep = unrolled_rows(sample, *shape, 2, block=2)
+    # of 3×3 all weights and eight sums fit in 32 registers; floating sums wait for memory, not for each other
+    block = 2 if wide and shape == (3, 3) and sample.low is not None else 1
+    sweep = unrolled_rows(sample, *shape, ROWS_AT_ONCE, block=block)
     sweep_last = unrolled_rows(sample, *shape, 1, block=1)
     kernel_rows = shape[0]
-    window = kernel_rows + 1
+    window = kernel_rows + ROWS_AT_ONCE - 1
 
     def loop(  # type: ignore[no-untyped-def]
         src, dst, row_map, column_map, ends, shifts, weights, ring, lines, outside, base,
@@ -161,7 +164,7 @@ def _unrolled(sample: Sample, shape: tuple[int, int], wide: bool) -> tuple[Any, 
             end, inside = tile_at(x, tile, samples, reach, left, middle)
             width = end - x
             filled = 0
-            for y in range(0, rows, 2):
+            for y in range(0, rows, ROWS_AT_ONCE):
                 while filled < min(y + window, rows + kernel_rows - 1):
                     line = advance(ring, (filled % window) * slot)
                     at = load(row_map, filled)
@@ -170,12 +173,15 @@ def _unrolled(sample: Sample, shape: tuple[int, int], wide: bool) -> tuple[Any, 
                     filled += 1
                 for i in range(window):
                     store(lines, i, line_of(y + i, row_map, last, window, slot, away + x, src_stride, inside))
-                for i in range(2):
+                for i in range(ROWS_AT_ONCE):
                     store(starts, i, (y + i) * dst_stride + x)
-                if y + 2 <= rows:
+                if y + ROWS_AT_ONCE <= rows:
                     clipped += sweep(ring, lines, step, weights, start_value, dst, starts, width, stream)
                 else:
-                    clipped += sweep_last(ring, lines, step, weights, start_value, dst, starts, width, stream)
+                    for r in range(rows - y):
+                        clipped += sweep_last(
+                            ring, advance(lines, r), step, weights, start_value, dst, advance(starts, r), width, stream
+                        )
             x = end
         return clipped
 
