@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from imgconv.masks import Mask
 
 STREAM = "-"
+SPOOLED_BYTES = 2**24  # results from larger samples wait on the disk for standard output
 STANDARD_INPUT = Path("standard input")  # as messages call it
 DEFAULT_NAME = "{dir}/{stem}.{kernel}{ext}"
 FIELDS = ("dir", "stem", "kernel", "ext", "index")
@@ -360,7 +361,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
         make_folder(job.target.parent)
     asked = {"progressive": after.info.get("progressive"), **handling.encoder}
     if job.target is not None and form == "JPEG" and has_sink(form, array.shape, asked):
-        with _target(job, targets) as target:  # without its bytes in one piece
+        with _target(job, targets, array.nbytes) as target:  # without its bytes in one piece
             sink = sink_of(target, after, form, handling.encoder)
             sink.write(array)
             sink.end()
@@ -392,7 +393,7 @@ def _do_in_strips(
     after = _after(source.about, unread(work.shape, work.dtype), work.mode, handling, outcome)
     if targets.out_dir is not None and job.target is not None:
         make_folder(job.target.parent)
-    with _target(job, targets) as target:
+    with _target(job, targets, after.array.nbytes) as target:
         sink = sink_of(target, after, form, handling.encoder)
         with closing(work.run(source.read, sink.step)) as strips:
             for strip in strips:
@@ -408,22 +409,29 @@ def _do_in_strips(
 
 
 @contextmanager
-def _target(job: Job, targets: Targets) -> Iterator[BinaryIO]:
-    """A file to be written, which becomes the job's target, or goes to standard output, when it is complete."""
+def _target(job: Job, targets: Targets, size: int) -> Iterator[BinaryIO]:
+    """A file to be written, which becomes the job's target, or goes to standard output, when it is complete.
+
+    `size` is that of the samples in bytes.
+    """
     if job.target is not None:
         with placed(job.target, overwrite=targets.overwrite or targets.in_place) as file:
             yield file
         return
-    import tempfile  # here, because it takes 3 ms
-
-    try:
-        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 -- errors of this line are not those of the block
-    except OSError as problem:
-        raise WriteError(f"standard output: {reason(problem)}") from None
-    with file:
+    with io.BytesIO() if size <= SPOOLED_BYTES else _nameless() as file:
         yield file
         file.seek(0)
         _write_stream(iter(lambda: file.read(PIECE), b""))
+
+
+def _nameless() -> BinaryIO:
+    """A file on the disk that goes when it is closed."""
+    import tempfile  # here, because it takes 3 ms
+
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError as problem:
+        raise WriteError(f"standard output: {reason(problem)}") from None
 
 
 def _note(before: Picture, targets: Targets, outcome: Outcome) -> None:

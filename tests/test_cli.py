@@ -555,8 +555,9 @@ def test_verbose_says_that_it_went_in_strips():
 
 
 @pytest.mark.parametrize("form", ["png", "tif", "npy"])
-def test_strips_go_to_standard_output_once_all_are_well(form):
-    words = ["apply", large(1000, 3000), "-k", "blur"]
+@pytest.mark.parametrize("rows", [1000, 3000])  # in memory, and on the disk
+def test_strips_go_to_standard_output_once_all_are_well(form, rows):
+    words = ["apply", large(rows, 3000), "-k", "blur"]
     imgconv(*words, "-o", f"x.{form}")
     assert imgconv(*words, "-o", "-", "--format", form, text=False).stdout == Path(f"x.{form}").read_bytes()
     Path("x.png").write_bytes(saved(Image.fromarray(noise(1500, 1500, 3)), "PNG")[:-5000])
