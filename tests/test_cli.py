@@ -20,6 +20,7 @@ from makers import ENDINGS, FORMATS, imgconv, leftovers, noise, saved, smooth
 from PIL import Image, ImageFilter
 
 from imgconv.cli import MISUSED, cli, one_line
+from imgconv.cli.apply import percent
 from imgconv.conventions import METHODS
 from imgconv.errors import ImgconvError, KernelError, UsageError
 
@@ -665,3 +666,11 @@ def test_a_kernel_that_begins_with_a_minus_is_no_option():
     status, shown, _ = quick("kernels", "show", "-1 0 1")
     assert status == 0
     assert "-1   0   1" in shown
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(1, "100 %"), (0.5914, "59 %"), (0.0996, "10 %"), (0.0587, "5.9 %"), (0.0032, "0.32 %"), (1e-9, "under 0.01 %")],
+)
+def test_a_share_is_told_as_people_read_it(share, text):
+    assert percent(share) == text

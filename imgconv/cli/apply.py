@@ -181,9 +181,15 @@ def human_line(outcome: Outcome) -> str:
         f"total {duration(outcome.total_s)}",
     ]
     if report.clipped:
-        share = 100 * report.clipped / math.prod(after)
-        steps.append(f"{share:.2g} % clipped")
+        steps.append(f"{percent(report.clipped / math.prod(after))} clipped")
     return f"{job.input} → {target}   {size} {kind}   {' · '.join(steps)}"
+
+
+def percent(share: float) -> str:
+    """A share as people read it: 0.32 %, 5.9 %, 42 %."""
+    if share < 1e-4:
+        return "under 0.01 %"
+    return f"{100 * share:.{0 if share >= 0.0995 else 1 if share >= 0.00995 else 2}f} %"
 
 
 def duration(seconds: float) -> str:
