@@ -171,4 +171,11 @@ def _prepare_streams() -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    sys.exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
+    status = INTERRUPTED if number == signal.SIGINT else TERMINATED
+    if not gc.isenabled():
+        # two threads import: an exception amid that may leave a lock behind for which the other waits, and it for us;
+        # there is nothing yet to be tidied up
+        if status == INTERRUPTED:
+            say("interrupted")
+        os._exit(status)
+    sys.exit(status)
