@@ -503,6 +503,25 @@ def test_a_signal_at_any_moment_leaves_whole_files_only():
         assert leftovers(Path()) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="tells by /proc that LLVM is at work")
+@pytest.mark.parametrize("wait", [0.4, 0.55, 0.7, 0.85, 1.0])
+def test_a_signal_amid_compiling_is_not_lost(wait, tmp_path):
+    """LLVM calls back into Python, where the exception of a signal went nowhere: the command went on and gave 0."""
+    Path("x.png").write_bytes(b"old")
+    command = [sys.executable, "-m", "imgconv", "apply", "a.png", "-k", "blur", "-o", "x.png", "--overwrite"]
+    environment = os.environ | {"IMGCONV_CACHE_DIR": str(tmp_path / "empty")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        while "llvmlite" not in Path(f"/proc/{process.pid}/maps").read_text():
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(wait)
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, b"")
+    assert Path("x.png").read_bytes() == b"old"
+    assert leftovers(Path()) == []
+
+
 # pictures that go through in strips
 
 
