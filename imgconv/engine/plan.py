@@ -27,8 +27,8 @@ __all__ = ["PADDINGS", "SUM_TYPES", "WORTH", "Correlation", "Plan", "plan"]
 WORTH = 0.8  # a method that may be off by a level must cost less than this share of one that cannot
 
 # Plans that were made: for a small picture, planning takes longer than filtering
-MOST_KEPT = 64
-LARGEST_KEPT = 2**12  # weights
+MOST_KEPT = 32
+LARGEST_KEPT = 2**16  # weights: half a megabyte, and planning a gaussian of sigma 20 takes 8 ms
 _made: dict[Any, Plan] = {}
 
 
