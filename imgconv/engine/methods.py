@@ -207,7 +207,7 @@ def _decimated(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     return replace(
         direct,
         method="decimated",
-        reason=f"smooth weights: every {spread}th row is summed, those between are interpolated from {mixed}",
+        reason=f"smooth weights: one row of {spread} is summed, those between are interpolated from {mixed} of them",
         error_bound=1.0,
         cost=(
             (rows + 3 * spread) / spread * COSTS["coarse"]
