@@ -116,3 +116,10 @@ def test_divisions_are_exact_for_every_sum():
                 if -3000 <= n <= 20000:
                     assert min(max((n * factor >> 16) >> shift, -1), 256) == min(max(n // divisor, -1), 256)
     assert _division(0, 5000, 13) is not None
+
+
+def test_whole_terms_that_leave_something_out_prove_nothing():
+    weights = [[4, 4], [2, 3]]  # near 2 · [[2, 2], [1, 1]], and the scale makes the rest small
+    chosen = plan(correlation(weights, scale=8192.0, offset=127.0), "uint8", "separable")
+    assert chosen.error_bound == 1
+    assert plan(correlation([[4, 4], [2, 2]], scale=8192.0, offset=127.0), "uint8", "separable").error_bound == 0

@@ -17,9 +17,11 @@ from imgconv.errors import KernelError
 COSTS = {
     "unrolled": 0.85, "listed": 1.4, "integer": 0.6, "fused": 0.59, "along": 1.35, "across": 0.7, "coarse": 0.7,
 }  # fmt: skip
+FEW_ROWS = {1: 2, 2: 1.3, 3: 1.15}  # what a tap costs more where fewer than four rows share what is loaded
 MOST_OFF = 0.9  # levels: sums that are closer are cut to the same level or to one beside it
 MOST_OFF_FLOATING = 1e-3  # of the largest sample
 SUMS_OFF = 0.05  # levels that sums may be off by design
+ROUNDING_OFF = 1e-3  # levels: no more than weights that were rounded when they were written
 MOST_TERMS = 8  # separable ones
 SMOOTH_ROWS = 9  # fewer are not worth interpolating
 COARSE_AT_ONCE = 4  # coarse rows that the loop sums at once
@@ -158,12 +160,12 @@ def _separable(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     if error > (MOST_OFF if dtype[0] in "ui" else MOST_OFF_FLOATING):
         return f"its sums could be off by {error:.2g}"
     rank = len(alongs)
-    exact = all((factor == np.rint(factor)).all() for factor in found)
+    exact = all((factor == np.rint(factor)).all() for factor in found) and (found[0].T @ found[1] == c.weights).all()
     return replace(
         direct,
         method="separable",
         reason=f"a column of {rows} times a row of {columns}" + (f", {rank} times" if rank > 1 else ""),
-        error_bound=_bound(c, dtype, error, exact=exact),
+        error_bound=_bound(c, dtype, error, exact=bool(exact)),
         cost=rank * (columns * COSTS["along"] + rows * COSTS["across"]) + 12,
         variant=Variant(dtype, kind="separable" if rank == 1 else "low_rank"),
         # for each row of the kernel what each term weighs, then the terms' rows
@@ -187,7 +189,7 @@ def _decimated(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         return "missing samples have no rows between"
     if c.outside != int(c.outside) or not 0 <= c.outside <= top:
         return f"the value outside must be a whole number from 0 to {top:g}"
-    found = proof.terms(c.weights, SUMS_OFF / top * abs(c.scale), 1)
+    found = proof.terms(c.weights, ROUNDING_OFF / top * abs(c.scale), 1)
     if found is None:
         return "the weights are not of rank 1"
     down, along = found[0] / c.scale, found[1]
@@ -233,7 +235,7 @@ def _fused(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     if dtype[0] == "f" and (c.weights == 0).any():
         return SPREADS
     rows, columns = c.weights.shape
-    cost = rows * columns * COSTS["fused"] * (1, 2, 1.3, 1.15)[min(rows, 4) % 4] + 12
+    cost = rows * columns * COSTS["fused"] * FEW_ROWS.get(rows, 1) + 12
     most = MOST_OFF if dtype[0] in "ui" else MOST_OFF_FLOATING
     kind, error = "fused", proof.off_fused(c, dtype) + proof.off_direct(c, dtype)
     if error > most:
