@@ -133,7 +133,7 @@ def _box(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         method="box",
         reason=f"equal weights: {columns.bit_length() - 1} doublings along, running sums down",
         error_bound=0.0 if proof.same_bytes(c, dtype, 3 * proof.unit(dtype) * proof.reach(c, dtype)) else 1.0,
-        cost=(6 + 3.5 * math.log2(columns)) * (1 if dtype == "uint8" else 2),
+        cost=(6 + 3.5 * math.log2(columns)) * (1 if dtype == "uint8" else 1.7),
         variant=Variant(dtype, kind="box"),
         weights=np.array([c.weights[0, 0] / c.scale], np.float32),
         line_type="int32",
@@ -166,7 +166,7 @@ def _separable(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         method="separable",
         reason=f"a column of {rows} times a row of {columns}" + (f", {rank} times" if rank > 1 else ""),
         error_bound=_bound(c, dtype, error, exact=bool(exact)),
-        cost=rank * (columns * COSTS["along"] + rows * COSTS["across"]) + 12,
+        cost=rank * (columns * COSTS["along"] + rows * COSTS["across"]) + 8,
         variant=Variant(dtype, kind="separable" if rank == 1 else "low_rank"),
         # for each row of the kernel what each term weighs, then the terms' rows
         weights=np.concatenate([downs.T.ravel(), alongs.ravel()]).astype(SUM_TYPES[dtype]),
