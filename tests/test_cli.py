@@ -522,6 +522,30 @@ def test_a_signal_amid_compiling_is_not_lost(wait, tmp_path):
     assert leftovers(Path()) == []
 
 
+def test_a_signal_in_a_destructor_is_not_lost():
+    script = """
+import os, signal, sys, time
+import click
+import imgconv.cli as command
+
+class Ending:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        sum([n for n in range(1000)])  # Python calls the handler here
+
+@click.command()
+def work():
+    Ending()
+    time.sleep(20)
+
+command.cli = work
+sys.argv = ["imgconv"]
+command.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (143, "")
+
+
 # pictures that go through in strips
 
 

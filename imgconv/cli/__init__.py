@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DONE, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+SIGNALS = {INTERRUPTED: signal.SIGINT, TERMINATED: signal.SIGTERM}
+AGAIN_S = 0.01  # a signal whose exception was lost comes again after this
 
 # what `imgconv --help` says; a command's module is imported when the command is called
 COMMANDS = {
@@ -86,6 +88,7 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    sys.unraisablehook = _bring_again
     warnings.filterwarnings("ignore", module=r"PIL\.")  # it warns about metadata that it skips; errors are raised
     _prepare_streams()
     try:
@@ -179,3 +182,17 @@ def _stop(number: int, frame: FrameType | None) -> None:
             say("interrupted")
         os._exit(status)
     sys.exit(status)
+
+
+def _bring_again(lost: sys.UnraisableHookArgs) -> None:
+    """Has a signal come again whose exception went nowhere: Python passes over those in destructors and callbacks."""
+    stop = lost.exc_value
+    if not isinstance(stop, SystemExit) or stop.code not in SIGNALS:
+        sys.__unraisablehook__(lost)
+        return
+    import _thread
+    from threading import Timer
+
+    again = Timer(AGAIN_S, _thread.interrupt_main, [SIGNALS[stop.code]])
+    again.daemon = True
+    again.start()

@@ -15,16 +15,14 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from imgconv.engine import link
-
-T = TypeVar("T")
 
 FORMAT = 2
 LONGEST_HEADER = 16_384
@@ -91,31 +89,12 @@ def loop(variant: Variant) -> Loop:
             if kept is not None:
                 found = Loop(_link(variant, *kept), 0.0)
             else:
-                symbol, code = _apart(partial(_compile, variant))
+                symbol, code = _compile(variant)
                 _write(variant, symbol, code)
                 found = Loop(_link(variant, symbol, code), time.perf_counter() - started)
                 _spent[0] += found.compile_s
             _loaded[variant] = found._replace(compile_s=0.0)
         return found
-
-
-def _apart(work: Callable[[], T]) -> T:
-    """Does it in a thread of its own: LLVM calls back, and an exception that a signal raises there would be lost."""
-    done: list[T] = []
-    problems: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            done.append(work())
-        except BaseException as problem:
-            problems.append(problem)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join()
-    if problems:
-        raise problems[0]
-    return done[0]
 
 
 def compile_seconds() -> float:
