@@ -356,18 +356,18 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     started = _clock()
     after = _after(before, array, mode, handling, outcome)
     del before  # its pixels: encoding takes memory of its own
-    form = job.format or after.format
+    form, threads = job.format or after.format, recipe.options.threads
     if job.target is not None and targets.out_dir is not None:
         make_folder(job.target.parent)
     asked = {"progressive": after.info.get("progressive"), **handling.encoder}
     if job.target is not None and form == "JPEG" and has_sink(form, array.shape, asked):
         with _target(job, targets, array.nbytes) as target:  # without its bytes in one piece
-            sink = sink_of(target, after, form, handling.encoder)
+            sink = sink_of(target, after, form, handling.encoder, threads)
             sink.write(array)
             sink.end()
         outcome.notes += sink.notes
     else:
-        data, notes = encode(after, form, handling.encoder)
+        data, notes = encode(after, form, handling.encoder, threads)
         if job.target is None:
             _write_stream([data])
         else:
@@ -381,7 +381,8 @@ def _do_in_strips(
 ) -> bool:
     """Does a job some rows at a time, where its formats and the recipe allow that: the rest is read ahead meanwhile."""
     started = _clock()
-    source = source_of(file, size, job.source or STANDARD_INPUT, auto_orient=handling.auto_orient)
+    threads = recipe.options.threads
+    source = source_of(file, size, job.source or STANDARD_INPUT, auto_orient=handling.auto_orient, threads=threads)
     form = job.format or source.about.format if source else ""
     if source is None or form not in SINKS:
         return False
@@ -394,7 +395,7 @@ def _do_in_strips(
     if targets.out_dir is not None and job.target is not None:
         make_folder(job.target.parent)
     with _target(job, targets, after.array.nbytes) as target:
-        sink = sink_of(target, after, form, handling.encoder)
+        sink = sink_of(target, after, form, handling.encoder, threads)
         with closing(work.run(source.read, sink.step)) as strips:
             for strip in strips:
                 sink.write(strip)

@@ -314,3 +314,25 @@ def test_encoder_options_are_followed():
 def test_what_a_format_cannot_hold_is_refused_at_once(form, mode):
     with pytest.raises(WriteError, match=f"{form} cannot hold"):
         sink_of(io.BytesIO(), picture(mode), form, {})
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_one_thread_is_one_thread(form, monkeypatch):
+    given = picture("RGB", 1200, 1100)
+    whole = encode(given, form)[0]
+
+    def refuse(*args, **options):
+        raise AssertionError("a thread was started")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    assert encode(given, form, None, 1)[0] == whole
+    file = io.BytesIO()
+    sink = sink_of(file, given, form, {}, 1)
+    sink.write(given.array)
+    sink.end()
+    assert file.getvalue() == whole
+    if form == "PNG":
+        found = source_of(io.BytesIO(whole), len(whole), Path("a.png"), threads=1)
+        np.testing.assert_array_equal(pixels(found, (600,)), given.array)
+    with pytest.raises(AssertionError, match="thread"):
+        encode(given, form)

@@ -93,8 +93,12 @@ def unread(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def source_of(file: BinaryIO, size: int, path: Path, *, auto_orient: bool = False) -> RowSource | None:
+def source_of(
+    file: BinaryIO, size: int, path: Path, *, auto_orient: bool = False, threads: int | None = None
+) -> RowSource | None:
     """The picture or array in a file of `size` bytes without a buffer, or None where it can only be read as a whole.
+
+    PNG is read by two threads, unless `threads` is 1.
 
     Raises
     ------
@@ -112,7 +116,7 @@ def source_of(file: BinaryIO, size: int, path: Path, *, auto_orient: bool = Fals
         elif kind in ("TEXT", "CSV"):
             return None
         elif start.startswith(b"\x89PNG"):
-            found = _png(file, size)
+            found = _png(file, size, threads)
         elif start[:2] in (b"P5", b"P6"):
             found = _ppm(file, size)
         elif start[:4] in (b"II*\0", b"MM\0*"):
@@ -131,7 +135,7 @@ def source_of(file: BinaryIO, size: int, path: Path, *, auto_orient: bool = Fals
         except (PictureError, OSError) as problem:
             raise _named(problem, path) from None
 
-    return RowSource(about, read, lambda: source_of(file, size, path))
+    return RowSource(about, read, lambda: source_of(file, size, path, threads=threads))
 
 
 def _named(problem: Exception, path: Path) -> PictureError:
@@ -160,14 +164,15 @@ def _take(file: BinaryIO, target: Array, dtype: np.dtype[Any]) -> None:
         target[...] = own
 
 
-def _png(file: BinaryIO, size: int) -> RowSource | None:
+def _png(file: BinaryIO, size: int, threads: int | None) -> RowSource | None:
     decoder = decoder_of(file, size)
     if decoder is None:
         return None
     shape = (decoder.rows, decoder.columns, decoder.channels)
     about = unread(shape if decoder.channels > 1 else shape[:2], decoder.dtype)
     info, notes = told(decoder.chunks)
-    return RowSource(Picture(about, decoder.mode, "PNG", info, notes=notes), decoder.read)
+    picture = Picture(about, decoder.mode, "PNG", info, notes=notes)
+    return RowSource(picture, lambda target: decoder.read(target, threads))
 
 
 def _ppm(file: BinaryIO, size: int) -> RowSource | None:
@@ -225,14 +230,16 @@ def has_sink(form: str, shape: tuple[int, ...], options: Mapping[str, Any]) -> b
     return jpeg.in_strips(shape, options)
 
 
-def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any]) -> RowSink:
+def sink_of(
+    file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any], threads: int | None = None
+) -> RowSink:
     """What writes a picture of the shape and type of `about.array` to a file.
 
     Parameters
     ----------
     file : binary file without a buffer
         For TIFF one with random access.
-    about, options
+    about, options, threads
         As `write.encode` takes them; the samples of the array are not looked at.
     form : str
         One that `has_sink`.
@@ -251,9 +258,10 @@ def sink_of(file: BinaryIO, about: Picture, form: str, options: Mapping[str, Any
         return _Plain(file, start_of(about.array.shape, about.array.dtype), about.array.dtype.newbyteorder(">"))
     if form == "PNG":
         mode_in(form, about)
-        return _Png(file, Encoder(about.array.shape, about.array.dtype, **png_settings(about, options)))
+        settings = png_settings(about, options)
+        return _Png(file, Encoder(about.array.shape, about.array.dtype, **settings, threads=threads))
     if form == "JPEG":
-        return _Jpeg(file, *jpeg_encoder(about, options))
+        return _Jpeg(file, *jpeg_encoder(about, options, threads))
     mode_in(form, about)
     return _Tiff(file, about, options)
 

@@ -34,7 +34,9 @@ GIF_COLOURS = 256
 PIECE = 2**24  # bytes handed to the system at once
 
 
-def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None) -> tuple[bytes, tuple[str, ...]]:
+def encode(
+    picture: Picture, form: str, options: Mapping[str, Any] | None = None, threads: int | None = None
+) -> tuple[bytes, tuple[str, ...]]:
     """A picture as the bytes of a file, and what the user should know about it.
 
     Parameters
@@ -45,6 +47,8 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         "PNG", …, "NPY", "TEXT", "CSV".
     options : mapping, optional
         As `formats.parse_encoder_options` gives them; those of other formats are passed over.
+    threads : int, optional
+        How many PNG and JPEG may use; as many as there are cores when not given.
 
     Raises
     ------
@@ -62,7 +66,7 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         return text_bytes(array, " " if form == "TEXT" else ","), ()
     mode = mode_in(form, picture)
     if form == "PNG":
-        return encode_png(picture.array, **png_settings(picture, options or {})), ()
+        return encode_png(picture.array, **png_settings(picture, options or {}), threads=threads), ()
     given = {key: value for key, value in (options or {}).items() if form in ENCODER_OPTIONS[key].formats}
     told = _metadata(picture, form) | _encoder_options(picture, form, given)
     if form == "TIFF" and "exif" in told and told["compression"] != "raw":
@@ -75,7 +79,7 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
         from imgconv.picture import jpeg
 
         if jpeg.in_strips(picture.array.shape, told):
-            encoder, left_out = jpeg_encoder(picture, options or {})
+            encoder, left_out = jpeg_encoder(picture, options or {}, threads)
             return b"".join([encoder.start, *encoder.strip(picture.array), encoder.end]), left_out
     deep = form == "TIFF" and mode in DEEP_MODES  # Pillow is given each sample as a pixel
     array = picture.array.reshape(len(picture.array), -1) if deep else picture.array
@@ -97,7 +101,9 @@ def encode(picture: Picture, form: str, options: Mapping[str, Any] | None = None
     return file.getvalue(), tuple(notes)
 
 
-def jpeg_encoder(about: Picture, options: Mapping[str, Any]) -> tuple[jpeg.Encoder, tuple[str, ...]]:
+def jpeg_encoder(
+    about: Picture, options: Mapping[str, Any], threads: int | None = None
+) -> tuple[jpeg.Encoder, tuple[str, ...]]:
     """What encodes a picture strip by strip, and what the user should know about it.
 
     Parameters are those of `encode`, for pictures that are `jpeg.in_strips`; of the array, only the first pixel is
@@ -115,7 +121,7 @@ def jpeg_encoder(about: Picture, options: Mapping[str, Any]) -> tuple[jpeg.Encod
     told = _metadata(about, "JPEG") | _encoder_options(about, "JPEG", given)
     notes = _without_long_xmp(told)
     try:
-        return jpeg.Encoder(about.array, mode, told), tuple(notes)
+        return jpeg.Encoder(about.array, mode, told, threads), tuple(notes)
     except BROKEN as problem:
         raise WriteError(f"JPEG cannot be written: {' '.join(str(problem).split())}") from None
 
