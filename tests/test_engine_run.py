@@ -241,6 +241,27 @@ def test_interpolated_sums_are_the_same_in_bands_parts_and_tiles(border, sigma, 
     np.testing.assert_array_equal(run.execute(chosen, src, 3).array, whole.array)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "shape", "kind"),
+    [("uint8", (3, 257), "box"), ("uint8", (3, 258), "box_wide"), ("uint8", (301, 301), "box_wide"),
+     ("uint16", (90, 91), "box")],
+)  # fmt: skip
+def test_large_boxes_are_running_sums_too(dtype, shape, kind):
+    """Against exact sums of whole numbers, by cumulative sums over a padded picture."""
+    rng = np.random.default_rng(16)
+    rows, columns = shape
+    src = rng.integers(0, np.iinfo(dtype).max, (40, 333, 2), endpoint=True).astype(dtype)
+    c = Correlation(np.ones(shape), float(rows * columns), 0.0, (rows // 2, columns // 2), "reflect", 0.0, "same")
+    chosen = plan(c, dtype, "box")
+    assert chosen.variant.kind == kind
+    around = ((rows // 2, rows - 1 - rows // 2), (columns // 2, columns - 1 - columns // 2), (0, 0))
+    sums = np.pad(src.astype(np.int64), around, "reflect").cumsum(axis=0).cumsum(axis=1)
+    sums = np.pad(sums, ((1, 0), (1, 0), (0, 0)))
+    sums = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
+    got = run.execute(chosen, src, 2).array
+    assert np.abs(got - sums / (rows * columns)).max() < 0.52
+
+
 @pytest.mark.parametrize("shape", [(25, 23), (19, 32)])
 def test_many_taps_over_16_bits_are_summed_row_by_row(shape):
     rng = np.random.default_rng(15)

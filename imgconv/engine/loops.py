@@ -440,13 +440,22 @@ def decimated(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[An
 
 
 def box(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
-    """Equal weights: sums of neighbours along a row by doubling, then running sums down the columns.
+    """Equal weights; what fits in 16 bits along a row of 8-bit samples is summed so."""
+    return _box(SAMPLES[dtype], types.uint16 if dtype == "uint8" else types.int32, wide)
 
-    All sums are exact integers; those along a row of 8-bit samples fit in 16 bits. The cost does not depend on the
-    height, and grows with the logarithm of the width. `weights` holds the one weight over the scale.
+
+def box_wide(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+    """The same for rows of more than 257 taps."""
+    return _box(SAMPLES[dtype], types.int32, wide)
+
+
+def _box(sample: Sample, short: Any, wide: bool) -> tuple[Any, Any]:
+    """Sums of neighbours along a row by doubling, then running sums down the columns.
+
+    All sums are exact integers. The cost does not depend on the height, and grows with the logarithm of the width.
+    `weights` holds the one weight over the scale.
     """
-    sample = _fitting(SAMPLES[dtype], wide)
-    short = types.uint16 if dtype == "uint8" else types.int32
+    sample = _fitting(sample, wide)
     fill = _fill_line(sample._replace(sum=short))
     sweep = running_row(sample, block=2)
 

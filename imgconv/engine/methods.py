@@ -121,20 +121,22 @@ def _box(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     if not (c.weights == c.weights[0, 0]).all() or c.weights[0, 0] == 0:
         return "the weights are not all the same"
     top = int(np.iinfo(dtype).max)
-    if c.weights.size * top >= 2**24:
-        return "the sums are too large for float32"
-    if dtype == "uint8" and c.weights.shape[1] * top >= 2**16:
-        return f"{c.weights.shape[1]} columns are too many for its sums"
+    if c.weights.size * top >= 2**31:
+        return "the sums do not fit in 32 bits"
+    error = 4 * proof.unit(dtype) * proof.reach(c, dtype)
+    if error + proof.off_direct(c, dtype) > MOST_OFF:
+        return "the direct method's own sums are off by more than a level"
     if c.outside != int(c.outside) or not 0 <= c.outside <= top:
         return f"the value outside must be a whole number from 0 to {top}"
     columns = c.weights.shape[1]
+    short = dtype == "uint8" and columns * top < 2**16
     return replace(
         direct,
         method="box",
         reason=f"equal weights: {columns.bit_length() - 1} doublings along, running sums down",
-        error_bound=0.0 if proof.same_bytes(c, dtype, 3 * proof.unit(dtype) * proof.reach(c, dtype)) else 1.0,
-        cost=(6 + 3.5 * math.log2(columns)) * (1 if dtype == "uint8" else 1.7),
-        variant=Variant(dtype, kind="box"),
+        error_bound=_bound(c, dtype, error),
+        cost=(6 + 3.5 * math.log2(columns)) * (1 if short else 1.7),
+        variant=Variant(dtype, kind="box" if short or dtype == "uint16" else "box_wide"),
         weights=np.array([c.weights[0, 0] / c.scale], np.float32),
         line_type="int32",
     )

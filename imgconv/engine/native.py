@@ -116,6 +116,7 @@ def every_variant() -> Iterator[Variant]:
     for dtype in ("uint8", "uint16"):
         yield Variant(dtype, kind="box")
         yield Variant(dtype, kind="decimated")
+    yield Variant("uint8", kind="box_wide")
     yield Variant("uint8", kind="integer")
     for shape in SHAPES:
         yield Variant("uint8", shape, "integer")
