@@ -262,6 +262,23 @@ def test_large_boxes_are_running_sums_too(dtype, shape, kind):
     assert np.abs(got - sums / (rows * columns)).max() < 0.52
 
 
+@pytest.mark.parametrize("sigma", [16.0, 40.0])
+def test_wide_gaussians_over_16_bits_are_summed_in_float64(sigma):
+    rng = np.random.default_rng(17)
+    weights = gaussian(sigma, sigma)
+    side = len(weights)
+    c = Correlation(weights, 1.0, 0.0, (side // 2, side // 2), "reflect", 0.0, "same")
+    chosen = plan(c, "uint16")
+    assert chosen.variant.kind == "separable_double"
+    assert chosen.error_bound >= 1
+    src = picture(rng, (90, 70, 2), "uint16")
+    got = run.execute(chosen, src, 2).array.astype(float)
+    column = weights.sum(axis=1)
+    exact = scipy_ndimage.correlate1d(src.astype(float), column, axis=0, mode="mirror")
+    exact = scipy_ndimage.correlate1d(exact, column, axis=1, mode="mirror")
+    assert np.abs(got - exact).max() <= 0.5 + 1e-6
+
+
 @pytest.mark.parametrize("shape", [(25, 23), (19, 32)])
 def test_many_taps_over_16_bits_are_summed_row_by_row(shape):
     rng = np.random.default_rng(15)

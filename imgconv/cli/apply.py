@@ -146,7 +146,7 @@ def exactness(plan: Plan) -> str:
     if plan.error_bound == 0:
         return "the same bytes as the direct method, proven"
     if plan.variant.dtype[0] in "ui":
-        return f"at most {plan.error_bound:g} level from the direct method"
+        return f"at most {plan.error_bound:g} level{'s' * (plan.error_bound > 1)} from the direct method"
     return f"at most {plan.error_bound:.1g} of the largest sample from the direct method"
 
 

@@ -45,6 +45,7 @@ SAMPLES = {
     "float32": Sample(types.float32, types.float32, None, None, 16),
     "float64": Sample(types.float64, types.float64, None, None, 8),
 }
+DOUBLE = Sample(types.uint16, types.float64, 0.0, below(2.0**16, np.float64), 8)  # 16-bit samples under many taps
 WHOLE = Sample(types.uint8, types.int16, 0.0, 255.0, 32)  # 8-bit samples summed in 16-bit integers
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from numba import njit, types
 
 from imgconv.engine.lanes import (
+    DOUBLE,
     SAMPLES,
     WHOLE,
     Sample,
@@ -300,6 +301,11 @@ def _dense(sample: Sample, wide: bool, *, by_rows: bool) -> tuple[Any, Any]:
 def separable(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
     """A column of taps times a row of taps."""
     return _terms(SAMPLES[dtype], wide, single=True)
+
+
+def separable_double(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+    """The same for 16-bit samples in float64: where float32 would be off by a level."""
+    return _terms(DOUBLE, wide, single=True)
 
 
 def low_rank(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:

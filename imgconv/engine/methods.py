@@ -158,21 +158,25 @@ def _separable(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     if found is None:
         return "the weights are not of rank 1, nor of a rank that pays"
     downs, alongs = found[0] / c.scale, found[1]
-    error = proof.off_separable(c, dtype, downs, alongs) + proof.off_direct(c, dtype)
-    if error > (MOST_OFF if dtype[0] in "ui" else MOST_OFF_FLOATING):
-        return f"its sums could be off by {error:.2g}"
-    rank = len(alongs)
+    error, off = proof.off_separable(c, dtype, downs, alongs), proof.off_direct(c, dtype)
+    rank, double = len(alongs), False
+    if error + off > (MOST_OFF if dtype[0] in "ui" else MOST_OFF_FLOATING):
+        if dtype != "uint16" or rank > 1:
+            return f"its sums could be off by {error + off:.2g}"
+        error, double = proof.off_separable(c, dtype, downs, alongs, proof.DOUBLE), True
     exact = all((factor == np.rint(factor)).all() for factor in found) and (found[0].T @ found[1] == c.weights).all()
     return replace(
         direct,
         method="separable",
-        reason=f"a column of {rows} times a row of {columns}" + (f", {rank} times" if rank > 1 else ""),
+        reason=f"a column of {rows} times a row of {columns}"
+        + (f", {rank} times" if rank > 1 else ", in float64" if double else ""),
         error_bound=_bound(c, dtype, error, exact=bool(exact)),
-        cost=rank * (columns * COSTS["along"] + rows * COSTS["across"]) + 8,
-        variant=Variant(dtype, kind="separable" if rank == 1 else "low_rank"),
+        cost=(rank + double) * (columns * COSTS["along"] + rows * COSTS["across"]) + 8,
+        variant=Variant(dtype, kind="separable_double" if double else "separable" if rank == 1 else "low_rank"),
         # for each row of the kernel what each term weighs, then the terms' rows
-        weights=np.concatenate([downs.T.ravel(), alongs.ravel()]).astype(SUM_TYPES[dtype]),
+        weights=np.concatenate([downs.T.ravel(), alongs.ravel()]).astype("float64" if double else SUM_TYPES[dtype]),
         ends=np.array([rank], np.int64),
+        line_type="float64" if double else direct.line_type,
         ring_lines=rank * (rows + 3) + 2,
     )
 
@@ -239,12 +243,12 @@ def _fused(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     rows, columns = c.weights.shape
     cost = rows * columns * COSTS["fused"] * FEW_ROWS.get(rows, 1) + 12
     most = MOST_OFF if dtype[0] in "ui" else MOST_OFF_FLOATING
-    kind, error = "fused", proof.off_fused(c, dtype) + proof.off_direct(c, dtype)
-    if error > most:
-        kind, error = "fused_by_rows", 2 * proof.off_direct(c, dtype)
+    kind, error, off = "fused", proof.off_fused(c, dtype), proof.off_direct(c, dtype)
+    if error + off > most:
+        kind, error = "fused_by_rows", off
         cost *= 1 + 2 / columns
-    if error > most:
-        return f"its sums could be off by {error:.2g}"
+    if error + off > most:
+        return f"its sums could be off by {error + off:.2g}"
     return replace(
         direct,
         method="fused",
@@ -277,10 +281,11 @@ def _fourier(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
 
 
 def _bound(c: Correlation, dtype: str, error: float, *, exact: bool = True) -> float:
-    """The error bound of a plan whose sums are off by at most `error`, the direct method's own roundings included."""
+    """The error bound of a plan whose sums are off by at most `error`; those of the direct method are, too."""
+    off = error + proof.off_direct(c, dtype)
     if dtype[0] == "f":
-        return error
-    return 0.0 if proof.same_bytes(c, dtype, error, exact=exact) else 1.0
+        return off
+    return 0.0 if proof.same_bytes(c, dtype, error, exact=exact) else float(math.ceil(off))
 
 
 # in the order in which they are tried

@@ -53,7 +53,8 @@ class Variant(NamedTuple):
             return (*[pointer] * 6, index, index) if self.kind == "png_deflate" else (*[pointer] * 3, *[index] * 3)
         if self.kind in PIXEL_KINDS:
             return pointer, pointer, index
-        real = ctypes.c_float if self.dtype in ("uint8", "uint16", "float32") else ctypes.c_double
+        single = self.dtype in ("uint8", "uint16", "float32") and self.kind != "separable_double"
+        real = ctypes.c_float if single else ctypes.c_double
         return (*[pointer] * 9, real, real, *[index] * 14)
 
 
@@ -117,6 +118,7 @@ def every_variant() -> Iterator[Variant]:
         yield Variant(dtype, kind="box")
         yield Variant(dtype, kind="decimated")
     yield Variant("uint8", kind="box_wide")
+    yield Variant("uint16", kind="separable_double")
     yield Variant("uint8", kind="integer")
     for shape in SHAPES:
         yield Variant("uint8", shape, "integer")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Weights = npt.NDArray[np.float64]
 
+DOUBLE = 2.0**-53  # one rounding of a float64 sum
 HIGHER_ORDER = 1.01  # roundings of roundings
 LARGEST_SVD = 256  # taps on a side: 20 ms
 MIXED = (4, 6, 8)  # coarse rows that one in between is interpolated from
@@ -62,10 +63,11 @@ def off_fused(c: Correlation, dtype: str) -> float:
     return unit(dtype) * (float(sizes.sum()) + adding(sizes, abs(c.offset) + 1))
 
 
-def off_separable(c: Correlation, dtype: str, columns: Weights, rows: Weights) -> float:
+def off_separable(c: Correlation, dtype: str, columns: Weights, rows: Weights, once: float | None = None) -> float:
     """How far sums of separable terms may be from the exact ones, what the terms themselves leave out included.
 
-    `columns`, over the scale, and `rows` have a line for each term: the outer products add up to the kernel.
+    `columns`, over the scale, and `rows` have a line for each term: the outer products add up to the kernel. `once` is
+    one rounding, by default that of the sum type.
     """
     most = largest(c, dtype)
     left_out = float(np.abs(columns.T @ rows - c.weights / c.scale).sum()) * most
@@ -73,7 +75,7 @@ def off_separable(c: Correlation, dtype: str, columns: Weights, rows: Weights) -
     by_rows = np.array([adding(np.abs(row) * most) for row in rows])
     sizes = (np.abs(columns[:, ::-1]).T * after_rows).ravel()
     roundings = float(np.abs(columns).sum(axis=1) @ by_rows) + 2 * float(sizes.sum())
-    return left_out + unit(dtype) * (roundings + adding(sizes, abs(c.offset) + 1))
+    return left_out + (once or unit(dtype)) * (roundings + adding(sizes, abs(c.offset) + 1))
 
 
 def whole(c: Correlation) -> tuple[npt.NDArray[np.int64], int] | None:
