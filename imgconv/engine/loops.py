@@ -1,4 +1,4 @@
-"""Every compiled loop. Numba is imported here and nowhere else, and only when something must be compiled.
+"""The compiled loops that sum. Numba is imported here, so this file is read only when something must be compiled.
 
 A band of output rows is worked tile by tile. Each source row is widened once, border included, into a line of a small
 ring of lines that stays in the first-level cache; the sums are then taken over the ring. Nothing here raises or
@@ -29,6 +29,7 @@ from imgconv.engine.lanes import (
     store,
     unrolled_rows,
 )
+from imgconv.engine.native import COARSE_AT_ONCE
 
 # Lines of few samples stay in the first-level cache, but where a row is read in pieces the CPU does not read ahead by
 # itself. Asking for the row four below: 3×3 over 12 megapixels takes 6.4 ms (one thread) instead of 9.4. Larger samples
@@ -372,9 +373,6 @@ def _terms(sample: Sample, wide: bool, *, single: bool) -> tuple[Any, Any]:
         return clipped
 
     return loop, _signature(sample, sample.sum)
-
-
-COARSE_AT_ONCE = 4  # coarse rows that share what is loaded
 
 
 def decimated(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from imgconv.engine import fourier, proof
 from imgconv.engine.correlation import SUM_TYPES, Correlation, Plan
-from imgconv.engine.native import SHAPES, Variant, fuses
+from imgconv.engine.native import COARSE_AT_ONCE, SHAPES, Variant, fuses
 from imgconv.errors import KernelError
 
 # Cost of one tap in CPU cycles for 16 samples of 8 bits, measured with one thread (imgconv bench --costs prints them
@@ -24,7 +24,6 @@ SUMS_OFF = 0.05  # levels that sums may be off by design
 ROUNDING_OFF = 1e-3  # levels: no more than weights that were rounded when they were written
 MOST_TERMS = 8  # separable ones
 SMOOTH_ROWS = 9  # fewer are not worth interpolating
-COARSE_AT_ONCE = 4  # coarse rows that the loop sums at once
 SPREADS = "samples that are not finite would spread by taps of zero"
 
 

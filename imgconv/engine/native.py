@@ -28,6 +28,7 @@ FORMAT = 2
 LONGEST_HEADER = 16_384
 LARGEST_ENTRY = 4 * 2**20
 SHAPES = ((3, 3), (5, 5))  # kernel shapes with a loop of their own
+COARSE_AT_ONCE = 4  # rows that the decimated loop sums at once, and has zeros around its weights for
 PNG_KINDS = ("png_filter", "png_unfilter", "png_deflate")
 PIXEL_KINDS = ("pack", "unpack")
 MODULES = dict.fromkeys(PNG_KINDS, "rows") | {"png_deflate": "deflate"} | dict.fromkeys(PIXEL_KINDS, "pixels")
