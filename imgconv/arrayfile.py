@@ -159,8 +159,8 @@ def npy_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dty
         raise ValueError(f"is not a sound .npy file ({type(problem).__name__})") from None
     if dtype.hasobject or dtype.kind not in "biuf":
         raise ValueError(f"holds {dtype}, not real numbers")
-    if any(length < 0 for length in shape):
-        raise ValueError("is not a sound .npy file (negative size)")
+    if any(type(length) is bool or not 0 <= length < 2**63 for length in shape):
+        raise ValueError(f"is not a sound .npy file (shape {shape})")
     if size - file.tell() < math.prod(shape) * dtype.itemsize:
         raise ValueError("is cut short")
     return shape, fortran, dtype

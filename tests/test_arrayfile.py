@@ -59,6 +59,7 @@ def header(text):
         header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 4)}"),
         header(f"{{'descr': '<f8', 'fortran_order': False, 'shape': (0, {2**70})}}"),
         header(f"{{'descr': '<f8', 'fortran_order': False, 'shape': {(1,) * 99}}}") + bytes(8),
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (True, 7)}") + bytes(56),
         header("{'descr': '<f8', 'fortran_order': False, 'shape': 4}"),
         header("__import__('os').system('false')"),
         header("(" * 500),
