@@ -125,10 +125,13 @@ def _deep_tiff(data: bytes, name: str) -> Picture | None:
         return None
     parts = [_by_pillow(partial(decode, file, name), name, False) for file in deep.files]
     info, notes = parts[0].info, parts[0].notes
+    wanted = deep.columns * deep.samples // len(parts)
+    if any(part.mode != "I;16" or part.array.shape[1] != wanted for part in parts):
+        raise PictureError("is broken: its samples are not as it says")
     if len(parts) > 1:
         array = np.stack([part.array for part in parts], axis=2)
     else:
-        array = parts[0].array.reshape(len(parts[0].array), -1, deep.samples)
+        array = parts[0].array.reshape(-1, deep.columns, deep.samples)
     if deep.span:
         array = np.concatenate(
             [
@@ -187,7 +190,7 @@ def _of_image(loaded: Loaded, auto_orient: bool) -> Picture:
         form = "JPEG" if image.format == "MPO" else image.format or ""
         if form == "PNG" and image.mode == "L" and "transparency" in image.info:
             image.info["transparency"] *= {2: 85, 4: 17}.get(data[24], 1)  # Pillow widens the pixels, but not the key
-        info, notes = told(split(io.BytesIO(data), len(data))[0]) if form == "PNG" else (_info(image, form, data), ())
+        info, notes = told(split(io.BytesIO(data), len(data))[0]) if form == "PNG" else _info(image, form, data)
         prepared = plain(image)
         mode, array = prepared.mode, take_array(prepared, block)
         if form == "PPM" and mode == "I":  # Pillow widens 16-bit PGM to 32 bits
@@ -215,14 +218,16 @@ def tiff_metadata(file: BinaryIO, name: str) -> Picture:
         with Image.open(file, formats=["TIFF"]) as image:
             refuse_cut(b"", image, name)
             frames = getattr(image, "n_frames", 1)
-            return Picture(np.empty((0, 0)), image.mode, "TIFF", _info(image, "TIFF", b""), frames)
+            info, notes = _info(image, "TIFF", b"")
+            return Picture(np.empty((0, 0)), image.mode, "TIFF", info, frames, notes)
 
     return _translated(told, name)
 
 
-def _info(image: Image.Image, form: str, data: bytes) -> dict[str, Any]:
-    """What should be told to the encoder again."""
+def _info(image: Image.Image, form: str, data: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What should be told to the encoder again, and what the user should know about that."""
     info: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
     if image.info.get("icc_profile"):
         info["icc_profile"] = image.info["icc_profile"]
     if dpi := sound_dpi(image.info.get("dpi")):
@@ -234,6 +239,9 @@ def _info(image: Image.Image, form: str, data: bytes) -> dict[str, Any]:
         for tag in list(exif):
             if tag in TIFF_LAYOUT:
                 del exif[tag]
+            elif not _can_be_written(exif, tag):
+                del exif[tag]
+                notes = (*notes, f"its tag {tag} is not of the type that it should be, and left out")
         if len(exif):
             info["exif"] = exif.tobytes()
         info["compression"] = image.info.get("compression")
@@ -248,7 +256,20 @@ def _info(image: Image.Image, form: str, data: bytes) -> dict[str, Any]:
         info["progressive"] = bool(image.info.get("progressive"))
     if form == "WEBP":
         info["lossless"] = b"VP8L" in data[12:4096]
-    return info
+    return info, notes
+
+
+def _can_be_written(exif: Image.Exif, tag: int) -> bool:
+    """Whether Pillow, which reads values of any type, writes those of a tag."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    try:
+        directory = ImageFileDirectory_v2()
+        directory[tag] = exif.get_ifd(tag) or exif[tag]
+        directory.tobytes()
+    except BROKEN:
+        return False
+    return True
 
 
 def _upright(array: npt.NDArray[Any], info: dict[str, Any]) -> npt.NDArray[Any]:

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import struct
 from collections.abc import Collection, Mapping
+from itertools import accumulate
 from typing import BinaryIO, NamedTuple
 
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes of each type
+from imgconv.errors import PictureError
+
+# bytes of each type
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 SHORT, LONG = 3, 4
+WHOLE = {1: "B", SHORT: "H", LONG: "I"}  # types of whole numbers without a sign, as `struct` has them
 WIDTH, LENGTH, BITS, COMPRESSION, MEANING, OFFSETS, SAMPLES = 256, 257, 258, 259, 262, 273, 277
-STRIP_ROWS, COUNTS, PLANES, ORIENTATION = 278, 279, 284, 274
+STRIP_ROWS, COUNTS, PLANES, ORIENTATION, XMP = 278, 279, 284, 274, 700
+LAYOUT = (WIDTH, LENGTH, BITS, COMPRESSION, MEANING, OFFSETS, SAMPLES, STRIP_ROWS, COUNTS, PLANES, ORIENTATION)
 PREDICTOR, TILE_WIDTH, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT = 317, 322, 324, 325, 338, 339
 # what the samples of a strip depend on: how they are compressed, what they mean, and tables for that
 DECODING = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 529, 530, 531, 532)
@@ -90,18 +97,28 @@ class Directory:
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """The values of a tag of whole numbers."""
         entry = self.entries.get(tag)
-        if entry is None or entry.kind not in (SHORT, LONG):
+        if entry is None or entry.kind not in WHOLE:
             return default
-        return struct.unpack(f"{self.order}{entry.values}{'HI'[entry.kind - SHORT]}", entry.data)
+        return struct.unpack(f"{self.order}{entry.values}{WHOLE[entry.kind]}", entry.data)
 
     def number(self, tag: int, default: int = 0) -> int:
         """The first value of a tag of whole numbers."""
         return next(iter(self.numbers(tag)), default)
 
     @property
+    def orientation(self) -> int:
+        """How Pillow will turn the pixels; it also heeds the word of XMP."""
+        found = re.search(rb'tiff:Orientation(?:="|>)([0-9])', self.entries[XMP].data) if XMP in self.entries else None
+        return self.number(ORIENTATION, int(found[1]) if found and ORIENTATION not in self.entries else 1)
+
+    @property
     def strips(self) -> list[tuple[int, int]]:
         """Where each strip begins, and its bytes."""
         return list(zip(self.numbers(OFFSETS), self.numbers(COUNTS), strict=False))
+
+    def whole(self, *tags: int) -> bool:
+        """Whether tags, where they are there, are of whole numbers; Pillow takes others, too."""
+        return all(self.entries[tag].kind in WHOLE for tag in tags if tag in self.entries)
 
     @property
     def deep(self) -> bool:
@@ -109,7 +126,8 @@ class Directory:
         colours = {BLACK_IS_0: 1, RGB: 3}.get(self.number(MEANING, -1), 0)
         samples = self.number(SAMPLES, 1)
         return (
-            set(self.numbers(BITS)) == {16}
+            self.whole(WIDTH, COMPRESSION, PLANES, PREDICTOR, TILE_WIDTH)
+            and set(self.numbers(BITS)) == {16}
             and set(self.numbers(FORMAT, (UNSIGNED,))) == {UNSIGNED}
             and max(2, colours) <= samples <= colours + 1
         )
@@ -126,7 +144,7 @@ class Directory:
 
     def entry(self, *values: int, kind: int = SHORT) -> Entry:
         """An entry of whole numbers."""
-        return Entry(kind, len(values), struct.pack(f"{self.order}{len(values)}{'HI'[kind - SHORT]}", *values))
+        return Entry(kind, len(values), struct.pack(f"{self.order}{len(values)}{WHOLE[kind]}", *values))
 
 
 class Strips:
@@ -149,8 +167,9 @@ class Strips:
         row_bytes = self.row_bytes
         plain = directory.number(COMPRESSION, 1) == UNCOMPRESSED and directory.number(MEANING) != YCBCR
         begin = self.strips[0][0] if self.strips else 0
-        lined_up = [begin + start * row_bytes for start in range(0, self.rows, self.strip_rows)]
-        if plain and row_bytes and lined_up == [start for start, _ in self.strips]:
+        strip_bytes = self.strip_rows * row_bytes
+        lined_up = all(start == begin + strip_bytes * number for number, (start, _) in enumerate(self.strips))
+        if plain and row_bytes and lined_up and len(self.strips) == math.ceil(self.rows / self.strip_rows):
             self.strip_rows = min(self.rows, max(1, PART_BYTES // row_bytes))
             starts = range(0, self.rows, self.strip_rows)
             self.strips = [
@@ -170,10 +189,12 @@ class Strips:
         return (
             self.rows > 0
             and self.columns > 0
+            and d.whole(*LAYOUT)
             and d.number(PLANES, 1) == 1
-            and d.number(ORIENTATION, 1) == 1
+            and d.orientation == 1
             and d.number(COMPRESSION, 1) != OLD_JPEG
             and len(self.strips) == math.ceil(self.rows / self.strip_rows)
+            and d.entries[OFFSETS].values == d.entries[COUNTS].values
             and all(count and start + count <= d.size for start, count in self.strips)
             and self.strip_rows * self.row_bytes <= LARGEST_STRIP
         )
@@ -188,7 +209,7 @@ class Strips:
             bodies.append(self.file.read(count))
         entries = {tag: d.entries[tag] for tag in DECODING if tag in d.entries}
         behind = 8 + 2 + 12 * (len(entries) + 5) + 4
-        starts = [behind + sum(map(len, bodies[:i])) for i in range(len(bodies))]
+        *starts, end = accumulate(map(len, bodies), initial=behind)
         for tag, values in (
             (WIDTH, [self.columns]),
             (LENGTH, [rows]),
@@ -197,7 +218,7 @@ class Strips:
             (COUNTS, [len(body) for body in bodies]),
         ):
             entries[tag] = Entry(LONG, len(values), struct.pack(f"{d.order}{len(values)}I", *values))
-        table = written(d.order, entries, 8, behind + sum(map(len, bodies)))
+        table = written(d.order, entries, 8, end)
         mark = b"II*\0" if d.order == "<" else b"MM\0*"
         return b"".join([mark, struct.pack(d.order + "I", 8), table[: behind - 8], *bodies, table[behind - 8 :]])
 
@@ -210,6 +231,7 @@ class Deep(NamedTuple):
     """
 
     files: list[bytes]
+    columns: int
     samples: int
     colours: int
     extra: int
@@ -218,7 +240,7 @@ class Deep(NamedTuple):
 
 
 def deep_of(data: bytes) -> Deep | None:
-    """The picture in a file whose samples Pillow would cut, else None."""
+    """The picture in a file whose samples Pillow would cut, else None. Raises PictureError where it is too wide."""
     try:
         d = directory_of(data)
     except ValueError:
@@ -226,9 +248,12 @@ def deep_of(data: bytes) -> Deep | None:
     if not d.deep:
         return None
     samples = d.number(SAMPLES)
-    grey = {BITS: d.entry(16), SAMPLES: d.entry(1), MEANING: d.entry(BLACK_IS_0), PLANES: d.entry(1)}
+    one, grey = d.entry(1), d.entry(BLACK_IS_0)
+    changed = {BITS: d.entry(16), SAMPLES: one, MEANING: grey, PLANES: one, ORIENTATION: one}
     planes = d.number(PLANES, 1) == ONE_BY_ONE
     columns, tile = d.number(WIDTH), d.number(TILE_WIDTH)
+    if max(columns, tile) * samples >= 2**31:
+        raise PictureError(f"is broken: it claims {max(columns, tile):,} columns")
     span = 0
     if planes:
         offsets, counts = (TILE_OFFSETS, TILE_COUNTS) if tile else (OFFSETS, COUNTS)
@@ -238,15 +263,15 @@ def deep_of(data: bytes) -> Deep | None:
             for plane in range(samples)
         ]
     else:
-        parts = [{WIDTH: d.entry(columns * samples & 0xFFFFFFFF, kind=LONG)}]
+        parts = [{WIDTH: d.entry(columns * samples, kind=LONG)}]
         if tile:
-            parts[0][TILE_WIDTH] = d.entry(tile * samples & 0xFFFFFFFF, kind=LONG)
+            parts[0][TILE_WIDTH] = d.entry(tile * samples, kind=LONG)
         if d.number(PREDICTOR, 1) == DIFFERENCES and d.number(COMPRESSION, 1) in PREDICTED:
             span = tile or columns
-    without = (EXTRA, FORMAT, ORIENTATION, *(() if planes else (PREDICTOR,)))
-    files = [d.changed(data, grey | part, without) for part in parts]
+    without = (EXTRA, FORMAT, *(() if planes else (PREDICTOR,)))
+    files = [d.changed(data, changed | part, without) for part in parts]
     colours = 3 if d.number(MEANING) == RGB else 1
-    return Deep(files, samples, colours, d.number(EXTRA, STRAIGHT), span, d.number(ORIENTATION, 1))
+    return Deep(files, columns, samples, colours, d.number(EXTRA, STRAIGHT), span, d.orientation)
 
 
 def deepened(data: bytes, columns: int, samples: int) -> bytes:
