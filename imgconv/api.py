@@ -94,7 +94,8 @@ def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
     Parameters
     ----------
     image : PIL.Image.Image
-        Modes 1 and P become L or RGB(A) first; every other mode stays.
+        Mode P comes back as RGB or RGBA, and one with a transparent colour as LA or RGBA, for colours are new ones;
+        every other mode stays: 1 is rounded to black and white, PA gets a new palette.
     kernel : str, path, Kernel, array_like
         As `imgconv.kernel` takes it; a list or tuple of names, files or Kernels is a chain, applied in order.
     **options
@@ -110,14 +111,16 @@ def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
     KernelError, PictureError, UsageError
         As `correlate` does.
     """
-    from imgconv.picture.image import from_array, plain, to_array
+    from imgconv.picture.image import ONLY_IN_MEMORY, back_in, from_array, plain, to_array
 
     chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
     kernels = kernel if chain else [] if kernel is None else [kernel]
-    prepared = plain(image)
+    prepared = image if image.mode in ONLY_IN_MEMORY else plain(image)
     recipe = Recipe(tuple(to_kernel(k) for k in kernels), Options(**options))
     array, mode, _ = recipe.apply(to_array(prepared), prepared.mode)
     result = from_array(array, mode)
+    if mode == prepared.mode:
+        result = back_in(image.mode, result)
     result.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return result
 

@@ -32,8 +32,9 @@ LIKES = {
     # keras.layers.Conv2D(padding="same"); it has no convolution in the strict sense
     "keras": {"border": "constant:0", "padding": "tf-same", "after": "float", "alpha": "straight"},
     # magick -convolve, which correlates and divides by the sum if that is not 0; with --mode convolve it is
-    # -morphology Convolve, which leaves the weights alone. Colours are weighed by alpha in both.
-    "imagemagick": {"border": "edge", "anchor": "low", "scale": "sum", "sums": "float64", "alpha": "auto"},
+    # -morphology Convolve, which leaves the weights alone. In both, colours are their mean weighed by alpha, whatever
+    # the weights sum to, and it is transparency that is filtered, not alpha (so in version 6).
+    "imagemagick": {"border": "edge", "anchor": "low", "scale": "sum", "sums": "float64", "alpha": "mean"},
 }  # fmt: skip
 
 

@@ -3,13 +3,16 @@ import doctest
 import numpy as np
 import pytest
 from cases import PILLOW
+from makers import imgconv as imgconv_command
 from PIL import Image, ImageFilter
 
 import imgconv
 from imgconv import api, pillow
 from imgconv.kernels import spec
 
-MODES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3}
+MODES = {
+    "L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "HSV": 3, "LAB": 3, "RGBX": 4, "RGBa": 4, "La": 2,
+}  # fmt: skip
 scipy_signal = pytest.importorskip("scipy.signal")
 
 
@@ -80,10 +83,79 @@ def test_a_chain_of_images():
     assert imgconv.apply(before, weights, scale=5.0) == imgconv.apply(before, imgconv.kernel(weights), scale=5.0)
 
 
-def test_palettes_and_bilevel_images_become_plain_first():
+@pytest.mark.parametrize("kernel", ["blur", "gaussian:sigma=1", "find_edges", "sobel_x", "identity"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "La", "RGB", "RGBX", "RGBA", "RGBa", "PA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F",
+             "I;16", "I;16B", "I;16L", "I;16N"],
+)  # fmt: skip
+def test_an_image_comes_back_in_its_mode(mode, kernel):
+    before = Image.frombytes(
+        mode, (16, 8), np.arange(512, dtype=np.float32).tobytes()[: 16 * 8 * Image.getmodebands(mode) * 4]
+    )
+    after = imgconv.apply(before, kernel)
+    assert (after.mode, after.size) == (mode, (16, 8))
+    if kernel == "identity" and mode == "PA":  # with a new palette
+        before, after = before.convert("RGBA"), after.convert("RGBA")
+    if kernel == "identity" and mode != "F":
+        assert after.tobytes() == before.tobytes()
+
+
+def test_the_colours_of_a_palette_become_samples():
     before = image(np.random.default_rng(6), "L", 20, 20)
-    assert imgconv.apply(before.convert("1"), "blur").mode == "L"
     assert imgconv.apply(before.convert("P"), "blur").mode == "RGB"
+
+
+def test_bilevel_images_are_rounded_to_black_and_white():
+    grey = image(np.random.default_rng(6), "L", 20, 20).point([0] * 128 + [255] * 128)
+    after = imgconv.apply(grey.convert("1"), "gaussian:sigma=1")
+    assert np.array_equal(np.asarray(after), np.asarray(imgconv.apply(grey, "gaussian:sigma=1")) >= 128)
+
+
+@pytest.mark.parametrize("order", ["I;16B", "I;16L", "I;16N"])
+def test_sixteen_bits_keep_their_order(order):
+    array = np.random.default_rng(6).integers(0, 65536, (9, 8)).astype(np.uint16)
+    before = Image.frombytes(order, (8, 9), array.astype(">u2" if order == "I;16B" else "<u2").tobytes())
+    after = imgconv.apply(before, "gaussian:sigma=1")
+    assert np.array_equal(np.asarray(after), imgconv.correlate(array, "gaussian:sigma=1"))
+
+
+def test_premultiplied_colours_are_filtered_as_they_are():
+    before = image(np.random.default_rng(6), "RGBA", 20, 20).convert("RGBa")
+    after = np.asarray(imgconv.apply(before, "gaussian:sigma=1")).astype(int)
+    assert np.abs(after - imgconv.correlate(np.asarray(before), "gaussian:sigma=1")).max() <= 1
+    kept = imgconv.apply(before, "sobel_x")  # no mean: alpha stays
+    assert kept.getchannel("a").tobytes() == before.getchannel("a").tobytes()
+
+
+def signed(before, kernel, **options):
+    """LAB filtered as it is meant: lightness from 0 to 255, a and b from -128 to 127."""
+    light = np.asarray(before)[:, :, 0]
+    colours = np.asarray(before)[:, :, 1:].view(np.int8)
+    filtered = [imgconv.correlate(light, kernel, **options), *(
+        imgconv.correlate(np.ascontiguousarray(colours[:, :, c]), kernel, **options) for c in (0, 1)
+    )]  # fmt: skip
+    return np.stack([plane.view(np.uint8) for plane in filtered], axis=2)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [("gaussian:sigma=1", {}), ("box:radius=1", {"border": "constant:0"}), ("sobel_x", {}), ("2", {}),
+     ("sobel_x", {"after": "abs"}), ("laplacian", {"border": "wrap"}), ("gaussian:sigma=2", {"stride": 2}),
+     ("box:radius=1", {"padding": "full", "border": "constant:7"}), ("sharpen", {"like": "opencv"})],
+)  # fmt: skip
+def test_lab_has_signed_colours(kernel, options):
+    before = image(np.random.default_rng(9), "LAB", 21, 20)
+    after = np.asarray(imgconv.apply(before, kernel, **options))
+    assert np.array_equal(after, signed(before, kernel, **options))
+
+
+@pytest.mark.parametrize("kernel", ["gaussian:sigma=1", "sobel_x"])
+def test_lab_has_signed_colours_in_files_too(kernel, tmp_path):
+    before = image(np.random.default_rng(9), "LAB", 40, 500)
+    before.save(tmp_path / "a.tif")
+    assert imgconv_command("apply", tmp_path / "a.tif", "-k", kernel, "-o", tmp_path / "b.tif").returncode == 0
+    with Image.open(tmp_path / "b.tif") as after:
+        assert np.array_equal(np.asarray(after), signed(before, kernel))
 
 
 def test_the_image_keeps_what_it_knows():

@@ -448,3 +448,17 @@ def test_a_chain_is_one_composed_kernel_where_nothing_is_cut_off(problem, seed):
     composed = imgconv.convolve(first, second, **options)
     chain = imgconv.convolve(imgconv.convolve(array, first, **options), second, **options)
     np.testing.assert_array_equal(chain, imgconv.convolve(array, composed, **options))
+
+
+@pytest.mark.parametrize("kernel", ["identity", "0 0 0; 0 1 0; 0 0 0", "gaussian:sigma=0.01"])
+@pytest.mark.parametrize(
+    "options", [{}, {"border": "constant:7"}, {"border": "keep"}, {"alpha": "premultiply"}, {"linear": True},
+                {"mask": "radial:inner=0.2"}, {"mode": "convolve"}, {"like": "opencv"}, {"like": "imagemagick"}],
+    ids=str,
+)  # fmt: skip
+def test_the_identity_changes_nothing_not_even_colours_that_cannot_be_seen(kernel, options):
+    for channels in (2, 4):
+        array = pixels(noise("LA" if channels == 2 else "RGBA", (8, 9))).copy()
+        array[::2, ::2, -1] = 0
+        image = Image.fromarray(array)
+        assert np.array_equal(pixels(imgconv.apply(image, kernel, **options)), array)

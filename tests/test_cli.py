@@ -717,3 +717,15 @@ def test_a_kernel_that_begins_with_a_minus_is_no_option():
 )
 def test_a_share_is_told_as_people_read_it(share, text):
     assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("kernel", "alpha"), [("gaussian:sigma=1", "premultiply"), ("sobel_x", "keep"), ("blur", "straight"),
+                          ("identity", "straight"), ("sepia", "keep")],
+)  # fmt: skip
+def test_explain_says_what_auto_chose(kernel, alpha):
+    Image.fromarray(noise(8, 9, 4)).save("c.png")
+    status, told, _ = quick("apply", "c.png", "-k", kernel, "--explain")
+    assert status == 0
+    assert f"alpha {alpha}" in told
+    assert "auto" not in told

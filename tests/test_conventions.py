@@ -241,6 +241,29 @@ def test_imagemagick_weighs_colours_by_alpha(weights):
     assert np.count_nonzero(ours != theirs) <= 0.02 * ours.size
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [np.array([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 8, np.array([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 32,
+     np.array([[1.0, 2, 3], [2, -4, 2], [1, -8, 1]]) / 32, np.array([[2.0]])],
+)  # fmt: skip
+def test_imagemagicks_colours_are_a_mean_whatever_the_weights_sum_to(weights):
+    array = np.random.default_rng(11).integers(1, 65536, (9, 8, 4)).astype(np.uint16)
+    array[:4, :4, 3] = 0
+    array[5:, 3:, 3] = 65535
+    theirs = magick(array, "-morphology", "Correlate", spelt(weights)).astype(int)
+    options = Options(like="imagemagick", scale="none")
+    ours, _, _ = Recipe((imgconv.kernel(weights),), options).apply(array, "RGBA;16")
+    assert np.abs(ours - theirs).max() <= 1
+    assert np.count_nonzero(ours != theirs) <= 0.05 * ours.size
+
+
+def test_imagemagicks_edges_of_opaque_colours():
+    array = np.random.default_rng(11).integers(1, 65536, (9, 8, 4)).astype(np.uint16)
+    theirs = magick(array, "-convolve", "-1,0,1,-2,0,2,-1,0,1").astype(int)
+    ours, _, _ = Recipe((imgconv.kernel("sobel_x"),), Options(like="imagemagick")).apply(array, "RGBA;16")
+    assert np.abs(ours - theirs).max() <= 1
+
+
 def test_an_option_wins_over_like_and_like_over_the_kernel():
     kernel = imgconv.Kernel(np.ones((2, 2)), scale=3, offset=5, border="wrap")
     assert settle(kernel, Options(), picture=False).border == "wrap"

@@ -36,7 +36,9 @@ SAMPLES = {
     "I": "int32",
     "F": "float32",
 }
-CODED = ("LA", "LAB")  # left to Pillow's codecs: NumPy takes two bytes of four slower, and of LAB other bytes are kept
+ONLY_IN_MEMORY = ("RGBX", "RGBa", "La")  # no file has them; bytes that can be filtered as they are, too
+# left to Pillow's codecs: NumPy takes two bytes of four slower, and of LAB other bytes are kept
+CODED = ("LA", "La", "LAB")
 SHARED = ("L", "RGBA", "CMYK", "I;16")  # Pillow makes images of these over the memory of an array
 STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
 
@@ -60,12 +62,29 @@ def plain(image: Image.Image) -> Image.Image:
     return image
 
 
+def back_in(mode: str, image: Image.Image) -> Image.Image:
+    """An image that `plain` gave, filtered since, in the mode that it had before; a palette is made anew."""
+    from PIL import Image
+
+    if mode == "1":
+        return image.point([0] * 128 + [255] * 128, "1")
+    if mode == "PA":
+        coloured = image.convert("RGB").quantize(256)
+        result = Image.merge("PA", (Image.frombytes("L", image.size, coloured.tobytes()), image.getchannel("A")))
+        result.putpalette(coloured.getpalette() or [])
+        return result
+    if mode.startswith("I;16"):
+        order = ">u2" if mode == "I;16B" else "=u2" if mode == "I;16N" else "<u2"
+        return Image.frombytes(mode, image.size, np.asarray(image).astype(order).tobytes())
+    return image
+
+
 def to_array(image: Image.Image) -> npt.NDArray[Any]:
     """Pixels of an image in a plain mode, shape (rows, columns) or (rows, columns, channels)."""
     from imgconv.picture import blocks
 
     image.load()
-    dtype = np.dtype(SAMPLES[image.mode])
+    dtype = np.dtype(SAMPLES.get(image.mode, "uint8"))
     columns, rows = image.size
     if image.mode in CODED or 0 in image.size:
         return np.asarray(image, dtype)
@@ -91,7 +110,7 @@ def take_array(image: Image.Image, block: Block | None) -> npt.NDArray[Any]:
     if block is None or block.core is not image.im or image.mode in CODED:
         return to_array(image)
     image.close()
-    dtype = np.dtype(SAMPLES[block.core.mode])
+    dtype = np.dtype(SAMPLES.get(block.core.mode, "uint8"))
     if channels != 3:
         return np.asarray(_memory(block, dtype), dtype)
     columns, rows = block.core.size
@@ -110,7 +129,7 @@ def from_array(array: npt.NDArray[Any], mode: str, block: Block | None = None) -
 
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    array = np.ascontiguousarray(array, SAMPLES[mode])
+    array = np.ascontiguousarray(array, SAMPLES.get(mode, "uint8"))
     channels = Image.getmodebands(mode)
     if array.shape[2:] == ((channels,) if channels > 1 else ()):
         block = block or block_for(array, mode)

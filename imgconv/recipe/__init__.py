@@ -95,7 +95,7 @@ class Recipe:
         samples, layout = laid_out(array, mode)
         job = Application(self, layout)
         started = time.perf_counter()
-        samples = job.run(samples)
+        samples = layout.shift(job.run(samples))
         elapsed_s = time.perf_counter() - started
         compile_s = sum(each.compile_s for each in job.filters)
         if array.ndim == 2 and samples.shape[2] == 1:

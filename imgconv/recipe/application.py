@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from imgconv.recipe import Recipe
     from imgconv.recipe.layout import Layout
-    from imgconv.recipe.settings import Settings
 
     Array = npt.NDArray[Any]
 
@@ -59,7 +58,7 @@ class Application:
                 from imgconv.recipe.masked import vary
 
                 values = vary(samples, mask, self.family, self.filters)
-                return self.finish(values, samples.dtype, last.settings, last=True)
+                return self.finish(values, samples.dtype, last, last=True)
             self.before = samples
             if last.part is not None:
                 self.before = samples[last.part.rows.start - last.part.first : last.part.rows.stop - last.part.first]
@@ -68,7 +67,7 @@ class Application:
             values = combined(results, self.options.combine)
             if self.layout.has_alpha:  # each has its own; the root of two squares makes no sense of them
                 values[:, :, -1] = combined([result[:, :, -1] for result in results], "max")
-            return self.finish(values, samples.dtype, last.settings, last=True)
+            return self.finish(values, samples.dtype, last, last=True)
         waiting = list(self.filters)
         while waiting:
             linked = self.linked(waiting, samples)
@@ -82,7 +81,7 @@ class Application:
             if plain and (mask is None or each is not last):
                 samples = self.narrow(*each.plainly(samples))
                 continue
-            result = self.finish(each.values(samples), samples.dtype, each.settings, last=each is last)
+            result = self.finish(each.values(samples), samples.dtype, each, last=each is last)
             if plain:  # where the mask is 1, the bytes of the fast way: it may round ties otherwise
                 self.put_full(result, samples, each)
             samples = result
@@ -115,13 +114,17 @@ class Application:
         np.copyto(result, self.narrow(*last.plainly(samples)), where=self.full[:, :, None])
         self.clipped, last.plans = clipped, plans
 
-    def finish(self, values: Array, kind: np.dtype[Any], s: Settings, last: bool) -> Array:
+    def finish(self, values: Array, kind: np.dtype[Any], each: Filter, last: bool) -> Array:
         """Unrounded results as samples again; only the last kernel of a chain is stretched, masked or left floating."""
-        layout = self.layout
+        layout, s, signed = self.layout, each.settings, each.signed
         layout.count(values.shape[2])
         if last and s.after != "float":  # a picture's alpha is in its range already
             colours = values[:, :, : values.shape[2] - layout.has_alpha]
+            if signed and s.after in ("minmax", "offset128"):  # 0 is their middle: they can be seen as they are
+                colours = colours[:, :, :1]
             colours[:] = channels.after(colours, s.after, layout.top, layout.back.kind == "f")
+        if signed:
+            values[:, :, 1:] += 128
         if last and self.before is not None:
             from imgconv.recipe.masked import mix
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
+MAGICK_EPSILON = 1e-12  # of full alpha
+
+
 class Part:
     """Some rows of a picture, from which some rows of a result are computed.
 
@@ -73,6 +76,12 @@ class Filter:
         """What the kernel does to an even surface."""
         return float(self.kernel.weights.sum()) / self.settings.scale
 
+    @property
+    def signed(self) -> bool:
+        """Whether a and b of LAB are filtered as what they are: Pillow's own kernels take them 128 higher."""
+        pillow = self.settings.flip == "vertical" and self.options.combine is None
+        return self.layout.letters == "lab" and not pillow
+
     def is_plain(self, samples: Array) -> bool:
         """Whether the kernel is one correlation from samples to samples: the fast way."""
         o, s, back = self.options, self.settings, self.layout.back
@@ -82,6 +91,8 @@ class Filter:
             and (s.after == "clip" or (s.after == "float" and back.kind == "f"))
             and ((s.rounding, s.sums) == ("half-up", "float32") or samples.dtype == back == np.float64)
             and (not self.layout.has_alpha or self.alpha_way(samples) == "straight")
+            # it makes no difference to a mean what 0 is
+            and (not self.signed or (abs(self.gain - 1) < 1e-9 and s.after == "clip" and s.border != "constant"))
         )
 
     def is_link(self, samples: Array) -> bool:
@@ -141,10 +152,15 @@ class Filter:
     def values(self, samples: Array) -> Array:
         """The unrounded results; channels that `--channels` does not name stay."""
         wide = self.settings.sums == "float64" or samples.dtype.name in ("int32", "float64")
-        values = samples.astype(np.float64 if wide else np.float32)
-        has_alpha = self.layout.has_alpha
+        values: Array = samples.astype(np.float64 if wide else np.float32)
+        has_alpha, signed = self.layout.has_alpha, self.signed
+        if signed:
+            values[:, :, 1:] -= 128
         if self.options.channels in ("each", "sum"):
-            return self.light(values, self.alpha_way(samples) if has_alpha else "straight", has_alpha)
+            way = self.alpha_way(samples) if has_alpha else "straight"
+            if self.layout.premultiplied and (way != "straight" or self.options.linear):
+                return weighed(self.light(weighed(values, self.layout.top, -1), way, has_alpha), self.layout.top)
+            return self.light(values, way, has_alpha)
         chosen = self.chosen(values.shape[2])
         result = self.sampled(values)
         result[:, :, chosen] = self.light(
@@ -195,9 +211,11 @@ class Filter:
         return result
 
     def alpha_way(self, samples: Array) -> str:
-        """How alpha is treated: "auto" looks at the kernel, and opaque pictures need no weighing."""
+        """How alpha is treated: opaque pictures need no weighing, nor do colours that are weighed already."""
         weights, s, gain = self.kernel.weights, self.settings, self.gain
         way = s.alpha
+        if self.layout.mode == "RGBX" and way != "straight":  # what is no alpha weighs nothing
+            return "keep"
         if weights.ndim > 2 or self.options.channels == "sum":
             if way == "premultiply":
                 raise UsageError(
@@ -206,8 +224,6 @@ class Filter:
             if weights.ndim > 2:  # weights for one channel less are for the colours
                 return "keep" if weights.shape[2] == samples.shape[2] - 1 else "straight"
             return "straight" if way == "straight" else "keep"
-        if way == "auto":
-            way = "premultiply" if np.isclose(gain, 1) else "keep"
         if way == "premultiply":
             if np.isclose(gain, 0):
                 raise UsageError(
@@ -217,6 +233,9 @@ class Filter:
                 raise UsageError(
                     "alpha premultiply with border keep needs weights that sum to the scale, and no offset"
                 )
+            weighed = self.layout.premultiplied and not self.options.linear
+            if weighed and np.isclose(gain, 1) and s.offset == 0 and not s.bias:
+                return "straight"
             if self.unweighed_if_opaque and self.is_opaque(samples):
                 return "straight"
         return way
@@ -248,8 +267,8 @@ class Filter:
         return self.opaque
 
     def covered(self, values: Array, way: str) -> Array:
-        """The sums, with alpha treated in one of the ways of `--alpha`."""
-        s, top = self.settings, self.layout.top
+        """The sums, with alpha treated in one of the ways of `--alpha`, or as ImageMagick does ("mean")."""
+        s, top, gain = self.settings, self.layout.top, self.gain
         if way == "straight":
             return self.sums(values, s)
         colour, cover = values[:, :, :-1], values[:, :, -1:]
@@ -259,7 +278,11 @@ class Filter:
         weighed = np.concatenate([colour * (cover / top), cover], axis=2)
         result = self.sums(weighed, s._replace(offset=0.0, bias=()))
         colour, cover = result[:, :, :-1], result[:, :, -1:]
-        colour = np.divide(colour * (top * self.gain), cover, out=np.zeros_like(colour), where=cover != 0) + s.offset
+        if way == "mean":  # it carries transparency instead of alpha, and divides by no less than this
+            least = np.where(cover < 0, -MAGICK_EPSILON, MAGICK_EPSILON) * top
+            colour = colour * top / np.where(abs(cover) < abs(least), least, cover) + s.offset
+            return self.biased(np.concatenate([colour, cover + (1 - gain) * top], axis=2), s)
+        colour = np.divide(colour * (top * gain), cover, out=np.zeros_like(colour), where=cover != 0) + s.offset
         return self.biased(np.concatenate([colour, cover], axis=2), s)
 
     def sums(self, values: Array, s: Settings) -> Array:
@@ -283,3 +306,10 @@ class Filter:
             raise UsageError(f"bias has {len(s.bias)} numbers, the result has {count} channels")
         total: Array = result + np.asarray(bias, result.dtype)
         return total
+
+
+def weighed(values: Array, top: float, power: int = 1) -> Array:
+    """The colours of a picture times its alpha, or divided by it (`power` -1); they are 0 where alpha is."""
+    colour, cover = values[:, :, :-1], values[:, :, -1:]
+    share = np.power(cover / top, power, out=np.zeros_like(cover), where=cover != 0)
+    return np.concatenate([colour * share, cover], axis=2)

@@ -25,7 +25,7 @@ WIDER = {
 }
 LETTERS = {
     "L": "l", "LA": "la", "RGB": "rgb", "RGBA": "rgba", "CMYK": "cmyk", "YCbCr": "ybr", "HSV": "hsv", "LAB": "lab",
-    "I": "l", "F": "l",
+    "I": "l", "F": "l", "La": "la", "RGBa": "rgba", "RGBX": "rgba",
 }  # fmt: skip
 BY_COUNT = {1: "l", 2: "la", 3: "rgb", 4: "rgba"}
 EXACT = 2.0**53  # whole numbers up to here are exact in float64
@@ -56,6 +56,19 @@ class Layout:
     def has_alpha(self) -> bool:
         """Whether the last channel is alpha."""
         return self.letters in ("la", "rgba")
+
+    @property
+    def premultiplied(self) -> bool:
+        """Whether the colours are weighed by alpha as they stand."""
+        return self.has_alpha and self.mode in ("La", "RGBa")
+
+    def shift(self, samples: Array) -> Array:
+        """Moves a and b of LAB in place: signed outside, as Pillow and TIFF have them; here, 128 more."""
+        if self.letters == "lab" and samples.dtype == np.uint8:
+            samples[:, :, 1:] ^= 128
+        elif self.letters == "lab":  # a result that is left floating
+            samples[:, :, 1:] -= 128
+        return samples
 
     def count(self, channels: int) -> None:
         """Takes note of how many channels a kernel has left."""
@@ -93,7 +106,8 @@ def laid_out(array: Array, mode: str) -> tuple[Array, Layout]:
     """
     array = np.asarray(array)
     kind, layout = layout_of(array, mode)
-    return as_samples(array, kind), layout
+    samples = as_samples(array, kind)
+    return layout.shift(samples.copy()) if layout.letters == "lab" else samples, layout
 
 
 def layout_of(array: Array, mode: str) -> tuple[np.dtype[Any], Layout]:

@@ -74,7 +74,8 @@ def _space(samples: Array, filters: Sequence[Filter]) -> Space:
     options, layout = filters[0].options, filters[0].layout
     weigh = (
         layout.has_alpha
+        and not layout.premultiplied
         and options.channels == "each"
-        and any(each.alpha_way(samples) == "premultiply" for each in filters)
+        and any(each.alpha_way(samples) in ("premultiply", "mean") for each in filters)
     )
     return Space(options.linear, layout.has_alpha, weigh, layout.top)

@@ -50,7 +50,8 @@ class Options:
         What becomes of values outside the range: clip, abs, relu, minmax, offset128, float. Default clip.
     alpha : str or None
         "straight" filters alpha like any channel, "keep" leaves it, "premultiply" weighs colours by it. Default
-        "auto": premultiply where the weights sum to the scale, else keep; straight for kernels in Pillow's convention.
+        "auto": premultiply where the weights sum to the scale, else keep; straight for kernels in Pillow's convention,
+        and for the identity.
     linear : bool
         Filter in linear light: samples are taken as sRGB.
     combine : str or None

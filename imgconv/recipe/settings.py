@@ -70,7 +70,7 @@ def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
     if picture and options.after is None and after == "float":
         after = "clip"
     bias = options.bias or ()
-    return Settings(
+    s = Settings(
         flip=flip,
         border=border,
         outside=outside,
@@ -84,6 +84,30 @@ def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
         sums=both.get("sums", "float32"),
         alpha=options.alpha or both.get("alpha", "auto"),
     )
+    if s.alpha in ("auto", "mean"):
+        s = s._replace(alpha=_alpha(kernel, options, s))
+    if s.alpha == "premultiply" and _is_identity(kernel, options, s):  # colours that cannot be seen stay, too
+        s = s._replace(alpha="straight")
+    return s
+
+
+def _alpha(kernel: Kernel, options: Options, s: Settings) -> str:
+    """What "auto", and "mean" of --like imagemagick, come to."""
+    if kernel.weights.ndim > 2:  # weights for one or three channels are for the colours
+        return "keep" if kernel.weights.shape[2] % 2 else "straight"
+    if options.channels == "sum":
+        return "keep"
+    if np.isclose(float(kernel.weights.sum()) / s.scale, 1):
+        return "premultiply"
+    return "mean" if s.alpha == "mean" else "keep"
+
+
+def _is_identity(kernel: Kernel, options: Options, s: Settings) -> bool:
+    """Whether pixels stay as they are: the only tap is 1 and lies on them."""
+    if s.offset or s.bias or s.padding == "full" or np.count_nonzero(kernel.weights) != 1 or kernel.weights.ndim > 2:
+        return False
+    c = correlation(kernel, options, s)
+    return bool(np.isclose(c.weights[c.anchor], c.scale))
 
 
 def correlation(

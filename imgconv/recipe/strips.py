@@ -85,9 +85,9 @@ class InStrips:
     def _filtered(self, samples: Array, first: int, rows: Span) -> Array:
         done = self.way.run(samples, first, rows, self.recipe.options.threads)
         if isinstance(self.way, Chain):
-            return self.job.narrow(*done).astype(self.dtype, copy=False)
+            return self.job.layout.shift(self.job.narrow(*done).astype(self.dtype, copy=False))
         self.job.clipped += done.clipped
-        return done.array
+        return self.job.layout.shift(done.array)
 
     def report(self) -> Report:
         """What was done so far."""
@@ -128,6 +128,7 @@ class InStrips:
         back = self.job.layout.back
         if back == self.kind:
             read(target)
+            self.job.layout.shift(target)
         else:
             own = np.empty(target.shape, back)
             read(own)
