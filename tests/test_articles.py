@@ -37,6 +37,36 @@ def test_the_convolution_worked_by_hand(tmp_path):
     assert text == (SAMPLES / "hand_result_3x3.txt").read_text()
 
 
+def test_the_first_articles_numbers_are_in_the_samples():
+    array, kernel = sample("scipy_keras_8x8.txt"), sample("scipy_keras_kernel_3x3.txt")
+    np.testing.assert_array_equal(np.load(SAMPLES / "scipy_keras_8x8.npy"), array.astype(np.float32))
+    assert array[0, :2].tolist() == [-0.000116551484, -0.00188735046]
+    assert array[4].tolist() == [
+        -0.0155315138, -0.25150612, -0.663918316, 2.7207942, 3.01719952, -0.619484246, -0.282673597, -0.0199690927,
+    ]  # fmt: skip
+    assert array[7, 7] == -0.000192666746
+    assert 0 < abs(array - array.T).max() < 1e-6  # nearly symmetric, not quite
+    assert kernel.tolist() == [
+        [0.04277903, 0.5318366, 0.025291916],
+        [0.5756132, -0.493123, 0.116359994],
+        [0.10616145, -0.319581, -0.115053006],
+    ]
+
+
+def test_keras_takes_the_kernel_as_given_not_transposed(tmp_path):
+    """The article's transposed kernel gives Keras' mean, but not its numbers."""
+    how = ("--padding", "same", "--border", "constant")
+    keras = sample("keras_3x3_same.txt")
+    np.savetxt(tmp_path / "transposed.txt", sample("scipy_keras_kernel_3x3.txt").T)
+    given, transposed = (
+        applied(tmp_path, SAMPLES / "scipy_keras_8x8.txt", "-k", kernel, *how)
+        for kernel in (SAMPLES / "scipy_keras_kernel_3x3.txt", "transposed.txt")
+    )
+    assert abs(given - keras).max() < 2e-7
+    assert abs(transposed - keras).max() > 1.4
+    np.testing.assert_allclose([given.mean(), transposed.mean()], keras.mean(), atol=1e-7)
+
+
 @pytest.mark.parametrize("size", ["3x3", "2x2"])
 @pytest.mark.parametrize("form", ["txt", "npy"])
 def test_correlation_is_keras(tmp_path, size, form):
@@ -65,12 +95,14 @@ def test_convolution_is_scipy(tmp_path, size):
 
 
 def test_conv2d_sums_over_its_channels(tmp_path):
-    source = SAMPLES / "channels_2x2x3.npy"
+    source = SAMPLES / "channels_3x3x3.npy"
+    np.testing.assert_array_equal(np.load(source), np.full((3, 3, 3), (1, 100, 10000)))
     how = ("--format", "txt", "--padding", "valid")
-    assert applied(tmp_path, source, "-k", SAMPLES / "channels_kernel_hwio.npy", *how).tolist() == [[40404]]
-    assert applied(tmp_path, source, "-k", "1 1; 1 1", "--channels", "sum", *how).tolist() == [[40404]]
+    sums = [[40404, 40404], [40404, 40404]]
+    assert applied(tmp_path, source, "-k", SAMPLES / "channels_kernel_hwio.npy", *how).tolist() == sums
+    assert applied(tmp_path, source, "-k", "1 1; 1 1", "--channels", "sum", *how).tolist() == sums
     imgconv(tmp_path, "apply", source, "-k", "1 1; 1 1", "--padding", "valid", "-o", "each.npy")
-    assert np.load(tmp_path / "each.npy").tolist() == [[[4, 400, 40000]]]
+    np.testing.assert_array_equal(np.load(tmp_path / "each.npy"), np.full((2, 2, 3), (4, 400, 40000)))
 
 
 @pytest.mark.parametrize("photo", PHOTOS)
