@@ -208,6 +208,20 @@ def test_bias():
         imgconv.correlate(picture, [[1.0]], bias=(1, 2))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_one_bias_is_that_of_every_channel_under_every_border(kind, channels):
+    picture = (np.arange(5 * 6 * channels).reshape(5, 6, channels) % 25).astype(kind)
+    for border in ("edge", "keep", "constant:3"):
+        one = imgconv.correlate(picture, np.ones((3, 3)), border=border, bias=5)
+        np.testing.assert_array_equal(
+            one, imgconv.correlate(picture, np.ones((3, 3)), border=border, bias=(5,) * channels)
+        )
+        np.testing.assert_array_equal(one, imgconv.correlate(picture, np.ones((3, 3)), border=border) + kind(5))
+    frame = imgconv.correlate(picture, np.ones((3, 3)), border="keep", offset=5)[0]
+    np.testing.assert_array_equal(frame, picture[0])  # an offset belongs to the sum, and there is none in a copy
+
+
 def test_weights_for_other_channels_are_refused_in_one_line():
     with pytest.raises(PictureError, match="weights are for 2 channels, the picture has 3"):
         imgconv.correlate(PICTURE, np.ones((3, 3, 2, 1)))

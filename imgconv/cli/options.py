@@ -161,7 +161,7 @@ def filter_options(function: F) -> F:
         click.option("--offset", type=Number(), metavar="X",
                      help="What is added to every sum.  [default: the kernel's own]"),
         click.option("--bias", type=Numbers(), metavar="X[,…]",
-                     help="What is added to each output channel, or to all of them."),
+                     help="What is added to each output channel, or to all of them; also to pixels that are copied."),
         click.option("--after", type=click.Choice(AFTERS),
                      help="What becomes of values outside the range.  [default: clip]"),
         click.option("--alpha", type=click.Choice(ALPHAS),

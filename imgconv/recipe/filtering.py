@@ -301,7 +301,9 @@ class Filter:
         if not s.bias:
             return result
         count = result.shape[2]
-        bias = (*s.bias, 0.0) if self.layout.has_alpha and len(s.bias) == count - 1 else s.bias
+        bias = s.bias * count if len(s.bias) == 1 else s.bias
+        if self.layout.has_alpha and len(bias) == count - 1:
+            bias = (*bias, 0.0)
         if len(bias) != count:
             raise UsageError(f"bias has {len(s.bias)} numbers, the result has {count} channels")
         total: Array = result + np.asarray(bias, result.dtype)

@@ -39,9 +39,10 @@ class Options:
     scale : float, "sum", "abs-sum", "none" or None
         What the weights are divided by.
     offset : float or None
-        What is added to every sum.
+        What is added to every sum; there is none where border keep copies a pixel.
     bias : tuple of float or None
-        What is added to each output channel; one number for all of them.
+        What is added to each output channel; one number for all of them. Unlike the offset, which belongs to the sum,
+        it is added to pixels that border keep copies, too.
     stride, dilation : (int, int)
         Steps between output pixels, and between taps; rows first.
     channels : str

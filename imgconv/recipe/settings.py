@@ -31,7 +31,9 @@ class Settings(NamedTuple):
     anchor: tuple[int, int] | str
     scale: float
     offset: float
-    bias: tuple[float, ...]  # one for each output channel; a single one is in the offset
+    bias: tuple[
+        float, ...
+    ]  # one for each output channel, or one for all; that is in the offset where every pixel is a sum
     after: str
     rounding: str
     sums: str
@@ -70,6 +72,7 @@ def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
     if picture and options.after is None and after == "float":
         after = "clip"
     bias = options.bias or ()
+    in_offset = len(bias) == 1 and border != "keep"  # pixels that are copied get the bias, too, but no offset
     s = Settings(
         flip=flip,
         border=border,
@@ -77,8 +80,8 @@ def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
         padding=padding,
         anchor=anchor,
         scale=_scale(kernel, scale),
-        offset=(kernel.offset if options.offset is None else options.offset) + (bias[0] if len(bias) == 1 else 0),
-        bias=bias if len(bias) > 1 else (),
+        offset=(kernel.offset if options.offset is None else options.offset) + (bias[0] if in_offset else 0),
+        bias=() if in_offset else bias,
         after=after,
         rounding=both.get("rounding", "half-up"),
         sums=both.get("sums", "float32"),
