@@ -14,6 +14,17 @@ AFTERS = ("clip", "abs", "relu", "minmax", "offset128", "float")
 ALPHAS = ("auto", "straight", "keep", "premultiply")
 COMBINES = ("hypot", "sum", "max", "mean")
 
+# what other tools call borders
+ELSEWHERE = {
+    "mirror": ("scipy.ndimage's mirror", "reflect"), "reflect101": ("OpenCV's reflect101", "reflect"),
+    "reflect_101": ("OpenCV's reflect_101", "reflect"), "nearest": ("scipy.ndimage's nearest", "edge"),
+    "replicate": ("OpenCV's replicate", "edge"), "copy": ("libvips' copy", "edge"), "clamp": ("clamp", "edge"),
+    "symm": ("SciPy's symm", "symmetric"), "grid-mirror": ("scipy.ndimage's grid-mirror", "symmetric"),
+    "grid-wrap": ("scipy.ndimage's grid-wrap", "wrap"), "periodic": ("periodic", "wrap"), "tile": ("tile", "wrap"),
+    "circular": ("MATLAB's circular", "wrap"), "fill": ("SciPy's fill", "constant"), "zero": ("zero", "constant:0"),
+    "zeros": ("zeros", "constant:0"), "black": ("black", "constant:0"),
+}  # fmt: skip
+
 # What --like stands for: everything in which the tool differs from imgconv's defaults. `rounding` and `sums` (the type
 # that the tool adds in) have no option of their own. tests/test_conventions.py holds each against the tool itself.
 LIKES = {
@@ -48,7 +59,14 @@ def parse_border(text: str) -> tuple[str, float]:
     """
     name, colon, value = text.strip().lower().partition(":")
     if name not in BORDERS:
-        raise ValueError(f"border {text!r} is not one of {', '.join(BORDERS)} (or constant:VALUE)")
+        from difflib import get_close_matches
+
+        hint = f"not one of {', '.join(BORDERS)} (or constant:VALUE)"
+        if name in ELSEWHERE:
+            hint = f"no name here; {ELSEWHERE[name][0]} is {ELSEWHERE[name][1]} here"
+        elif near := get_close_matches(name, BORDERS, 1):
+            hint += f"; did you mean {near[0]}?"
+        raise ValueError(f"border {text!r} is {hint}")
     if not colon:
         return name, 0.0
     try:

@@ -47,6 +47,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"imgconv.cli.{cmd_name}"), cmd_name)
+        _add_color(command)
         return command
 
     def resolve_command(
@@ -65,12 +66,29 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def _set_color(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.find_root().color = {"auto": None, "always": True, "never": False}[value]
+
+
+COLOR = click.Option(
+    ["--color"], type=click.Choice(["auto", "always", "never"]), expose_value=False, callback=_set_color,
+    help="Colour; auto, the default, is on a terminal without NO_COLOR.",
+)  # fmt: skip
+
+
+def _add_color(command: click.Command) -> None:
+    """--color may stand behind any command, too."""
+    if COLOR not in command.params:
+        command.params.append(COLOR)
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        _add_color(each)
+
+
+@click.group(cls=LazyGroup, params=[COLOR], context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="imgconv %(version)s")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
-              help="Colour; auto is on a terminal without NO_COLOR.")  # fmt: skip
 @click.pass_context
-def cli(ctx: click.Context, color: str) -> None:
+def cli(ctx: click.Context) -> None:
     """Filter pictures with convolution kernels: right to the last bit, and fast.
 
     \b
@@ -78,7 +96,6 @@ def cli(ctx: click.Context, color: str) -> None:
     imgconv apply *.jpg -k sharpen --out-dir sharp    many
     imgconv kernels                                   what -k can name
     """
-    ctx.color = {"auto": None, "always": True, "never": False}[color]
     if ctx.invoked_subcommand != "apply":  # which imports more before it begins
         collect_garbage()
 
@@ -89,7 +106,8 @@ def main() -> NoReturn:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     sys.unraisablehook = _bring_again
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # it warns about metadata that it skips; errors are raised
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # Pillow's and NumPy's are for programmers; errors are raised
     _prepare_streams()
     try:
         status = cli.main(prog_name="imgconv", standalone_mode=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import DONE, FAILED, collect_garbage, console, say, tell
-from imgconv.cli.options import Metadata, filter_options, make_recipe, place_options
+from imgconv.cli.options import FileCommand, Metadata, filter_options, make_recipe, place_options
 from imgconv.errors import UsageError
 from imgconv.picture.formats import parse_encoder_options
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imgconv.recipe import Recipe
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @place_options
 @click.option("-o", "--output", metavar="PATH",

@@ -10,13 +10,13 @@ import click
 
 from imgconv.cli import DONE, FAILED, one_line
 from imgconv.cli.apply import duration
-from imgconv.cli.options import filter_options, kernel_option, make_recipe
+from imgconv.cli.options import FileCommand, filter_options, kernel_option, make_recipe
 
 if TYPE_CHECKING:
     from imgconv.peers import Comparison
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("input", metavar="INPUT")
 @kernel_option
 @filter_options

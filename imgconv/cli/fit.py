@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from imgconv.cli import DONE, FAILED, one_line
-from imgconv.cli.options import Steps
+from imgconv.cli.options import FileCommand, Steps
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("before", metavar="BEFORE", type=click.Path(path_type=Path))
 @click.argument("after", metavar="AFTER", type=click.Path(path_type=Path))
 @click.option("--size", type=Steps(), metavar="N|R,C",

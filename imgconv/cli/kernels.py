@@ -19,9 +19,19 @@ if TYPE_CHECKING:
 
 FORMATS = ("toml", "json", "text", "csv", "npy", "vips", "imagemagick", "ffmpeg", "gmic", "png", "pgm")
 PLANES_SHOWN = 12  # of a kernel with channels
+SIDE_SHOWN, EDGE_SHOWN = 15, 3  # of more rows or columns than the former, the latter at either end, as NumPy does
 
 
-@click.group(invoke_without_command=True)
+class KernelsGroup(click.Group):
+    """A group in which a kernel's name alone means `show`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
+
+
+@click.group(cls=KernelsGroup, invoke_without_command=True)
 @click.pass_context
 def kernels(ctx: click.Context) -> None:
     """List the named kernels, show one in detail, or convert one between file formats."""
@@ -126,7 +136,8 @@ def describe(kernel: Kernel) -> list[str]:
     if kernel.about:
         lines.append(kernel.about)
     for heading, plane in _planes(kernel):
-        cells = [[f"{x:g}" for x in row] for row in plane]
+        rows, columns = (_shown(count) for count in plane.shape)
+        cells = [[f"{plane[y, x]:g}" if y is not None and x is not None else "…" for x in columns] for y in rows]
         width = max(len(cell) for row in cells for cell in row)
         lines += ["", *([heading] if heading else [])]
         lines += ["    " + "  ".join(cell.rjust(width) for cell in row) for row in cells]
@@ -143,6 +154,8 @@ def describe(kernel: Kernel) -> list[str]:
         "separable": "yes" if kernel.rank == 1 else f"no (rank {kernel.rank})",
         "correlation and convolution": f"{agree} for this kernel",
     }
+    if max(kernel.shape) > SIDE_SHOWN:
+        facts["size"] += ", of which the edges are shown; --toml has all"
     if kernel.anchor is not None:
         facts["anchor"] = f"row {kernel.anchor[0]}, column {kernel.anchor[1]}"
     if kernel.border is not None:
@@ -153,6 +166,12 @@ def describe(kernel: Kernel) -> list[str]:
         facts["source"] = kernel.source
     wide = max(len(name) for name in facts)
     return lines + [f"{name:{wide}}  {fact}" for name, fact in facts.items()]
+
+
+def _shown(count: int) -> list[int | None]:
+    """Which rows or columns are shown: of many the first and the last, and None for those between."""
+    every: list[int | None] = [*range(count)]
+    return every if count <= SIDE_SHOWN else [*every[:EDGE_SHOWN], None, *every[-EDGE_SHOWN:]]
 
 
 def _planes(kernel: Kernel) -> list[tuple[str, Any]]:

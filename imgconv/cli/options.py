@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,7 +16,37 @@ from imgconv.picture.formats import METADATA
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class KernelCommand(click.Command):
+class FileCommand(click.Command):
+    """A command that takes files: one whose name begins with a dash is no option, nor is what belongs into -k."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = args[: args.index("--")] if "--" in args else args
+        known = {name for option in self.params for name in option.opts}
+        for word in words:
+            if word.startswith("-") and word not in {"-", *known} and os.path.lexists(word):
+                ctx.fail(f"the file {word!r} looks like an option; write ./{word} (and ./* for *)")
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.NoSuchOption as problem:
+            spec = _as_parameter(problem.option_name, args) if "-k" in known else None
+            if spec is None:
+                raise
+            ctx.fail(f"No such option {problem.option_name!r}; a parameter goes into the kernel: -k {spec}")
+
+
+def _as_parameter(option: str, args: list[str]) -> str | None:
+    """--sigma 2 as -k has it, gaussian:sigma=2: for the formula that was given or the first that takes it, if any."""
+    from imgconv.kernels.formulas import FORMULAS, canonical, parameters
+
+    key, line = canonical(option.removeprefix("--")), "\n".join(args)
+    takers = [name for name in FORMULAS if key in parameters(name)]
+    given = re.findall(r"^(?:-k\n?|--kernel[\n=])(.+)$", line, re.MULTILINE)
+    specs = [spec for spec in given if canonical(spec.partition(":")[0]) in takers] + takers
+    value = re.search(rf"^{re.escape(option)}[\n=]([\d.]+)$", line, re.MULTILINE)
+    return f"{specs[0]}{',' if ':' in specs[0] else ':'}{key}={value[1] if value else '…'}" if specs else None
+
+
+class KernelCommand(FileCommand):
     """A command that takes a kernel as an argument: one that begins with a minus is a matrix, no option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

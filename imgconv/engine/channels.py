@@ -70,7 +70,7 @@ def after(values: Array, how: str, top: float, floating: bool) -> Array:
     if how == "offset128":
         return values + (0.5 if floating else (top + 1) / 2)
     if how == "minmax":
-        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
         return (values - low) * (top / (high - low)) if high > low else np.zeros_like(values)
     return values
 

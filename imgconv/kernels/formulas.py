@@ -45,6 +45,11 @@ FORMULAS: dict[str, Callable[..., Kernel]] = {
         derivatives.roberts,
     )
 }
+# filters that many tools have, and no weighted sum can be
+UNWEIGHTED = (
+    "median", "mode", "rank", "percentile", "minimum", "maximum", "min", "max", "erode", "dilate", "opening", "closing",
+    "bilateral", "nlmeans",
+)  # fmt: skip
 SYNONYMS = {"lambda": "wavelength"}  # a key that Python does not take as a name
 
 
@@ -64,6 +69,12 @@ def formula(text: str) -> Kernel:
     head, _, tail = text.partition(":")
     name = canonical(head)
     if name not in FORMULAS:
+        from imgconv.kernels.catalogue import names
+
+        if name in names():
+            raise KernelError(
+                f"{name} is a kernel without parameters: -k {name}; with parameters there are {', '.join(FORMULAS)}"
+            )
         raise KernelError(f"no formula named {short(head.strip())!r}; {near(name, FORMULAS)}")
     try:
         given = _arguments(name, tail)
@@ -97,7 +108,9 @@ def explain(name: str) -> tuple[str, list[str], dict[str, str]]:
 
 
 def near(wanted: str, names: Iterable[str]) -> str:
-    """A hint for a misspelt name."""
+    """A hint for a name that is misspelt, or no kernel's."""
+    if wanted in UNWEIGHTED:
+        return "no weighted sum of pixels does that, so it is no convolution; gaussian, for one, smooths with weights"
     found = difflib.get_close_matches(wanted, sorted(names), 3, 0.5)
     return f"did you mean {' or '.join(found)}?" if found else "imgconv kernels lists them"
 

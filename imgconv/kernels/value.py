@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +95,11 @@ class Kernel:
             )
         weights.flags.writeable = False
         object.__setattr__(self, "weights", weights)
+
+    def __repr__(self) -> str:
+        with np.printoptions(threshold=15 * 15, edgeitems=3):
+            fields = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclass_fields(self))
+        return f"Kernel({fields})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Kernel):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from imgconv.engine.run import available_cores
 from imgconv.errors import UsageError
 from imgconv.recipe.application import Application
@@ -92,6 +94,10 @@ class Recipe:
         UsageError
             When an option does not fit the picture.
         """
+        with np.errstate(all="ignore"):  # NaN and infinities are the user's own
+            return self._applied(array, mode)
+
+    def _applied(self, array: Array, mode: str) -> tuple[Array, str, Report]:
         samples, layout = laid_out(array, mode)
         job = Application(self, layout)
         started = time.perf_counter()

@@ -82,6 +82,7 @@ class InStrips:
                 yield strip[:, :, 0] if self.flat else strip
                 started = time.perf_counter()
 
+    @np.errstate(all="ignore")  # NaN and infinities are the user's own
     def _filtered(self, samples: Array, first: int, rows: Span) -> Array:
         done = self.way.run(samples, first, rows, self.recipe.options.threads)
         if isinstance(self.way, Chain):
