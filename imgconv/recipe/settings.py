@@ -31,9 +31,7 @@ class Settings(NamedTuple):
     anchor: tuple[int, int] | str
     scale: float
     offset: float
-    bias: tuple[
-        float, ...
-    ]  # one for each output channel, or one for all; that is in the offset where every pixel is a sum
+    bias: tuple[float, ...]  # one for each output channel, or for all; the latter is in the offset if that is the same
     after: str
     rounding: str
     sums: str
