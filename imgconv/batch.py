@@ -27,7 +27,7 @@ from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, GREY_MODES, METADA
 from imgconv.picture.read import parse, read
 from imgconv.picture.strips import SINKS, has_sink, sink_of, source_of, unread
 from imgconv.picture.value import Picture
-from imgconv.picture.write import PIECE, encode, placed, write
+from imgconv.picture.write import PIECE, encode, fitted, placed, write
 from imgconv.recipe import Recipe, Report
 from imgconv.recipe.strips import in_strips
 
@@ -350,6 +350,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
         if _do_in_strips(job, file, size, recipe, targets, handling, outcome):
             return
         before = _read(job, file, handling.auto_orient)
+    before = fitted(before, job.format or before.format)
     outcome.read_s = _clock() - started
     _note(before, targets, outcome)
     array, mode, outcome.report = recipe.apply(before.array, before.mode)

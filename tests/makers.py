@@ -93,6 +93,39 @@ def tiff(array: np.ndarray) -> bytes:
     return struct.pack("<2sHI", b"II", 42, start) + pixels + table + struct.pack("<I", 0) + tail
 
 
+def lossless_jpeg(array: np.ndarray) -> bytes:
+    """A JPEG of process 14 (ITU-T T.81, annex H): each sample as its difference from the one to the left, or above."""
+    rows, columns = array.shape[:2]
+    samples = array.reshape(rows, columns, -1).astype(int)
+    before = np.concatenate([samples[:, :1], samples[:, :-1]], axis=1)
+    before[1:, 0], before[0, 0] = samples[:-1, 0], 128
+    bits = ""
+    for difference in (samples - before).ravel().tolist():
+        size = abs(difference).bit_length()
+        low = difference if difference > 0 else difference + 2**size - 1
+        bits += f"{size:04b}" + (f"{low:0{size}b}" if size else "")
+    bits += "1" * (-len(bits) % 8)
+    coded = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    parts = range(1, samples.shape[2] + 1)
+    segments = [
+        (0xC3, struct.pack(">BHHB", 8, rows, columns, len(parts)) + b"".join(bytes([part, 17, 0]) for part in parts)),
+        (0xC4, bytes([0, 0, 0, 0, 9, *[0] * 12, *range(9)])),  # all codes have 4 bits
+        (0xDA, bytes([len(parts), *(byte for part in parts for byte in (part, 0)), 1, 0, 0])),
+    ]
+    told = b"".join(struct.pack(">BBH", 255, marker, len(body) + 2) + body for marker, body in segments)
+    return b"\xff\xd8" + told + coded + b"\xff\xd9"
+
+
+def bmp_with_alpha(array: np.ndarray) -> bytes:
+    """A BMP of 32 bits whose header says which of them are alpha (BITMAPV4HEADER)."""
+    rows, columns = array.shape[:2]
+    pixels = array[::-1, :, [2, 1, 0, 3]].tobytes()
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, columns, rows, 1, 32, 3, len(pixels), 0, 0, 0, 0)
+    header += struct.pack("<4I", *masks).ljust(68, b"\0")
+    return struct.pack("<2sIII", b"BM", 14 + 108 + len(pixels), 0, 14 + 108) + header + pixels
+
+
 def exif(**tags: Any) -> Image.Exif:
     made = Image.Exif()
     made[271] = "maker"

@@ -11,10 +11,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from makers import FORMATS, exif, leftovers, noise, opened, saved, smooth
+from makers import (
+    ENDINGS,
+    FORMATS,
+    bmp_with_alpha,
+    exif,
+    imgconv,
+    leftovers,
+    lossless_jpeg,
+    noise,
+    opened,
+    saved,
+    smooth,
+)
 from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import get_sampling
 
+from imgconv import correlate as filtered
 from imgconv.errors import UsageError, WriteError
 from imgconv.picture.formats import ENCODER_OPTIONS, by_name, endings, name_for, parse_encoder_options
 from imgconv.picture.read import parse
@@ -409,3 +422,50 @@ def test_a_missing_folder_and_a_file_for_a_folder_are_named(tmp_path):
         with pytest.raises(WriteError, match=name.split("/")[0]) as caught:
             write(tmp_path / name, b"1", overwrite=False)
         assert len(str(caught.value).splitlines()) == 1
+
+
+# what its own name must be able to hold
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS.values(), ".npy", ".csv"])
+def test_one_channel_with_an_axis_of_its_own_is_grey(tmp_path, ending):
+    array = noise(5, 6, 3)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    np.save(tmp_path / "a.npy", array[:, :, :1])
+    expected = np.clip(array.astype(int).sum(axis=2), 0, 255)
+    for source, options in (("a.png", ("--channels", "sum")), ("a.npy", ())):
+        target = tmp_path / f"{source}{ending}"
+        done = imgconv("apply", tmp_path / source, "-k", "identity", *options, "-o", target)
+        assert done.returncode == 0, done.stderr
+        found = parse(target.read_bytes(), "a", ending)
+        assert found.array.shape[:2] == (5, 6)
+        if ending != ".jpg":  # WebP and GIF know no grey
+            assert (found.array.reshape(5, 6, -1) == (expected if options else array[:, :, 0])[:, :, None]).all()
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (9, 8, 3)])
+def test_a_lossless_jpeg_is_written_under_its_own_name(tmp_path, shape):
+    array = noise(*shape)
+    (tmp_path / "a.jpg").write_bytes(lossless_jpeg(array))
+    assert np.array_equal(np.asarray(opened((tmp_path / "a.jpg").read_bytes())), array)
+    done = imgconv("apply", tmp_path / "a.jpg", "-k", "identity")
+    assert done.returncode == 0, done.stderr
+    assert "lossless" in done.stderr
+    with Image.open(tmp_path / "a.identity.jpg") as back:
+        assert np.abs(np.asarray(back).astype(int) - array).mean() < 4
+
+
+@pytest.mark.parametrize("kernel", ["blur", "sobel_x", "find_edges"])
+def test_an_opaque_bmp_of_32_bits_is_written_under_its_own_name(tmp_path, kernel):
+    array = noise(9, 8, 4)
+    array[:, :, 3] = 255
+    (tmp_path / "a.bmp").write_bytes(bmp_with_alpha(array))
+    assert opened((tmp_path / "a.bmp").read_bytes()).mode == "RGBA"
+    done = imgconv("apply", tmp_path / "a.bmp", "-k", kernel, "--in-place")
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(np.asarray(opened((tmp_path / "a.bmp").read_bytes())), filtered(array[:, :, :3], kernel))
+    array[2, 2, 3] = 254
+    (tmp_path / "b.bmp").write_bytes(bmp_with_alpha(array))
+    done = imgconv("apply", tmp_path / "b.bmp", "-k", kernel, "--in-place")
+    assert done.returncode == 1
+    assert "cannot hold an alpha channel" in done.stderr

@@ -52,7 +52,7 @@ def header_of(start: bytes) -> Header | None:
 
 def start_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     """What a file of such an array begins with."""
-    kind, top = "6" if len(shape) == 3 else "5", 65535 if dtype.itemsize == 2 else 255
+    kind, top = "6" if shape[2:] == (3,) else "5", 65535 if dtype.itemsize == 2 else 255
     return f"P{kind}\n{shape[1]} {shape[0]}\n{top}\n".encode()
 
 

@@ -83,7 +83,7 @@ def encode(
             return b"".join([encoder.start, *encoder.strip(picture.array), encoder.end]), left_out
     deep = form == "TIFF" and mode in DEEP_MODES  # Pillow is given each sample as a pixel
     array = picture.array.reshape(len(picture.array), -1) if deep else picture.array
-    notes = _without_long_xmp(told) if form == "JPEG" else []
+    notes = _jpeg_notes(picture, told) if form == "JPEG" else []
     file = io.BytesIO()
     try:
         image = from_array(array, "I;16" if deep else mode)
@@ -119,19 +119,31 @@ def jpeg_encoder(
     mode = mode_in("JPEG", about)
     given = {key: value for key, value in options.items() if "JPEG" in ENCODER_OPTIONS[key].formats}
     told = _metadata(about, "JPEG") | _encoder_options(about, "JPEG", given)
-    notes = _without_long_xmp(told)
+    notes = _jpeg_notes(about, told)
     try:
         return jpeg.Encoder(about.array, mode, told, threads), tuple(notes)
     except BROKEN as problem:
         raise WriteError(f"JPEG cannot be written: {' '.join(str(problem).split())}") from None
 
 
-def _without_long_xmp(told: dict[str, Any]) -> list[str]:
-    """Takes XMP out of what is told to the encoder of JPEG where it does not fit; returns a note about that."""
-    if len(told.get("xmp", b"")) <= JPEG_XMP_BYTES:
-        return []
-    del told["xmp"]
-    return ["its XMP is longer than JPEG holds and left out"]
+def _jpeg_notes(picture: Picture, told: dict[str, Any]) -> list[str]:
+    """What a JPEG file cannot hold; XMP that does not fit is taken out of what is told to the encoder."""
+    notes = []
+    if picture.format == "JPEG" and not picture.info.get("qtables"):
+        notes.append("was a lossless JPEG and is none now; write .png or .tif to lose nothing")
+    if len(told.get("xmp", b"")) > JPEG_XMP_BYTES:
+        del told["xmp"]
+        notes.append("its XMP is longer than JPEG holds and left out")
+    return notes
+
+
+def fitted(picture: Picture, form: str) -> Picture:
+    """The picture without alpha that is full, where a file of its own format cannot be written with it: BMP."""
+    if form != picture.format or picture.mode != "RGBA" or "RGBA" in by_name(form).modes:
+        return picture
+    if (picture.array[:, :, 3] != 255).any():
+        return picture
+    return replace(picture, array=np.ascontiguousarray(picture.array[:, :, :3]), mode="RGB")
 
 
 def _with_tag(exif: bytes, tag: int, value: bytes) -> Image.Exif:
@@ -205,7 +217,7 @@ def _lost_in_gif(image: Image.Image) -> list[str]:
 def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict[str, Any]:
     """What Pillow is told besides the metadata: what the user gave, then what the old file had, then our defaults."""
     info = picture.info
-    if form == "JPEG" and picture.format != "JPEG":
+    if form == "JPEG" and not info.get("qtables"):  # from another format, or without loss
         return {"quality": 95, "subsampling": 0, **given}
     if form == "JPEG":
         options: dict[str, Any] = {"progressive": info["progressive"]}
