@@ -17,9 +17,8 @@ from PIL import Image
 
 from imgconv.engine import native
 from imgconv.errors import PictureError
-from imgconv.picture import chunks
 from imgconv.picture import png as module
-from imgconv.picture.deflate import adler_of_both, deflater
+from imgconv.picture.deflate import adler_of_both, deflated
 from imgconv.picture.png import MODES, Encoder, decode_png, decoder_of, encode_png
 
 SIZES = [(1, 1), (1, 7), (7, 1), (3, 2), (65, 33), (400, 301)]
@@ -112,17 +111,12 @@ def test_a_view_is_written_as_its_copy():
         assert encode_png(view) == encode_png(view.copy())
 
 
-def test_a_row_may_be_longer_than_a_piece(monkeypatch):
-    array = picture("photo", 3, 5000, "uint16", 4)
-    monkeypatch.setattr("imgconv.picture.deflate.PIECE", 1000)
-    assert np.array_equal(decode_png(encode_png(array)).array, array)
-
-
 def test_photographs_are_about_as_small_as_pillow_has_them():
     for channels in (1, 3):
         array = picture("photo", 400, 600, "uint8", channels)
         assert len(encode_png(array)) < 1.05 * len(saved(Image.fromarray(array), "PNG"))
-    assert len(encode_png(noise(300, 300, 3))) < 300 * 300 * 3 * 1.002
+    array = noise(300, 300, 3)
+    assert len(encode_png(array)) < 1.001 * len(saved(Image.fromarray(array), "PNG"))
     assert len(encode_png(np.zeros((1000, 1000, 3), np.uint8))) < 8000
 
 
@@ -393,23 +387,7 @@ def test_damage_behind_the_pixels_costs_a_remark_only():
     assert found.info == {}  # nothing else was said
 
 
-def test_without_isal_all_is_the_same(monkeypatch):
-    array = picture("photo", 300, 500, "uint8", 3)
-    data = encode_png(array)
-    for place in (module, chunks):
-        monkeypatch.setattr(place, "inflater", zlib)
-        monkeypatch.setattr(place, "DAMAGED", (zlib.error,))
-    assert encode_png(array) == data
-    assert np.array_equal(decode_png(data).array, array)
-    for at in range(60, len(data), 3001):
-        assert try_to_read(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]) is None
-
-
-def squeezed(lines: np.ndarray, level: int | None = None) -> bytes:
-    return deflater(level)()(lines)
-
-
-@pytest.mark.parametrize("level", [None, 1])
+@pytest.mark.parametrize("level", [None, 0, 1, 6])
 def test_deflate_says_what_it_was_given(level):
     """Every length to 600 of bytes that are alike, few, skewed or random; and what makes the longest codes."""
     random = np.random.default_rng(0)
@@ -421,9 +399,9 @@ def test_deflate_says_what_it_was_given(level):
         inputs += [np.zeros(length), noise(length), noise(length) // 128, random.geometric(0.3, length) % 256]
     for given in inputs:
         lines = np.ascontiguousarray(given, np.uint8)
-        packed = squeezed(lines, level)
+        packed = deflated(lines, level)
         assert packed.endswith(b"\0\0\xff\xff")
-        assert len(packed) <= len(lines) + len(lines) // 4096 + 64
+        assert len(packed) <= len(lines) + len(lines) // 1024 + 64
         assert zlib.decompressobj(-15).decompress(packed) == lines.tobytes()
         assert zlib.decompress(b"\x78\x5e" + packed + b"\3\0" + struct.pack(">I", zlib.adler32(lines.data)))
 

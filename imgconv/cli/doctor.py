@@ -14,7 +14,7 @@ from imgconv import __version__
 from imgconv.cli import DONE, FAILED
 from imgconv.cli.apply import duration
 
-PACKAGES = ("numpy", "pillow", "numba", "llvmlite", "isal", "click", "rich")
+PACKAGES = ("numpy", "pillow", "numba", "llvmlite", "isal", "zlib-ng", "click", "rich")
 
 
 @click.group(invoke_without_command=True)

@@ -29,9 +29,9 @@ LONGEST_HEADER = 16_384
 LARGEST_ENTRY = 4 * 2**20
 SHAPES = ((3, 3), (5, 5))  # kernel shapes with a loop of their own
 COARSE_AT_ONCE = 4  # rows that the decimated loop sums at once, and has zeros around its weights for
-PNG_KINDS = ("png_filter", "png_unfilter", "png_deflate")
+PNG_KINDS = ("png_filter", "png_unfilter")
 PIXEL_KINDS = ("pack", "unpack")
-MODULES = dict.fromkeys(PNG_KINDS, "rows") | {"png_deflate": "deflate"} | dict.fromkeys(PIXEL_KINDS, "pixels")
+MODULES = dict.fromkeys(PNG_KINDS, "rows") | dict.fromkeys(PIXEL_KINDS, "pixels")
 SAMPLE_TYPES = ("uint8", "uint16", "int32", "float32", "float64")
 
 
@@ -51,7 +51,7 @@ class Variant(NamedTuple):
         """The C types of its arguments; it returns a 64-bit integer."""
         pointer, index = ctypes.c_void_p, ctypes.c_int64
         if self.kind in PNG_KINDS:
-            return (*[pointer] * 6, index, index) if self.kind == "png_deflate" else (*[pointer] * 3, *[index] * 3)
+            return pointer, pointer, pointer, index, index, index
         if self.kind in PIXEL_KINDS:
             return pointer, pointer, index
         single = self.dtype in ("uint8", "uint16", "float32") and self.kind != "separable_double"
@@ -226,7 +226,7 @@ def _versions() -> str:
 @cache
 def _sources() -> str:
     here = Path(__file__).parent
-    names = ("deflate.py", "lanes.py", "link.py", "loops.py", "native.py", "pixels.py", "rows.py")
+    names = ("lanes.py", "link.py", "loops.py", "native.py", "pixels.py", "rows.py")
     return hashlib.sha256(b"\0".join((here / name).read_bytes() for name in names)).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """PNG, written and read by compiled loops in bands of rows, in threads; 16 bits per channel are kept.
 
 Writing a 12-megapixel photograph by Pillow took three quarters of a whole command. Here each band of rows is filtered
-and deflated on its own, by the loops in `imgconv.engine.rows` and `deflate`; the bytes do not depend on the threads.
+by the loops in `imgconv.engine.rows`, and deflated on its own; the bytes do not depend on the threads.
 Reading is for the plain files that most are; whatever is unusual is left to Pillow.
 """
 
@@ -29,7 +29,7 @@ from imgconv.picture.chunks import (
     split,
     told,
 )
-from imgconv.picture.deflate import adler_of_both, deflater
+from imgconv.picture.deflate import adler_of_both, deflated
 from imgconv.picture.formats import DEFLATE_RATIO, LARGEST_PICTURE
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def encode_png(
         What the file says about its picture: exif, icc_profile, xmp (bytes), dpi (across, down), chunks (of another
         PNG file).
     level : int, optional
-        0 stores; 1 looks for runs only; 2 to 6, and None, for repetitions too; 7 to 9 are zlib's, many times slower.
+        As `deflate.deflated` takes it.
     threads : int, optional
         How many to use; as many as there are cores when not given.
 
@@ -138,7 +138,7 @@ class Encoder:
         self.adler = 1
         self.begun = False
         self.loop = native.loop(native.Variant("uint8", kind="png_filter"))
-        self.deflate = deflater(level)
+        self.level = level
 
     def strip(self, array: Array) -> list[bytes]:
         """The bytes of the next rows."""
@@ -150,7 +150,6 @@ class Encoder:
 
         def work(take: Iterator[int]) -> None:
             filtered = np.empty((min(self.band_rows, rows), self.line), np.uint8)
-            squeeze = self.deflate()
             for number in take:
                 start = starts[number]
                 count = min(self.band_rows, rows - start)
@@ -161,8 +160,10 @@ class Encoder:
                 at = lines.ctypes.data
                 self.loop.call(filtered.ctypes.data, at + row_bytes, at, count, row_bytes, self.pixel)
                 plain = filtered[:count].reshape(-1)
-                deflated = squeeze(plain) if number or self.begun else HEADER + squeeze(plain)
-                done[number] = deflated, inflater.adler32(plain), inflater.crc32(deflated, inflater.crc32(b"IDAT"))
+                data = deflated(plain, self.level)
+                if not number and not self.begun:
+                    data = HEADER + data
+                done[number] = data, inflater.adler32(plain), inflater.crc32(data, inflater.crc32(b"IDAT"))
 
         share(work, len(starts), self.threads if source.nbytes > THREAD_BYTES else 1)
         for number, (_, part, _) in enumerate(done):
@@ -171,11 +172,11 @@ class Encoder:
         self.left -= rows
         self.above = source[-1:].copy()
         parts = []
-        for number, (deflated, _, checksum) in enumerate(done):
+        for number, (data, _, checksum) in enumerate(done):
             last = self.left == 0 and number + 1 == len(done)
             tail = FINISH + struct.pack(">I", self.adler) if last else b""
-            size = struct.pack(">I", len(deflated) + len(tail))
-            parts += [size, b"IDAT", deflated, tail, struct.pack(">I", inflater.crc32(tail, checksum))]
+            size = struct.pack(">I", len(data) + len(tail))
+            parts += [size, b"IDAT", data, tail, struct.pack(">I", inflater.crc32(tail, checksum))]
         return parts
 
 
