@@ -153,8 +153,10 @@ def npy_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dty
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
+        elif version in ((2, 0), (3, 0)):
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise ValueError
     except Exception as problem:  # a hostile header raises nearly anything: ValueError, TypeError, SyntaxError …
         raise ValueError(f"is not a sound .npy file ({type(problem).__name__})") from None
     if dtype.hasobject or dtype.kind not in "biuf":

@@ -60,6 +60,34 @@ def png16(array: np.ndarray) -> bytes:
     return png(columns, rows, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], raw)
 
 
+def adam7(array: np.ndarray, *extra: bytes) -> bytes:
+    """An interlaced PNG, from the specification's 8×8 pattern of passes."""
+    pattern = np.array(
+        [
+            [1, 6, 4, 6, 2, 6, 4, 6],
+            [7, 7, 7, 7, 7, 7, 7, 7],
+            [5, 6, 5, 6, 5, 6, 5, 6],
+            [7, 7, 7, 7, 7, 7, 7, 7],
+            [3, 6, 4, 6, 3, 6, 4, 6],
+            [7, 7, 7, 7, 7, 7, 7, 7],
+            [5, 6, 5, 6, 5, 6, 5, 6],
+            [7, 7, 7, 7, 7, 7, 7, 7],
+        ]
+    )
+    rows, columns = array.shape[:2]
+    channels = array.shape[2] if array.ndim == 3 else 1
+    lines = b""
+    for number in range(1, 8):
+        for y in range(rows):
+            row = [array[y, x] for x in range(columns) if pattern[y % 8, x % 8] == number]
+            if row:
+                lines += b"\0" + np.array(row).astype(">u2").tobytes()
+    data = bytearray(png(columns, rows, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], lines, *extra))
+    data[28] = 1
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
 def tiff(array: np.ndarray) -> bytes:
     """An uncompressed little-endian TIFF of one strip, of any sample type."""
     rows, columns = array.shape[:2]

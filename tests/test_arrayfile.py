@@ -49,6 +49,7 @@ def header(text):
         b"\x93NUMPY",
         b"\x93NUMPY\x01\x00",
         b"\x93NUMPY\x09\x00" + bytes(20),
+        numpy_file(np.ones(4), version=(2, 0)).replace(b"NUMPY\2", b"NUMPY\x82"),
         numpy_file(np.ones(4))[:-1],
         numpy_file(np.ones(3, complex)),
         numpy_file(np.array(["a"])),

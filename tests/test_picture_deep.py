@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from makers import chunk, exif, imgconv, noise, opened, png, saved, tiff
+from makers import adam7, chunk, exif, imgconv, noise, opened, png, saved, tiff
 from PIL import Image
 
 from imgconv.errors import PictureError
@@ -46,34 +46,6 @@ def array_of(data: bytes) -> np.ndarray | None:
 
 
 # PNG
-
-
-def adam7(array: np.ndarray, *extra: bytes) -> bytes:
-    """An interlaced PNG, from the specification's 8×8 pattern of passes."""
-    pattern = np.array(
-        [
-            [1, 6, 4, 6, 2, 6, 4, 6],
-            [7, 7, 7, 7, 7, 7, 7, 7],
-            [5, 6, 5, 6, 5, 6, 5, 6],
-            [7, 7, 7, 7, 7, 7, 7, 7],
-            [3, 6, 4, 6, 3, 6, 4, 6],
-            [7, 7, 7, 7, 7, 7, 7, 7],
-            [5, 6, 5, 6, 5, 6, 5, 6],
-            [7, 7, 7, 7, 7, 7, 7, 7],
-        ]
-    )
-    rows, columns = array.shape[:2]
-    channels = array.shape[2] if array.ndim == 3 else 1
-    lines = b""
-    for number in range(1, 8):
-        for y in range(rows):
-            row = [array[y, x] for x in range(columns) if pattern[y % 8, x % 8] == number]
-            if row:
-                lines += b"\0" + np.array(row).astype(">u2").tobytes()
-    data = bytearray(png(columns, rows, 16, KINDS[channels], lines, *extra))
-    data[28] = 1
-    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    return bytes(data)
 
 
 @pytest.mark.parametrize("channels", MODES)
