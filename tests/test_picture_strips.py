@@ -163,7 +163,7 @@ def test_what_must_be_turned_upright_is_for_the_whole_way():
 @pytest.mark.parametrize(
     ("data", "name", "told"),
     [
-        (png(2, 1, 8, 0, b"\0\1\2")[:-20], "a", "ends within its pixels"),
+        (png(2, 1, 8, 0, b"\0\1\2")[:35], "a", "ends before its pixels"),
         (npy(noise(4, 5))[:-1], "a", "cut short"),
         (saved(Image.fromarray(RGB), "PPM")[:-1], "a", "cut short"),
         (b"no array", "a.npy", "not a sound .npy"),

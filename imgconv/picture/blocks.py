@@ -59,6 +59,8 @@ def load(image: ImageFile.ImageFile) -> Block | None:
     """Decodes an image that was opened; returns where its pixels are, if they are in one block."""
     if image.format in ("JPEG", "MPO"):
         image.decodermaxblock = JPEG_PIECE
+    if not image.tile and type(image).load is ImageFile.ImageFile.load:  # not asked where there is memory already
+        raise OSError("it ends before its pixels")
     block = None
     if type(image).load_prepare is ImageFile.ImageFile.load_prepare:  # others do more in it, and once only
         with _undivided():

@@ -6,6 +6,7 @@ specification (third edition, 14): those that describe pixels which are now othe
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ from imgconv.picture.value import sound_dpi
 inflater: Any = isal_zlib  # three times as fast as zlib, at CRCs eleven times
 DAMAGED: Any = (inflater.error,)
 
+NAME = re.compile(rb"\w{4}")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 UNDERSTOOD = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 # not safe to copy by their names, but the filtered picture has the same colours, in the same way
@@ -67,39 +69,37 @@ def split(file: BinaryIO, size: int) -> tuple[list[Chunk], list[tuple[int, int]]
     Raises
     ------
     PictureError
-        When it ends within the pixels, or what stands before their end has a wrong checksum; those of the pixels
-        themselves are not looked at. A remark behind them that has one is passed over.
+        When it ends within a chunk other than the pixels', or what stands before them has a wrong checksum. What
+        stands behind them and has one is passed over; that of the pixels is not looked at. All this is as in Pillow.
     """
     found: list[Chunk] = []
     pixels: list[tuple[int, int]] = []
     at = len(SIGNATURE)
-    while at + 12 <= size:
+    while True:
         file.seek(at)
         head = file.read(8)
         name = head[4:]
+        if len(head) < 8 or not NAME.match(name):
+            break  # only what comes behind the pixels is missing
         length = int.from_bytes(head[:4], "big")
-        end = at + 8 + length
-        if end + 4 > size:
-            break
         if name == b"IDAT":
             pixels.append((at + 8, length))
-            at = end + 4
-            continue
-        body = file.read(length)
-        sound = inflater.crc32(body, inflater.crc32(name)) == int.from_bytes(file.read(4), "big")
-        if not sound and (name[:1].isupper() or not pixels):
-            raise PictureError(f"is broken: a wrong checksum of {name!r}")
-        if name == b"IEND":
+        elif name == b"IEND":
             return found, pixels
-        if name == b"IHDR" and at > len(SIGNATURE):
-            raise PictureError("is broken: its header is not what it begins with")
-        if sound:
-            found.append(Chunk(name, body, bool(pixels)))
-        at = end + 4
-    file.seek(at)
-    if file.read(8)[4:] == b"IDAT" or not pixels:
-        raise PictureError("is broken: it ends within its pixels")
-    return found, pixels  # only what comes behind the pixels is missing
+        elif at + 8 + length > size:
+            raise PictureError(f"is broken: it ends within {name!r}")
+        else:
+            body = file.read(length)
+            if inflater.crc32(body, inflater.crc32(name)) == int.from_bytes(file.read(4), "big"):
+                found.append(Chunk(name, body, bool(pixels)))
+            elif not pixels:
+                raise PictureError(f"is broken: a wrong checksum of {name!r}")
+            if name == b"IHDR" and at > len(SIGNATURE):
+                raise PictureError("is broken: its header is not what it begins with")
+        at += 12 + length
+    if not pixels:
+        raise PictureError("is broken: it ends before its pixels")
+    return found, pixels
 
 
 def told(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:

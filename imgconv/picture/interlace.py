@@ -10,9 +10,9 @@ import numpy as np
 
 from imgconv.engine import native
 from imgconv.errors import PictureError
-from imgconv.picture.chunks import DAMAGED, UNDERSTOOD, inflater, split, told
+from imgconv.picture.chunks import UNDERSTOOD, split, told
 from imgconv.picture.formats import DEFLATE_RATIO, LARGEST_PICTURE
-from imgconv.picture.png import CHANNELS, MODES, SLACK
+from imgconv.picture.png import CHANNELS, MODES, SLACK, inflated
 from imgconv.picture.value import Picture
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def decode_16_bits(data: bytes) -> Picture | None:
         return None
     if not 0 < columns * rows <= LARGEST_PICTURE:
         return None
-    chunks, places = split(io.BytesIO(data), len(data))
+    file = io.BytesIO(data)
+    chunks, places = split(file, len(data))
     if any(name[:1].isupper() and name not in UNDERSTOOD for name, _, _ in chunks):
         return None
     pixel = 2 * CHANNELS[colour]
@@ -54,7 +55,7 @@ def decode_16_bits(data: bytes) -> Picture | None:
     size = sum(count * (width * pixel + 1) for _, _, count, width in passes)
     if size > DEFLATE_RATIO * sum(length for _, length in places):  # before memory is taken
         raise PictureError(f"is broken: {len(data):,} bytes cannot hold {columns}×{rows} pixels")
-    lines = _inflated(data, places, size)
+    lines = np.frombuffer(b"".join([*inflated(file, places, size), bytes(SLACK)]), np.uint8)
     array = np.empty((rows, columns, CHANNELS[colour]), np.uint16)
     done = 0
     for down, across, count, width in passes:
@@ -68,23 +69,6 @@ def decode_16_bits(data: bytes) -> Picture | None:
     frames = int.from_bytes(bodies[b"acTL"][:4], "big") if b"acTL" in bodies else 1
     mode = MODES["uint16", channels]
     return Picture(array if channels > 1 else array[:, :, 0], mode, "PNG", info, max(1, frames), notes)
-
-
-def _inflated(data: bytes, places: list[tuple[int, int]], size: int) -> Array:
-    """All filtered rows."""
-    stream = inflater.decompressobj()
-    found = []
-    for start, length in places:
-        if inflater.crc32(data[start - 4 : start + length]) != int.from_bytes(data[start + length :][:4], "big"):
-            raise PictureError("is broken: a wrong checksum of b'IDAT'")
-        try:
-            found.append(stream.decompress(data[start : start + length], size) if size else b"")
-        except DAMAGED:
-            raise PictureError("is broken: its compressed pixels are damaged") from None
-        size -= len(found[-1])
-    if size:
-        raise PictureError("is broken: it holds fewer pixels than it says")
-    return np.frombuffer(b"".join([*found, bytes(SLACK)]), np.uint8)
 
 
 def _unfiltered(lines: Array, rows: int, columns: int, pixel: int) -> Array:

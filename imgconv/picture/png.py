@@ -218,7 +218,7 @@ def decode_png(data: bytes, threads: int | None = None) -> Decoded | None:
     Raises
     ------
     PictureError
-        When the file is cut short or damaged. Pillow passes over wrong checksums of pixels; here they count.
+        When the file is cut short or damaged, where Pillow finds that, too.
     """
     decoder = decoder_of(io.BytesIO(data), len(data))
     if decoder is None:
@@ -278,7 +278,8 @@ class Decoder:
         self.chunks = chunks
         self.pixel = self.channels * dtype.itemsize
         self.row_bytes = self.columns * self.pixel
-        self.inflated = _inflate(_pieces(file, pixels), self.rows * (self.row_bytes + 1), self.row_bytes + 1)
+        size = self.rows * (self.row_bytes + 1)
+        self.lines = _lines(inflated(file, pixels, size), size, self.row_bytes + 1)
         self.waiting: tuple[Array, int] = np.empty(0, np.uint8), 0  # filtered rows, and how many
         self.above: Array = np.zeros(self.row_bytes + SLACK, np.uint8)
         self.loop = native.loop(native.Variant("uint8", kind="png_unfilter"))
@@ -321,55 +322,76 @@ class Decoder:
     def _filtered(self, rows: int) -> Iterator[tuple[Array, int]]:
         """The next filtered rows, some at a time, and how many."""
         while rows:
-            packed, have = self.waiting if self.waiting[1] else next(self.inflated)
+            packed, have = self.waiting if self.waiting[1] else next(self.lines)
             count = min(have, rows)
             yield packed, count
             self.waiting = packed[count * (self.row_bytes + 1) :], have - count
             rows -= count
 
 
-def _pieces(file: BinaryIO, pixels: list[tuple[int, int]]) -> Iterator[bytes]:
-    """The compressed pixels, some at a time; a wrong checksum is found behind the last piece of its chunk."""
-    for start, length in pixels:
+def inflated(file: BinaryIO, pixels: list[tuple[int, int]], size: int) -> Iterator[bytes]:
+    """The first `size` bytes of the filtered rows, some at a time; `pixels` are the places of the chunks.
+
+    What is wrong behind them counts as far as it stands in one piece with the last of them: there Pillow sees it, too.
+    Like Pillow it does without the checksums of chunks, but only where that of the whole stream is right.
+
+    Raises
+    ------
+    PictureError
+        When there are fewer, or they are damaged.
+    """
+    stream = inflater.decompressobj()
+    end = file.seek(0, io.SEEK_END)
+    for number, (start, length) in enumerate(pixels, 1):
+        if not size and start + length > end:
+            raise PictureError("is broken: it ends within b'IDAT'")
         file.seek(start)
-        checksum = inflater.crc32(b"IDAT")
-        while length:
+        while length and size:
             piece = file.read(min(length, READ_BYTES))
             if not piece:
                 raise PictureError("is broken: it ends within its pixels")
-            checksum = inflater.crc32(piece, checksum)
             length -= len(piece)
-            yield piece
-        if checksum != int.from_bytes(file.read(4), "big"):
+            try:
+                part = stream.decompress(piece, size)
+                if len(part) == size and not stream.eof:
+                    stream.decompress(stream.unconsumed_tail, 1)
+            except DAMAGED:
+                raise PictureError("is broken: its compressed pixels are damaged") from None
+            size -= len(part)
+            if stream.eof and size:
+                raise PictureError("is broken: it holds fewer pixels than it says")
+            if not size and not stream.eof:
+                _check(file, pixels[:number])
+            yield part
+    if size:
+        raise PictureError("is broken: it holds fewer pixels than it says")
+
+
+def _check(file: BinaryIO, pixels: list[tuple[int, int]]) -> None:
+    """Raises PictureError where a chunk that is there to its end has a wrong checksum."""
+    for start, length in pixels:
+        file.seek(start - len(b"IDAT"))
+        left, checksum = length + len(b"IDAT"), 0
+        while piece := file.read(min(left, READ_BYTES)):
+            left, checksum = left - len(piece), inflater.crc32(piece, checksum)
+        told = file.read(4)
+        if len(told) == 4 and checksum != int.from_bytes(told, "big"):
             raise PictureError("is broken: a wrong checksum of b'IDAT'")
 
 
-def _inflate(pieces: Iterator[bytes], size: int, line: int) -> Iterator[tuple[Array, int]]:
+def _lines(parts: Iterator[bytes], size: int, line: int) -> Iterator[tuple[Array, int]]:
     """The filtered rows, many at a time, and how many; each is `line` bytes, together they are `size`."""
-    stream = inflater.decompressobj()
     held: list[bytes] = []
-    have, left = 0, size
-    for piece in pieces:
-        try:
-            part = stream.decompress(piece, left)
-        except DAMAGED:
-            raise PictureError("is broken: its compressed pixels are damaged") from None
+    have = 0
+    for part in parts:
         held.append(part)
         have += len(part)
-        left -= len(part)
-        if left == 0:
-            for _ in pieces:  # their checksums count, too
-                pass
-        if left == 0 or have >= max(line, BAND_BYTES):
+        size -= len(part)
+        if size == 0 or have >= max(line, BAND_BYTES):
             count = have // line
             together = b"".join([*held, b"\0" * SLACK])
             yield np.frombuffer(together, np.uint8), count
             held, have = [together[count * line : have]], have - count * line
-        if left == 0:
-            return
-        if stream.eof:
-            break
-    raise PictureError("is broken: it holds fewer pixels than it says")
 
 
 def _relay(source: Iterator[tuple[Array, int]], take: Callable[[Array, int], None]) -> None:
