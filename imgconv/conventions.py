@@ -32,9 +32,9 @@ LIKES = {
     "pillow": {"flip": "vertical", "border": "keep", "anchor": "low", "alpha": "straight"},
     # scipy.signal.correlate2d and convolve2d
     "scipy": {"border": "constant:0", "anchor": "low", "after": "float", "sums": "float64", "alpha": "straight"},
-    # scipy.ndimage.correlate and convolve: cut toward zero, then modulo the range of the type
+    # scipy.ndimage.correlate and convolve: sums are cast to the type of the samples, as C does on x86
     "ndimage": {
-        "border": "symmetric", "anchor": "high", "rounding": "wrap", "sums": "float64", "alpha": "straight",
+        "border": "symmetric", "anchor": "high", "rounding": "wrap", "sums": "float64 in order", "alpha": "straight",
     },
     # cv2.filter2D; convolution is, as its documentation says, the kernel flipped and the anchor mirrored
     "opencv": {

@@ -78,23 +78,40 @@ def after(values: Array, how: str, top: float, floating: bool) -> Array:
 def to_samples(values: Array, dtype: np.dtype[Any], rounding: str = "half-up") -> tuple[Array, int]:
     """Floating values as samples of `dtype`; also how many lay outside its range.
 
-    Integers are rounded "half-up" or "half-even" and clipped, or cut toward zero and taken modulo the range ("wrap").
-    Floating types are neither rounded nor clipped. Truth is 0 or 1.
+    Integers are rounded "half-up" or "half-even" and clipped, or cut toward zero and cast as C does ("wrap"). Floating
+    types are neither rounded nor clipped. Truth is 0 or 1.
     """
     if dtype.kind == "f":
         return values.astype(dtype, copy=False), 0
+    if rounding == "wrap":
+        whole = np.trunc(values.astype(np.float64, copy=False))
+        cast = _cast(whole, dtype)
+        return cast, int(np.count_nonzero(cast != whole))
     low, top = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     high = float(top)
     if int(high) > top:  # 2**63 - 1 rounds up, out of the range
         high = float(np.nextafter(high, 0))
-    if rounding == "wrap":
-        whole = np.trunc(values.astype(np.float64, copy=False))
-        inside = np.mod(whole - low, float(top - low + 1)) + low
-        inside = np.minimum(inside, high)
-    else:
-        whole = np.rint(values) if rounding == "half-even" else np.floor(values + 0.5)
-        inside = np.clip(whole, low, high)
+    whole = np.rint(values) if rounding == "half-even" else np.floor(values + 0.5)
+    inside = np.clip(whole, low, high)
     return inside.astype(dtype), int(np.count_nonzero(whole != inside))
+
+
+def _cast(whole: Array, dtype: np.dtype[Any]) -> Array:
+    """Whole float64 numbers as C casts them on x86, as scipy.ndimage does: the low bits, where a register holds them.
+
+    Signed numbers, and unsigned ones of up to 16 bits, go through 32 or 64 bits with a sign, and what does not fit
+    becomes the lowest of those. What is negative is cast without its sign to unsigned types. Truth is a byte other
+    than 0.
+    """
+    size = 8 * dtype.itemsize
+    signed = dtype.kind == "i"
+    limit = 2.0 ** (31 if size < 32 or (signed and size == 32) else 64 if size == 64 and not signed else 63)
+    with np.errstate(invalid="ignore"):
+        if signed:
+            return np.where((whole >= -limit) & (whole < limit), whole, -limit).astype(np.int64).astype(dtype)
+        size_only = np.where(np.abs(whole) < limit, np.abs(whole), 0).astype(np.uint64)
+    bits = np.where(whole < 0, -size_only, size_only)
+    return (bits.astype(np.uint8) != 0) if dtype.kind == "b" else bits.astype(dtype)
 
 
 def to_linear(samples: Array) -> Array:

@@ -39,6 +39,9 @@ class Correlation:
         One of `PADDINGS`.
     exact : bool
         Only methods that give the direct method's bytes may be chosen.
+    in_order : bool
+        float64 samples are added as scipy.ndimage does: tap by tap, from the top left one on, but for those that are no
+        larger than the epsilon of float64.
     """
 
     weights: npt.NDArray[np.float64]
@@ -49,6 +52,7 @@ class Correlation:
     outside: float
     padding: str
     exact: bool = False
+    in_order: bool = False
 
     def __post_init__(self) -> None:
         rows, columns = self.weights.shape

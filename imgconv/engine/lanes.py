@@ -362,10 +362,11 @@ def unrolled_rows(sample: Sample, rows: int, columns: int, at_once: int, block: 
     return sweep
 
 
-def listed_row(sample: Sample, block: int) -> Any:
+def listed_row(sample: Sample, block: int, *, by_rows: bool) -> Any:
     """An intrinsic: the sums of one output row under any kernel, given as a list of taps: same order, same bytes.
 
-    `ends[i]` is one past the last tap of the i-th ring line (bottom line first); `shifts` are in samples.
+    `ends[i]` is one past the last tap of the i-th ring line; `shifts` are in samples. Each line is summed by itself
+    first (`by_rows`), or every product is added as it comes.
     """
 
     @intrinsic
@@ -409,14 +410,21 @@ def listed_row(sample: Sample, block: int) -> Any:
                 with cgutils.for_range(b, count, intp=I64) as loop:
                     line = b.gep(ring, [b.add(b.load(b.gep(lines, [loop.index])), x)])
                     begin, end = b.load(first), b.load(b.gep(ends, [loop.index]))
-                    with b.if_then(b.icmp_signed("<", begin, end)):
-                        for partial, product in zip(partials, products(line, begin), strict=True):
-                            b.store(product, partial)
-                        with cgutils.for_range_slice(b, b.add(begin, one), end, one, I64) as (tap, _):
-                            for partial, product in zip(partials, products(line, tap), strict=True):
-                                b.store(v.add(b.load(partial), product), partial)
-                        for total, partial in zip(totals, partials, strict=True):
-                            b.store(v.add(b.load(total), b.load(partial)), total)
+
+                    def add(into: list[Any], start: Any) -> None:
+                        with cgutils.for_range_slice(b, start, end, one, I64) as (tap, _):
+                            for total, product in zip(into, products(line, tap), strict=True):
+                                b.store(v.add(b.load(total), product), total)
+
+                    if not by_rows:
+                        add(totals, begin)
+                    else:
+                        with b.if_then(b.icmp_signed("<", begin, end)):
+                            for partial, product in zip(partials, products(line, begin), strict=True):
+                                b.store(product, partial)
+                            add(partials, b.add(begin, one))
+                            for total, partial in zip(totals, partials, strict=True):
+                                b.store(v.add(b.load(total), b.load(partial)), total)
                     b.store(end, first)
                 return [[b.load(total) for total in totals]]
 

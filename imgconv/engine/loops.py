@@ -54,6 +54,11 @@ def integer(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any,
     return _unrolled(WHOLE, shape, wide) if shape else _listed(WHOLE, wide)
 
 
+def in_order(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+    """Any list of taps, added one by one from the top row down."""
+    return _listed(SAMPLES[dtype], wide, bottom_first=False)
+
+
 def _fitting(sample: Sample, wide: bool) -> Sample:
     return sample if wide else sample._replace(lanes=sample.lanes // 2)
 
@@ -190,13 +195,13 @@ def _unrolled(sample: Sample, shape: tuple[int, int], wide: bool) -> tuple[Any, 
     return loop, _signature(sample, real)
 
 
-def _listed(sample: Sample, wide: bool) -> tuple[Any, Any]:
+def _listed(sample: Sample, wide: bool, *, bottom_first: bool = True) -> tuple[Any, Any]:
     real = sample.sum if sample.sum is not types.int16 else types.float32
     kind = sample.sum
     sample = _fitting(sample, wide)
     fill = _fill_line(sample)
     tile_at, line_of = _in_place(sample)
-    sweep = listed_row(sample, block=8 if wide else 6)
+    sweep = listed_row(sample, block=8 if wide else 6, by_rows=bottom_first)
 
     def loop(  # type: ignore[no-untyped-def]
         src, dst, row_map, column_map, ends, shifts, weights, ring, lines, outside, base,
@@ -220,8 +225,8 @@ def _listed(sample: Sample, wide: bool) -> tuple[Any, Any]:
                     if at < 0 or not inside:
                         fill(line, src, at, src_stride, column_map, around, x, end + reach, left, middle, first)
                     filled += 1
-                for i in range(kernel_rows):  # the sweep takes the bottom line first
-                    row = y + kernel_rows - 1 - i
+                for i in range(kernel_rows):
+                    row = y + (kernel_rows - 1 - i if bottom_first else i)
                     store(lines, i, line_of(row, row_map, last, kernel_rows, slot, away + x, src_stride, inside))
                 to = y * dst_stride + x
                 clipped += sweep(ring, lines, kernel_rows, ends, shifts, weights, start_value, dst, to, width, stream)

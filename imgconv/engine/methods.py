@@ -24,6 +24,7 @@ SUMS_OFF = 0.05  # levels that sums may be off by design
 ROUNDING_OFF = 1e-3  # levels: no more than weights that were rounded when they were written
 MOST_TERMS = 8  # separable ones
 SMOOTH_ROWS = 9  # fewer are not worth interpolating
+NDIMAGES_ZERO = np.finfo(np.float64).eps  # weights up to it are none to scipy.ndimage
 SPREADS = "samples that are not finite would spread by taps of zero"
 
 
@@ -42,19 +43,20 @@ def direct(c: Correlation, dtype: str) -> Plan:
     if not most < np.finfo(sum_type).max:
         raise KernelError(f"weights over scale {c.scale:g} are too large for sums in {SUM_TYPES[dtype]}")
     shape = c.weights.shape
-    upward = weights[::-1]
-    used = upward != 0
+    in_order = c.in_order and dtype == "float64"
+    listed = weights if in_order else weights[::-1]
+    used = np.abs(listed) > (NDIMAGES_ZERO if in_order else 0)
     count = int(np.count_nonzero(used))
-    own = bool(used.all()) and shape in SHAPES
+    own = bool(used.all()) and shape in SHAPES and not in_order
     return Plan(
         correlation=c,
         method="direct",
         reason=f"a loop of its own for {shape[0]}×{shape[1]}" if own else f"{count} of {used.size} taps are not zero",
         error_bound=0.0,
         cost=count * COSTS["unrolled" if own else "listed"] + 4,
-        variant=Variant(dtype, (shape[0], shape[1]) if own else None),
+        variant=Variant(dtype, (shape[0], shape[1]) if own else None, "in_order" if in_order else "direct"),
         # the unrolled loops take weights as they lie in the kernel, the list is in the order of adding
-        weights=np.ascontiguousarray(weights if own else upward[used]),
+        weights=np.ascontiguousarray(weights if own else listed[used]),
         shifts=np.nonzero(used)[1].astype(np.int64),
         ends=np.cumsum(np.count_nonzero(used, axis=1)).astype(np.int64),
         line_type=SUM_TYPES[dtype],

@@ -120,6 +120,7 @@ def every_variant() -> Iterator[Variant]:
         yield Variant(dtype, kind="decimated")
     yield Variant("uint8", kind="box_wide")
     yield Variant("uint16", kind="separable_double")
+    yield Variant("float64", kind="in_order")
     yield Variant("uint8", kind="integer")
     for shape in SHAPES:
         yield Variant("uint8", shape, "integer")

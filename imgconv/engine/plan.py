@@ -45,7 +45,18 @@ def plan(correlation: Correlation, dtype: str, method: str = "auto") -> Plan:
     if method not in METHODS:
         raise UsageError(f"method {method!r} is not one of {', '.join(METHODS)}")
     c = correlation
-    key = (c.weights.tobytes(), c.weights.shape, c.scale, c.offset, c.anchor, c.border, c.outside, c.padding, c.exact)
+    key = (
+        c.weights.tobytes(),
+        c.weights.shape,
+        c.scale,
+        c.offset,
+        c.anchor,
+        c.border,
+        c.outside,
+        c.padding,
+        c.exact,
+        c.in_order,
+    )
     made = _made.get((key, dtype, method))
     if made is None:
         made = _plan(c, dtype, method)

@@ -51,6 +51,8 @@ def adding(sizes: Weights, start: float = 0.0) -> float:
 def off_direct(c: Correlation, dtype: str) -> float:
     """How far the direct method's sums may be from the exact ones."""
     sizes = np.abs(c.weights[::-1] / c.scale) * largest(c, dtype)
+    if c.in_order:
+        return off_fused(c, dtype) + 2 * unit(dtype) * float(sizes.sum())
     rows = sizes.sum(axis=1)
     # three for a weight: as it is stored, over the scale, times the sample
     along = 3 * float(rows.sum()) + float(np.cumsum(sizes, axis=1)[:, 1:].sum())

@@ -111,7 +111,7 @@ class Application:
         if self.full is None or not self.full.any():
             return
         clipped, plans = self.clipped, list(last.plans)
-        np.copyto(result, self.narrow(*last.plainly(samples)), where=self.full[:, :, None])
+        np.copyto(result, self.narrow(*last.plainly(samples)), "unsafe", where=self.full[:, :, None])
         self.clipped, last.plans = clipped, plans
 
     def finish(self, values: Array, kind: np.dtype[Any], each: Filter, last: bool) -> Array:
@@ -134,7 +134,7 @@ class Application:
             return values
         samples, clipped = channels.to_samples(values, layout.back, s.rounding)
         self.clipped += clipped
-        return samples.astype(kind, copy=False)
+        return samples if last else samples.astype(kind, copy=False)  # float64 would round 64-bit integers
 
     def narrow(self, samples: Array, clipped: int) -> Array:
         """Counts what was clipped; where a wider type was computed, clips to the range of the real one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,14 +10,14 @@ import numpy as np
 from imgconv.engine import channels
 from imgconv.engine.plan import Correlation, Plan, plan
 from imgconv.engine.run import Chain, Filtered, execute, is_local, prepare
+from imgconv.engine.stage import Span
 from imgconv.errors import UsageError
-from imgconv.recipe.layout import BY_COUNT
+from imgconv.recipe.layout import BY_COUNT, EXACT
 from imgconv.recipe.settings import correlation
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from imgconv.engine.stage import Span
     from imgconv.kernels.value import Kernel
     from imgconv.recipe.layout import Layout
     from imgconv.recipe.options import Options
@@ -134,12 +135,40 @@ class Filter:
 
     def correlated(self, c: Correlation, samples: Array) -> Filtered:
         """Plans and carries out a correlation."""
+        return (self.in_order if c.in_order and self.layout.back.kind != "f" else self.carried_out)(c, samples)
+
+    def carried_out(self, c: Correlation, samples: Array) -> Filtered:
+        """A correlation within the error bound of its plan."""
         if self.part is not None:
             chain = self.chain(c, samples)
             return chain.run(np.ascontiguousarray(samples), self.part.first, self.part.rows, threads=1)
         done = execute(self.ready(c, samples.dtype), samples, self.options.threads)
         if c.border == "renormalize" and samples.dtype.kind == "f" and self.layout.back.kind in "iub":
             done.array[np.isnan(done.array)] = c.offset  # nothing was known there, and integers have no NaN
+        return done
+
+    def in_order(self, c: Correlation, samples: Array) -> Filtered:
+        """Sums that are to be cut, where the last bit shows: rows in which that could be are summed again, in order."""
+        exact = replace(c, exact=True)
+        chosen = self.planned(c, samples.dtype)
+        if c.border == "renormalize" or not chosen.error_bound:
+            return self.carried_out(exact, samples)
+        done = self.carried_out(c, samples)
+        bound = chosen.error_bound * min(self.layout.top + 1, EXACT)
+
+        def unsure(row: Array) -> bool:
+            near = np.rint(row)
+            return bool(((np.abs(row - near) <= bound) & (near != 0)).any())  # near 0 both sides are cut to 0
+
+        rows = [y for y, row in enumerate(done.array) if unsure(row)]
+        if rows:
+            again = Chain([self.planned(exact, samples.dtype)], self.whole(samples))
+            first, start, threads = 0, 0, self.options.threads
+            if self.part is not None:
+                first, start, threads = self.part.first, self.part.rows.start, 1
+            for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+                span = Span(start + int(run[0]), start + int(run[-1]) + 1)
+                done.array[run] = again.run(np.ascontiguousarray(samples), first, span, threads).array
         return done
 
     def chain(self, c: Correlation, samples: Array) -> Chain:
@@ -151,7 +180,7 @@ class Filter:
 
     def values(self, samples: Array) -> Array:
         """The unrounded results; channels that `--channels` does not name stay."""
-        wide = self.settings.sums == "float64" or samples.dtype.name in ("int32", "float64")
+        wide = self.settings.sums != "float32" or samples.dtype.name in ("int32", "float64")
         values: Array = samples.astype(np.float64 if wide else np.float32)
         has_alpha, signed = self.layout.has_alpha, self.signed
         if signed:

@@ -168,6 +168,7 @@ def correlation(
         outside=s.outside,
         padding=padding,
         exact=s.flip == "vertical",  # Pillow's kernels promise Pillow's bytes
+        in_order=s.sums == "float64 in order",
     )
 
 
