@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.conventions import PADDINGS
+from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel as to_kernel
+from imgconv.kernels.value import Kernel
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 
@@ -113,10 +119,13 @@ def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
     """
     from imgconv.picture.image import ONLY_IN_MEMORY, back_in, from_array, plain, to_array
 
+    if not hasattr(image, "getbands"):
+        kind = type(image).__name__
+        raise PictureError(f"apply() takes a Pillow image, not {kind}; correlate() and convolve() take arrays")
     chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
     kernels = kernel if chain else [] if kernel is None else [kernel]
     prepared = image if image.mode in ONLY_IN_MEMORY else plain(image)
-    recipe = Recipe(tuple(to_kernel(k) for k in kernels), Options(**options))
+    recipe = Recipe(tuple(to_kernel(k) for k in kernels), _options("apply", options))
     array, mode, _ = recipe.apply(to_array(prepared), prepared.mode)
     result = from_array(array, mode)
     if mode == prepared.mode:
@@ -126,6 +135,26 @@ def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
 
 
 def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: dict[str, Any]) -> npt.NDArray[Any]:
+    if "mode" in options:
+        padding = f"; padding={options['mode']!r} says how large the result is" if options["mode"] in PADDINGS else ""
+        raise UsageError(f"{mode}() takes no mode{padding or '; correlate() and convolve() are the two'}")
+    if isinstance(kernel, (list, tuple)) and any(isinstance(each, (str, Kernel, PathLike)) for each in kernel):
+        raise KernelError(f"{mode}() takes one kernel; call it for each of a chain, or apply() to a Pillow image")
     kernels = () if kernel is None else (to_kernel(kernel),)
-    result, _, _ = Recipe(kernels, Options(mode=mode, **options)).apply(np.asarray(array))
-    return result
+    recipe = Recipe(kernels, replace(_options(mode, options), mode=mode))
+    try:
+        samples = np.asarray(array)
+    except (TypeError, ValueError) as problem:
+        raise PictureError(f"{mode}() takes an array of numbers: {problem}") from None
+    return recipe.apply(samples)[0]
+
+
+def _options(function: str, given: dict[str, Any]) -> Options:
+    """Options from what a function of the library was given."""
+    known = [field.name for field in fields(Options)]
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
+            raise UsageError(f"{function}() got an unknown option {name!r}; {hint}")
+    return Options(**given)

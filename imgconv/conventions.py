@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
+from typing import Any
 
 MODES = ("correlate", "convolve")
 BORDERS = ("edge", "reflect", "symmetric", "wrap", "constant", "keep", "renormalize")
@@ -57,7 +59,7 @@ def parse_border(text: str) -> tuple[str, float]:
     ValueError
         When it is no border.
     """
-    name, colon, value = text.strip().lower().partition(":")
+    name, colon, value = str(text).strip().lower().partition(":")
     if name not in BORDERS:
         from difflib import get_close_matches
 
@@ -76,3 +78,14 @@ def parse_border(text: str) -> tuple[str, float]:
     if name != "constant" or not math.isfinite(number):
         raise ValueError(f"border {text!r} makes no sense; only constant takes a number, as in constant:255")
     return name, number
+
+
+def is_finite(value: object) -> bool:
+    """Whether it is a number that a sum can take."""
+    return isinstance(value, Real) and math.isfinite(float(value))
+
+
+def is_pair(value: Any, lowest: int) -> bool:
+    """Whether it is two whole numbers, none below `lowest`."""
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    return pair and all(isinstance(n, Integral) and int(n) >= lowest for n in value)

@@ -1,4 +1,6 @@
+import copy
 import doctest
+import pickle
 
 import numpy as np
 import pytest
@@ -191,3 +193,71 @@ def test_every_public_name_is_there_and_documented():
     assert set(dir(imgconv)) == set(imgconv.__all__)
     with pytest.raises(AttributeError, match="nothing"):
         imgconv.nothing  # noqa: B018
+
+
+ARRAY = np.arange(12, dtype=np.uint8).reshape(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: imgconv.correlate(ARRAY, "blur", boarder="wrap"), "unknown option 'boarder'; did you mean border?"),
+        (lambda: imgconv.apply(Image.new("L", (3, 3)), "blur", qqq=1), "apply() got an unknown option 'qqq'; it takes"),
+        (lambda: imgconv.apply(ARRAY, "blur"), "takes a Pillow image, not ndarray; correlate() and"),
+        (lambda: imgconv.correlate(ARRAY, "blur", mode="same"), "correlate() takes no mode; padding='same' says"),
+        (lambda: imgconv.convolve(ARRAY, "blur", mode="correlate"), "convolve() takes no mode; correlate() and"),
+        (lambda: imgconv.correlate(ARRAY, ["blur", "sharpen"]), "correlate() takes one kernel; call it for each"),
+        (lambda: imgconv.correlate([[1, 2], [3]], "blur"), "correlate() takes an array of numbers"),
+        (lambda: imgconv.correlate("photo.png", "blur"), "an array of 0 dimensions is no picture"),
+        (lambda: imgconv.correlate(ARRAY, [[1j]]), "weights must be real numbers, not complex"),
+        (lambda: imgconv.correlate(ARRAY, [[np.nan]]), "weights must be finite numbers"),
+        (lambda: imgconv.correlate(ARRAY, 5j), "weights must be real numbers"),
+        (lambda: imgconv.correlate(ARRAY, {"weights": 1}), "weights must be rows of numbers"),
+        (lambda: imgconv.correlate(ARRAY), "there is no kernel"),
+        (lambda: imgconv.correlate(ARRAY, "blur", border=0), "border 0 is not one of edge, reflect"),
+        (lambda: imgconv.correlate(ARRAY, "blur", border="constant:"), "constant:"),
+        (lambda: imgconv.correlate(ARRAY, "blur", padding=2), "padding 2 is not one of same, valid"),
+        (lambda: imgconv.correlate(ARRAY, "blur", like=["pillow"]), "like ['pillow'] is not one of pillow"),
+        (lambda: imgconv.correlate(ARRAY, "blur", anchor=np.array([1, 1])), "anchor array([1, 1]) is neither low"),
+        (lambda: imgconv.correlate(ARRAY, "blur", scale=[2]), "scale must be a finite number other than 0, not [2]"),
+        (lambda: imgconv.correlate(ARRAY, "blur", scale=1j), "scale must be a finite number other than 0, not 1j"),
+        (lambda: imgconv.correlate(ARRAY, "blur", offset="2"), "offset must be a finite number, not '2'"),
+        (lambda: imgconv.correlate(ARRAY, "blur", bias=1j), "bias must be finite numbers"),
+        (lambda: imgconv.correlate(ARRAY, "blur", bias="12"), "bias must be finite numbers"),
+        (lambda: imgconv.correlate(ARRAY, "blur", stride=0), "stride must be one or two whole numbers"),
+        (lambda: imgconv.correlate(ARRAY, "blur", channels=1), "channels 1 is neither each nor sum nor letters"),
+        (lambda: imgconv.correlate(ARRAY, "blur", threads="2"), "threads must be a whole number from 1 up, not '2'"),
+        (lambda: imgconv.correlate(ARRAY, "blur", threads=0), "threads must be a whole number from 1 up, not 0"),
+        (lambda: imgconv.correlate(ARRAY, "blur", threads=1.5), "threads must be a whole number from 1 up, not 1.5"),
+        (lambda: imgconv.correlate(ARRAY, "blur", linear="no"), "linear must be True or False, not 'no'"),
+        (lambda: imgconv.correlate(ARRAY, "blur", mask="photo.png"), "mask 'photo.png' is not a shape"),
+        (lambda: imgconv.correlate(ARRAY, "blur", mask=5), "mask"),
+        (lambda: imgconv.correlate(ARRAY, vary=5, mask="radial"), "vary must be a formula with a range"),
+        (lambda: imgconv.Kernel([[1]], scale="2"), "scale must be a finite number other than 0, not '2'"),
+        (lambda: imgconv.Kernel([[1]], offset=None), "offset must be a finite number, not None"),
+        (lambda: imgconv.Kernel([[1]], anchor=1), "anchor 1 is not two whole numbers"),
+        (lambda: imgconv.Kernel([[1]], border=0), "border 0 is not one of"),
+        (lambda: imgconv.Kernel([[1]], like=["pillow"]), "like = ['pillow'] is not one of"),
+        (lambda: imgconv.kernel(None), "weights"),
+    ],
+)  # fmt: skip
+def test_errors_speak_of_the_arguments(call, words):
+    with pytest.raises(imgconv.ImgconvError) as caught:
+        call()
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "--" not in str(caught.value)
+
+
+def test_a_kernel_that_was_copied_or_unpickled_stays_read_only():
+    mine = imgconv.Kernel([[1, 2], [3, 4]], scale=3, anchor=(1, 0), border="wrap", name="mine")
+    for copied in (pickle.loads(pickle.dumps(mine)), copy.copy(mine), copy.deepcopy(mine)):
+        assert copied == mine
+        with pytest.raises(ValueError, match="read-only"):
+            copied.weights[0, 0] = 7
+
+
+def test_numpys_own_numbers_are_numbers():
+    plain = imgconv.correlate(ARRAY, "1 2 1", scale=4.0, stride=2, threads=1, bias=(1.0,), linear=False)
+    options = dict(scale=np.float32(4), stride=np.int64(2), threads=np.int32(1), bias=np.ones(1), linear=np.False_)
+    np.testing.assert_array_equal(imgconv.correlate(ARRAY, "1 2 1", **options), plain)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.conventions import LIKES, parse_border
+from imgconv.conventions import LIKES, is_finite, is_pair, parse_border
 from imgconv.errors import KernelError
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ class Kernel:
 
     def __post_init__(self) -> None:
         try:
-            weights = np.array(self.weights, dtype=np.float64) + 0.0  # a minus in front of 0 means nothing here
+            weights = np.asarray(self.weights)
+            if weights.dtype.kind == "c":
+                raise KernelError(f"{self.name}: weights must be real numbers, not complex")
+            weights = weights.astype(np.float64) + 0.0  # a copy; a minus in front of 0 means nothing here
         except (TypeError, ValueError):
             raise KernelError(f"{self.name}: weights must be rows of numbers, all rows equally long") from None
         if weights.ndim not in (2, 3, 4):
@@ -77,17 +80,19 @@ class Kernel:
             raise KernelError(f"{self.name}: {weights.shape[0]}×{weights.shape[1]}, more than {LARGEST_SIDE} on a side")
         if not np.isfinite(weights).all():
             raise KernelError(f"{self.name}: weights must be finite numbers")
-        if not np.isfinite(self.scale) or self.scale == 0:
-            raise KernelError(f"{self.name}: scale must be a finite number other than 0, not {self.scale:g}")
-        if not np.isfinite(self.offset):
-            raise KernelError(f"{self.name}: offset must be a finite number, not {self.offset:g}")
-        if self.like is not None and self.like not in LIKES:
+        if not is_finite(self.scale) or self.scale == 0:
+            raise KernelError(f"{self.name}: scale must be a finite number other than 0, not {self.scale!r}")
+        if not is_finite(self.offset):
+            raise KernelError(f"{self.name}: offset must be a finite number, not {self.offset!r}")
+        if self.like is not None and not (isinstance(self.like, str) and self.like in LIKES):
             raise KernelError(f"{self.name}: like = {self.like!r} is not one of {', '.join(LIKES)}")
         if self.border is not None:
             try:
                 parse_border(self.border)
             except ValueError as problem:
                 raise KernelError(f"{self.name}: {problem}") from None
+        if self.anchor is not None and not is_pair(self.anchor, 0):
+            raise KernelError(f"{self.name}: anchor {self.anchor!r} is not two whole numbers from 0 up")
         if self.anchor is not None and not all(0 <= a < k for a, k in zip(self.anchor, weights.shape, strict=False)):
             raise KernelError(
                 f"{self.name}: anchor {self.anchor[0]},{self.anchor[1]} lies outside the"
@@ -100,6 +105,10 @@ class Kernel:
         with np.printoptions(threshold=15 * 15, edgeitems=3):
             fields = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclass_fields(self))
         return f"Kernel({fields})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # unpickled and copied ones are checked and read-only as well
+        return Kernel, tuple(getattr(self, field.name) for field in dataclass_fields(self))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Kernel):

@@ -150,7 +150,7 @@ class Application:
 def combined(results: list[Array], how: str) -> Array:
     """Several results of the same shape as one: their hypot (root of the sum of squares), sum, max or mean."""
     if len({result.shape for result in results}) > 1:
-        raise UsageError("combined kernels must give results of the same size; use --padding same")
+        raise UsageError("combined kernels must give results of the same size; use padding same")
     stack = np.stack(results)
     if how == "hypot":
         return np.asarray(np.sqrt((stack * stack).sum(axis=0)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 from imgconv.conventions import (
@@ -17,6 +17,8 @@ from imgconv.conventions import (
     MODES,
     PADDINGS,
     SCALES,
+    is_finite,
+    is_pair,
     parse_border,
 )
 from imgconv.errors import UsageError
@@ -99,15 +101,15 @@ class Options:
             ("like", tuple(LIKES)), ("method", METHODS),
         ):  # fmt: skip
             value = getattr(self, name)
-            if value is not None and value not in words:
+            if value is not None and not (isinstance(value, str) and value in words):
                 raise UsageError(f"{name} {value!r} is not one of {', '.join(words)}")
         if self.border is not None:
             try:
                 parse_border(self.border)
             except ValueError as problem:
                 raise UsageError(str(problem)) from None
-        if self.anchor is not None and self.anchor not in ANCHORS:
-            if not _is_pair(self.anchor, 0):
+        if self.anchor is not None and not (isinstance(self.anchor, str) and self.anchor in ANCHORS):
+            if not is_pair(self.anchor, 0):
                 raise UsageError(
                     f"anchor {self.anchor!r} is neither {' nor '.join(ANCHORS)} nor two whole numbers from 0 up"
                 )
@@ -115,42 +117,36 @@ class Options:
         if isinstance(self.scale, str):
             if self.scale not in SCALES:
                 raise UsageError(f"scale {self.scale!r} is neither a number nor one of {', '.join(SCALES)}")
-        elif self.scale is not None and (not _is_finite(self.scale) or self.scale == 0):
+        elif self.scale is not None and (not is_finite(self.scale) or self.scale == 0):
             raise UsageError(f"scale must be a finite number other than 0, not {self.scale!r}")
-        if self.offset is not None and not _is_finite(self.offset):
+        if self.offset is not None and not is_finite(self.offset):
             raise UsageError(f"offset must be a finite number, not {self.offset!r}")
         if self.bias is not None:
-            bias = (self.bias,) if isinstance(self.bias, Real) else tuple(self.bias)
-            if not bias or not all(_is_finite(number) for number in bias):
+            bias = tuple(self.bias) if isinstance(self.bias, Iterable) else (self.bias,)
+            if not bias or not all(is_finite(number) for number in bias):
                 raise UsageError("bias must be finite numbers, one for each output channel or one for all")
             object.__setattr__(self, "bias", tuple(float(number) for number in bias))
         for name in ("stride", "dilation"):  # one number stands for both axes
             steps = getattr(self, name)
             pair = (steps, steps) if isinstance(steps, Integral) else steps
-            if not _is_pair(pair, 1):
+            if not is_pair(pair, 1):
                 raise UsageError(f"{name} must be one or two whole numbers from 1 up, not {steps!r}")
             object.__setattr__(self, name, (int(pair[0]), int(pair[1])))
-        if self.channels not in ("each", "sum") and not self.channels.isalpha():
+        if not isinstance(self.channels, str) or not self.channels.isalpha():
             raise UsageError(f"channels {self.channels!r} is neither each nor sum nor letters such as rgb")
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"threads must be 1 or more, not {self.threads}")
+        if self.linear not in (True, False):
+            raise UsageError(f"linear must be True or False, not {self.linear!r}")
+        if self.threads is not None and not (isinstance(self.threads, Integral) and self.threads >= 1):
+            raise UsageError(f"threads must be a whole number from 1 up, not {self.threads!r}")
         if self.mask is not None:
             from imgconv.masks import to_mask  # here, because most recipes have none
 
             object.__setattr__(self, "mask", to_mask(self.mask))
             if self.stride != (1, 1) or self.padding in ("valid", "full") or self.channels == "sum":
                 raise UsageError("a mask mixes the result with the picture: padding same, stride 1, no sum of channels")
+        if self.vary is not None and not isinstance(self.vary, str):
+            raise UsageError(f"vary must be a formula with a range such as 'gaussian:sigma=0..8', not {self.vary!r}")
         if self.vary is not None and self.mask is None:
             raise UsageError("vary needs a mask, which says where the parameter is small and where large")
         if self.vary is not None and self.combine is not None:
             raise UsageError("vary is one kernel, so there is nothing to combine")
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and isfinite(float(value))
-
-
-def _is_pair(value: Any, lowest: int) -> bool:
-    """Whether it is two whole numbers, none below `lowest`."""
-    pair = isinstance(value, (tuple, list)) and len(value) == 2
-    return pair and all(isinstance(n, Integral) and int(n) >= lowest for n in value)
