@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as in typing, without the time that importing it takes: a signal may come
 if TYPE_CHECKING:
+    from typing import Any
+
     from imgconv.api import apply, convolve, correlate
     from imgconv.errors import ImgconvError, KernelError, PictureError, UsageError, WriteError
     from imgconv.kernels.spec import kernel

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def _leave(number: int, frame: object) -> None:
+    os._exit(128 + number)
+
+
+# while the rest is being imported, a signal ends the process without a traceback
+for _number in (signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(_number) is not signal.SIG_IGN:
+        signal.signal(_number, _leave)
 
 
 def main() -> NoReturn:
-    """Runs the command line. While that is being imported, Ctrl-C ends the process without a traceback."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    """Runs the command line."""
+    import gc
+
     # what is imported stays: looking through it again and again for garbage takes 5 of 100 ms
     gc.disable()
     # NumPy's BLAS starts threads that spin for 0.1 s of CPU at every start, and filtering has no use for them

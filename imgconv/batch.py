@@ -8,11 +8,13 @@ import re
 import stat
 import string
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -21,13 +23,13 @@ import numpy as np
 from imgconv.arrayfile import opened, reason
 from imgconv.engine.native import compile_seconds
 from imgconv.engine.run import available_cores
-from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError
+from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError, unforeseen
 from imgconv.picture.decode import Begun, begin
 from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, GREY_MODES, METADATA, endings, name_for, select
 from imgconv.picture.read import parse, read
 from imgconv.picture.strips import SINKS, has_sink, sink_of, source_of, unread
 from imgconv.picture.value import Picture
-from imgconv.picture.write import PIECE, encode, fitted, placed, write
+from imgconv.picture.write import PIECE, encode, fitted, placed, put, write
 from imgconv.recipe import Recipe, Report
 from imgconv.recipe.strips import in_strips
 
@@ -88,6 +90,7 @@ class Outcome:
     mode: str = ""  # Pillow's; "" for arrays
     dtype: str = ""
     report: Report | None = None
+    trace: str = ""  # where it went wrong, when nobody foresaw that
     compile_s: float = 0.0
     read_s: float = 0.0
     write_s: float = 0.0
@@ -285,22 +288,38 @@ def run(
         for job in jobs if recipe.options.threads == 1 else _each_begun(jobs, targets):
             yield run_one(job, recipe, targets, handling)
         return
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor
 
     if recipe.options.threads is None:
         shared = replace(recipe.options, threads=max(1, available_cores() // at_once))
         recipe = Recipe(recipe.kernels, shared)
-    waiting: deque[Future[Outcome]] = deque()
+    waiting: deque[Callable[[], Outcome]] = deque()
     pool = ThreadPoolExecutor(at_once)
     try:
         for job in jobs:
-            waiting.append(pool.submit(run_one, job, recipe, targets, handling))
+            waiting.append(_once(partial(run_one, job, recipe, targets, handling)))
+            with suppress(RuntimeError):  # the system gives no more threads: those that are there, or this one, do it
+                pool.submit(waiting[-1])
             if len(waiting) == 2 * at_once:
-                yield waiting.popleft().result()
+                yield waiting.popleft()()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _once(work: Callable[[], Outcome]) -> Callable[[], Outcome]:
+    """The work, done by the first thread that calls; the others wait for what it found."""
+    turn = threading.Lock()
+    found: list[Outcome] = []
+
+    def outcome() -> Outcome:
+        with turn:
+            if not found:
+                found.append(work())
+            return found[0]
+
+    return outcome
 
 
 def _each_begun(jobs: Sequence[Job], targets: Targets) -> Iterator[Job]:
@@ -319,7 +338,7 @@ def _is_skipped(job: Job, targets: Targets) -> bool:
 
 
 def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Outcome:
-    """Reads, filters and writes one file. Never raises ImgconvError: it is in the outcome."""
+    """Reads, filters and writes one file. What goes wrong is in the outcome, unless nobody reads standard output."""
     outcome = Outcome(job)
     started, compiled = time.perf_counter(), compile_seconds()
     if _is_skipped(job, targets):
@@ -333,6 +352,14 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
     except MemoryError:
         outcome.status = "failed"
         outcome.error = f"{job.input}: is too large for the memory of this machine"
+    except BrokenPipeError:
+        raise
+    except Exception as problem:
+        import traceback
+
+        outcome.status = "failed"
+        outcome.error = f"{job.input}: {unforeseen(problem)}; -v shows where"
+        outcome.trace = "".join(traceback.format_exception(problem))
     outcome.total_s = time.perf_counter() - started
     outcome.compile_s = compile_seconds() - compiled
     return outcome
@@ -500,10 +527,14 @@ def read_mask(name: str, *, auto_orient: bool = False) -> Mask:
 
 
 def _write_stream(parts: Iterable[bytes]) -> None:
+    if sys.__stdout__ is None:
+        raise WriteError("standard output: is closed")
     try:
+        # without Python's buffer, which would be written once more at the end, and fail once more
+        stream = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
         for part in parts:
-            sys.stdout.buffer.write(part)
-        sys.stdout.buffer.flush()
+            put(stream, part)
+        stream.flush()
     except BrokenPipeError:
         raise
     except OSError as problem:

@@ -14,6 +14,13 @@ class ImgconvError(Exception):
     """Base of every error that imgconv raises on purpose."""
 
 
+def unforeseen(problem: Exception) -> str:
+    """What is said of an exception that imgconv did not raise on purpose."""
+    if isinstance(problem, MemoryError):
+        return "there is too little memory on this machine"
+    return f"{type(problem).__name__}: {problem}"
+
+
 class UsageError(ImgconvError):
     """Options that contradict each other, or a value out of its range."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import gc
 import os
 import re
@@ -15,13 +17,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from imgconv import __version__
-from imgconv.errors import ImgconvError, KernelError, UsageError
+from imgconv.errors import ImgconvError, KernelError, UsageError, unforeseen
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 DONE, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 SIGNALS = {INTERRUPTED: signal.SIGINT, TERMINATED: signal.SIGTERM}
+SPELT = {"→": "->", "×": "x", "·": "-", "–": "-", "…": "..."}  # where only ASCII can be printed
+_unprinted: list[OSError] = []  # why a line did not reach standard output
 AGAIN_S = 0.01  # a signal whose exception was lost comes again after this
 
 # what `imgconv --help` says; a command's module is imported when the command is called
@@ -112,11 +116,13 @@ def main() -> NoReturn:
     try:
         status = cli.main(prog_name="imgconv", standalone_mode=False)
         sys.stdout.flush()
-        sys.stderr.flush()
+        for problem in _unprinted:
+            raise problem
         # everything is written: taking the interpreter apart would cost a sixth of a small picture's time
         os._exit(status if isinstance(status, int) else DONE)
     except click.exceptions.NoArgsIsHelpError as problem:
-        click.echo(problem.ctx.get_help() if problem.ctx else "", err=True)
+        with contextlib.suppress(OSError):
+            click.echo(problem.ctx.get_help() if problem.ctx else "", err=True)
         sys.exit(MISUSED)
     except click.ClickException as problem:
         fail(problem.format_message(), _command(problem), MISUSED)
@@ -125,20 +131,26 @@ def main() -> NoReturn:
     except ImgconvError as problem:
         fail(str(problem), None, FAILED)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            say("interrupted")
-        if stop.code in (INTERRUPTED, TERMINATED):
-            # a thread may still be filtering: Python 3.11 takes one for ended whose join was interrupted
+        if stop.code in SIGNALS:
+            for number in SIGNALS.values():
+                signal.signal(number, signal.SIG_IGN)
+            if stop.code == INTERRUPTED:
+                say("interrupted")
+            # a thread may still be at work: Python 3.11 takes one for ended whose join was interrupted
+            if "imgconv.picture.write" in sys.modules:
+                import_module("imgconv.picture.write").abandon()
             os._exit(stop.code)
         raise
-    except OSError as problem:
-        if problem.filename is not None:
-            raise
-        # what is printed goes nowhere: the reader has gone, as `| head` does, or the disk is full
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if not isinstance(problem, BrokenPipeError):
-            say(f"standard output: {problem.strerror or problem}")
-        sys.exit(FAILED)
+    except Exception as problem:
+        if isinstance(problem, OSError) and problem.filename is None:
+            # what is printed goes nowhere: the reader has gone, as `| head` does, or the disk is full
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if not isinstance(problem, BrokenPipeError):
+                say(f"standard output: {problem.strerror or problem}")
+            sys.exit(FAILED)
+        if {"-v", "--verbose"} & set(sys.argv):
+            sys.excepthook(type(problem), problem, problem.__traceback__)
+        fail(f"{unforeseen(problem)}; -v shows where", None, FAILED)
 
 
 def collect_garbage() -> None:
@@ -159,8 +171,14 @@ def say(text: str, command: str | None = None) -> None:
 
 
 def tell(text: str, *, err: bool = False) -> None:
-    """A line; unlike click.echo it goes above a progress bar, not into it."""
-    print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
+    """A line; unlike click.echo it goes above a progress bar, not into it. One that cannot be printed stops nothing."""
+    try:
+        print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
+    except OSError as problem:
+        if not err:
+            if isinstance(problem, BrokenPipeError):
+                raise
+            _unprinted[:] = [problem]
 
 
 def one_line(text: str) -> str:
@@ -183,12 +201,23 @@ def _command(problem: click.ClickException) -> str | None:
 
 
 def _prepare_streams() -> None:
-    """Standard streams that can be closed, or meet any file name, without a traceback."""
+    """Standard streams that can be closed, or meet any text, without a traceback."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:  # or a file that is written would get a stream's number
+        pass
+    os.close(descriptor)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 -- lives as long as the process
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    codecs.register_error("imgconv", _spelt)
     for stream in (sys.stdout, sys.stderr):
-        if stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if stream.errors != "surrogateescape" or stream.encoding.lower() != "utf-8":
+            stream.reconfigure(errors="imgconv")  # type: ignore[union-attr]
+
+
+def _spelt(problem: UnicodeError) -> tuple[str, int]:
+    """For a stream that does not know a character: one that looks like it, or its number."""
+    assert isinstance(problem, UnicodeEncodeError)
+    text = problem.object[problem.start : problem.end]
+    return "".join(SPELT.get(each) or ascii(each)[1:-1] for each in text), problem.end
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

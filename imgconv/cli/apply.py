@@ -103,6 +103,8 @@ def apply(
             if outcome.error:
                 failed += 1
                 say(outcome.error)
+                for place in outcome.trace.splitlines() if verbose else ():
+                    say(place)
             if as_json:
                 tell(_json(batch.as_json(outcome, recipe)))
             elif not quiet and outcome.status != "failed":
@@ -210,6 +212,10 @@ def _progress(count: int) -> Iterator[Callable[[], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
-    with bar:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(bar)
+        except RuntimeError:  # no thread can be started that would draw it
+            bar.stop()
         task = bar.add_task("filtering", total=count)
         yield lambda: bar.advance(task)

@@ -41,6 +41,16 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
+def begin(work: Callable[[], None]) -> threading.Thread | None:
+    """Starts a thread; None where the system gives no more: its work is left to the caller."""
+    thread = threading.Thread(target=work)
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread
+
+
 def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered:
     """Correlates `source`, shape (rows, columns, channels), C-contiguous, of the plan's dtype.
 
@@ -218,9 +228,7 @@ def in_threads(prepare_worker: Callable[[], Callable[[Any], int]], jobs: Iterabl
             waiting = iter(())
             failures.append(problem)
 
-    others = [threading.Thread(target=run) for _ in range(1, workers)]
-    for thread in others:
-        thread.start()
+    others = [thread for _ in range(1, workers) if (thread := begin(run))]
     run()
     for thread in others:
         thread.join()

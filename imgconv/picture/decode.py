@@ -91,7 +91,7 @@ def begin(path: Path) -> Begun | None:
             return None
         with open(path, "rb", buffering=0) as file:
             return Begun(path) if file.read(3) == b"\xff\xd8\xff" else None
-    except OSError:
+    except (OSError, RuntimeError):  # which is Python's error where no thread can be started
         return None
 
 

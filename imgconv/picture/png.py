@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from imgconv.engine import native
-from imgconv.engine.run import available_cores
+from imgconv.engine.run import available_cores, begin
 from imgconv.errors import PictureError
 from imgconv.picture.chunks import (
     DAMAGED,
@@ -200,9 +200,7 @@ def share(work: Callable[[Iterator[int]], None], count: int, threads: int | None
         except BaseException as problem:
             problems.append(problem)
 
-    others = [threading.Thread(target=run) for _ in range(min(threads or available_cores(), count) - 1)]
-    for thread in others:
-        thread.start()
+    others = [thread for _ in range(min(threads or available_cores(), count) - 1) if (thread := begin(run))]
     run()
     for thread in others:
         thread.join()
@@ -411,8 +409,11 @@ def _relay(source: Iterator[tuple[Array, int]], take: Callable[[Array, int], Non
                     problems.append(problem)
             room.release()
 
-    thread = threading.Thread(target=run)
-    thread.start()
+    thread = begin(run)
+    if thread is None:
+        for item in source:
+            take(*item)
+        return
     try:
         for item in source:
             room.acquire()

@@ -6,8 +6,11 @@ import contextlib
 import io
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,6 +23,11 @@ from imgconv.picture.image import BROKEN, from_array
 from imgconv.picture.png import MODES, encode_png
 from imgconv.picture.value import Picture
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -31,7 +39,11 @@ TIFF_XMP = 700
 DEEP_MODES = ("LA;16", "RGB;16", "RGBA;16")
 JPEG_XMP_BYTES = 65535 - 2 - 29  # in one segment, without its length and name
 GIF_COLOURS = 256
+PART = ".imgconv-*.part"  # a file that is being written
 PIECE = 2**24  # bytes handed to the system at once
+
+_parts: set[Path] = set()  # those of this process
+_beginning = threading.Lock()
 
 
 def encode(
@@ -281,7 +293,8 @@ def placed(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     """A file to be written in the block, which then becomes `path`: whole, on the disk, or not at all.
 
     The bytes go to a file of random name beside the target, are synced, and take its place in one step. A symbolic
-    link is followed. The mode of a new file follows the umask; a file that is replaced keeps its own.
+    link is followed. The mode of a new file follows the umask; of a file that is replaced all that `_take_rights` says
+    is kept. What killed processes have left half written in that folder is deleted.
 
     Raises
     ------
@@ -290,34 +303,102 @@ def placed(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
         it was.
     """
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".imgconv-{os.urandom(8).hex()}.part")
+    replaces = overwrite and target.exists()
+    part: Path | None = None
+    _sweep(target.parent)
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        if replaces and not target.is_file():
+            raise OSError("is not a regular file")
+        part, descriptor = _begun_part(target, 0o600 if replaces else 0o666)
         with open(descriptor, "wb", buffering=0) as file:
-            if overwrite and target.exists():
-                _take_mode(descriptor, target)
             yield file
+            if replaces:
+                _take_rights(descriptor, target)
             os.fsync(descriptor)
-        if overwrite:
-            os.replace(part, target)
-        else:
-            _place(part, target)
+            if os.name == "nt":  # elsewhere it is locked until it has its name
+                file.close()
+            if overwrite:
+                os.replace(part, target)
+            else:
+                _place(part, target)
     except FileExistsError:
         raise WriteError(f"{path}: exists; --overwrite replaces it") from None
     except OSError as problem:
         raise WriteError(f"{path}: {reason(problem)}; nothing was written") from None
     finally:
+        if part is not None:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            _parts.discard(part)
+
+
+def abandon() -> None:
+    """Deletes what is being written, in a process that ends now: nothing can be begun any more."""
+    _beginning.acquire(timeout=1)
+    for part in list(_parts):
         with contextlib.suppress(OSError):
             part.unlink()
 
 
-def _take_mode(descriptor: int, target: Path) -> None:
-    """Gives the new file the permissions of the one it replaces; a device or pipe is not replaced."""
-    mode = os.stat(target).st_mode
-    if not stat.S_ISREG(mode):
-        raise OSError("is not a regular file")
+def _begun_part(target: Path, mode: int) -> tuple[Path, int]:
+    """A new file beside the target, which `_sweep` leaves alone as long as it is open, and its descriptor."""
+    while True:
+        part = target.with_name(PART.replace("*", os.urandom(8).hex()))
+        with _beginning:
+            _parts.add(part)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+        if fcntl is None:
+            return part, descriptor
+        with contextlib.suppress(OSError):  # a file system without locks: nothing is swept there
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return part, descriptor
+        os.close(descriptor)  # swept before it was locked
+
+
+@cache
+def _sweep(folder: Path) -> None:
+    """Deletes files that killed processes were writing in a folder: nobody has them locked any more."""
+    if fcntl is None:
+        return
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(".imgconv-") and fnmatchcase(name, PART):
+                with contextlib.suppress(OSError), open(folder / name, "rb", opener=_without_following) as file:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    os.unlink(folder / name)
+
+
+def _without_following(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _take_rights(descriptor: int, target: Path) -> None:
+    """Gives the new file owner, group, mode, ACL and extended attributes of the old one, as far as we may.
+
+    Set-user and set-group bits go where owner or group is another one.
+    """
+    old = os.stat(target)
+    mode = stat.S_IMODE(old.st_mode)
+    if os.name == "posix":
+        for owner in (old.st_uid, -1):
+            with contextlib.suppress(OSError):
+                os.fchown(descriptor, owner, old.st_gid)
+                break
+        new = os.fstat(descriptor)
+        if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+            mode &= ~(stat.S_ISUID | stat.S_ISGID)
+    if hasattr(os, "listxattr"):  # of which an ACL is one
+        with contextlib.suppress(OSError):
+            kept = set(os.listxattr(target)) - {"security.capability"}
+            for name in kept | set(os.listxattr(descriptor)):
+                with contextlib.suppress(OSError):
+                    if name in kept:
+                        os.setxattr(descriptor, name, os.getxattr(target, name))
+                    else:
+                        os.removexattr(descriptor, name)
     if hasattr(os, "fchmod"):
-        os.fchmod(descriptor, stat.S_IMODE(mode))
+        os.fchmod(descriptor, mode)
 
 
 def _place(part: Path, target: Path) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from itertools import accumulate
+from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.engine.run import Chain
+from imgconv.engine.run import Chain, begin
 from imgconv.engine.stage import Span
 from imgconv.recipe.application import Application
 from imgconv.recipe.layout import as_samples, layout_of
@@ -158,8 +157,11 @@ class InStrips:
             except BaseException as problem:
                 ready.put(problem)
 
-        thread = threading.Thread(target=work)
-        thread.start()
+        thread = begin(work)
+        if thread is None:
+            turns = cycle(memories)
+            yield from self._parts(read, lambda: next(turns))
+            return
         try:
             number = 0
             while (part := ready.get()) is not None:

@@ -1,0 +1,152 @@
+"""The command where the machine gives less than it usually does: streams, threads, memory, locale, user, signals."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from makers import imgconv, noise, saved
+from PIL import Image
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="faults are made as Linux has them")
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        Path(f"{number}.png").write_bytes(saved(Image.fromarray(noise(12, 16, 3, seed=number)), "PNG"))
+
+
+NAMES = ("0.png", "1.png", "2.png")
+RESULTS = ["0.blur.png", "1.blur.png", "2.blur.png"]
+
+
+def results():
+    return sorted(str(path) for path in Path().glob("*.blur.*"))
+
+
+def shell(line, **options):
+    """Runs a line of the shell in which `imgconv` is this command."""
+    line = f'imgconv() {{ "{sys.executable}" -m imgconv "$@"; }}; {line}'
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, **options)
+
+
+def after(code, *words, **options):
+    """The command in a process that first runs some code."""
+    code = f"import sys\n{code}\nsys.argv = ['imgconv', *sys.argv[1:]]\nfrom imgconv.__main__ import main\nmain()"
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+
+
+# streams
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_picture_for_a_full_standard_output_is_one_error(unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = shell("imgconv apply 0.png -k blur -o - > /dev/full", env=environment)
+    assert (done.returncode, done.stderr) == (1, "imgconv: standard output: no space left on device\n")
+
+
+def test_a_picture_for_a_closed_standard_output_is_an_error():
+    done = shell("imgconv apply 0.png -k blur -o - >&-")
+    assert (done.returncode, done.stderr) == (1, "imgconv: standard output: is closed\n")
+
+
+def test_a_full_standard_error_stops_no_batch():
+    Path("0.png").write_bytes(b"no picture")
+    done = shell("imgconv apply [012].png -k blur 2> /dev/full")
+    assert done.returncode == 1
+    assert results() == RESULTS[1:]
+    assert done.stdout.count("\n") == 2
+    done = shell("imgconv apply [12].png -k blur --overwrite --json 2> /dev/full")
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_stops_no_batch_and_is_said_once(unbuffered):
+    done = shell("imgconv apply [012].png -k blur > /dev/full", env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+    assert (done.returncode, done.stderr) == (1, "imgconv: standard output: No space left on device\n")
+    assert results() == RESULTS
+
+
+def test_a_file_never_gets_the_number_of_a_closed_stream():
+    shell("imgconv apply 0.png missing.png -k blur <&- >&- 2>&-")
+    assert results() == RESULTS[:1]
+    assert Image.open("0.blur.png").tobytes()
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_where_only_ascii_is_printed_the_line_is_ascii(jobs):
+    environment = os.environ | {"PYTHONUTF8": "0", "LC_ALL": "C"}
+    Path("Köln.png").write_bytes(Path("0.png").read_bytes())
+    done = imgconv("apply", *NAMES, "Köln.png", "-k", "blur", "-j", jobs, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("0.png -> 0.blur.png   16x12 RGB   read ")
+    assert "K\\xf6ln.png" in done.stdout or "K\\udcc3\\udcb6ln.png" in done.stdout
+    for words in (
+        ["kernels", "show", "blur"],
+        ["kernels"],
+        ["doctor"],
+        ["--help"],
+        ["match", "0.png", "blur", "1.png"],
+    ):
+        assert "Error" not in imgconv(*words, env=environment).stderr
+
+
+# threads, memory, exceptions
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "tif", "npy"])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_without_a_thread_to_be_had_the_work_is_done_all_the_same(form, jobs):
+    Image.fromarray(noise(1200, 900, 3)).save("large.png")
+    none = (
+        "import threading\n"
+        "def refuse(self):\n"
+        '    raise RuntimeError("can\'t start new thread")\n'
+        "threading.Thread.start = refuse"
+    )
+    words = ["apply", "large.png", *NAMES, "-k", "blur", "-k", "gaussian:3", "-j", jobs, "--format", form, "-o"]
+    imgconv(*words, "with-{stem}{ext}")
+    done = after(none, *words, "without-{stem}{ext}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path(f"with-large.{form}").read_bytes() == Path(f"without-large.{form}").read_bytes()
+    assert len(list(Path().glob("without-*"))) == 4
+
+
+BROKEN = """
+import imgconv.picture.read as module
+real = module.read
+def read(path, **options):
+    if str(path) == "0.png":
+        raise ZeroDivisionError("nobody foresaw this")
+    return real(path, **options)
+import imgconv.batch
+imgconv.batch.read = read
+imgconv.batch.source_of = lambda *words, **options: None
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_exception_that_nobody_foresaw_fails_its_file(jobs):
+    done = after(BROKEN, "apply", *NAMES, "-k", "blur", "-j", jobs)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "imgconv: 0.png: ZeroDivisionError: nobody foresaw this; -v shows where\nimgconv: 1 of 3 files failed\n"
+    )
+    assert results() == RESULTS[1:]
+    done = after(BROKEN, "apply", *NAMES, "-k", "blur", "-j", jobs, "-v", "--overwrite")
+    assert re.search(r"^imgconv:   File .*, in read$", done.stderr, re.MULTILINE)
+
+
+def test_an_exception_that_nobody_foresaw_is_one_line_in_every_command():
+    broken = "import imgconv.cli.doctor as module\nmodule._facts = lambda: 1 // 0"
+    done = after(broken, "doctor")
+    assert done.returncode == 1
+    assert done.stderr == "imgconv: ZeroDivisionError: integer division or modulo by zero; -v shows where\n"

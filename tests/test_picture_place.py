@@ -1,0 +1,179 @@
+"""How a result takes its place: whose it is then, and what killed runs have left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from makers import imgconv, leftovers, noise, saved
+from PIL import Image
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="owners, attributes and locks of Linux")
+root = pytest.mark.skipif(os.name == "posix" and os.geteuid() != 0, reason="only root may give files away")
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(saved(Image.fromarray(noise(12, 16, 3)), "PNG"))
+    Path("b.png").write_bytes(saved(Image.fromarray(noise(12, 16, 3)), "PNG"))
+    os.chmod(tmp_path, 0o777)
+
+
+def rights(path):
+    found = os.stat(path)
+    return found.st_uid, found.st_gid, oct(stat.S_IMODE(found.st_mode))
+
+
+def replaced(*before, **options):
+    """Replaces b.png twice, as an input and as a result; returns its rights, which are the same both times."""
+    found = []
+    for words in (["b.png", "--in-place"], ["a.png", "-o", "b.png", "--overwrite"]):
+        inode = os.stat("b.png").st_ino
+        done = imgconv("apply", *words, "-k", "blur", **options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert os.stat("b.png").st_ino != inode
+        found.append(rights("b.png"))
+    assert found[0] == found[1]
+    return found[0]
+
+
+@root
+def test_root_keeps_owner_group_and_every_bit():
+    os.chown("b.png", 1000, 1000)
+    os.chmod("b.png", 0o4755)
+    assert replaced() == (1000, 1000, "0o4755")
+
+
+def test_owner_keeps_every_bit():
+    os.chmod("b.png", 0o6751)
+    assert replaced() == (os.geteuid(), os.getegid(), "0o6751")
+
+
+@root
+def test_who_may_not_give_files_away_keeps_no_set_user_bit(tmp_path):
+    """As a user who may write in the folder: the new file is this user's, and must not run with that user's rights."""
+    os.chown("b.png", 1000, 1000)
+    os.chmod("b.png", 0o6755)
+    cannot = (
+        "import os, sys\n"
+        "def refuse(descriptor, owner, group):\n"
+        "    raise PermissionError(1, 'Operation not permitted')\n"
+        "os.fchown = refuse\n"
+        "sys.argv = ['imgconv', *sys.argv[1:]]\n"
+        "from imgconv.__main__ import main\n"
+        "main()"
+    )
+    subprocess.run([sys.executable, "-c", cannot, "apply", "b.png", "-k", "blur", "--in-place"], check=True)
+    assert rights("b.png") == (0, 0, "0o755")
+
+
+def test_attributes_and_acl_are_kept():
+    try:
+        os.setxattr("b.png", "user.origin", b"a camera")
+    except OSError:
+        pytest.skip("this file system holds no attributes")
+    # an ACL as the kernel has it: user::rw-, user 12345:r--, group::r--, mask::r--, other::---
+    acl = bytes.fromhex("02000000 01000600ffffffff 0200040039300000 04000400ffffffff 10000400ffffffff 20000000ffffffff")
+    names = {"user.origin"}
+    try:
+        os.setxattr("b.png", "system.posix_acl_access", acl)
+        names.add("system.posix_acl_access")
+    except OSError:  # nor ACLs
+        pass
+    before = rights("b.png")
+    assert replaced() == before
+    assert set(os.listxattr("b.png")) >= names
+    assert os.getxattr("b.png", "user.origin") == b"a camera"
+    if len(names) == 2:
+        assert os.getxattr("b.png", "system.posix_acl_access") == acl
+        # the ACL that a folder gives its new files is not that of the old one
+        os.setxattr(".", "system.posix_acl_default", acl)
+        os.removexattr("b.png", "system.posix_acl_access")
+        os.chmod("b.png", 0o600)
+        assert replaced()[2] == "0o600"
+        assert "system.posix_acl_access" not in os.listxattr("b.png")
+
+
+def test_a_private_file_is_private_while_it_is_written(monkeypatch):
+    os.chmod("b.png", 0o600)
+    seen = []
+    real = os.fsync
+    from imgconv.picture import write
+
+    monkeypatch.setattr(write, "_take_rights", lambda descriptor, target: seen.append(os.fstat(descriptor).st_mode))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: real(descriptor))
+    write.write(Path("b.png"), b"new", overwrite=True)
+    assert [oct(stat.S_IMODE(mode)) for mode in seen] == ["0o600"]
+
+
+# what killed runs leave
+
+
+def begun(name="large.npy"):
+    """A run that is amid writing, and its part."""
+    rows, columns = 20_000, 15_000
+    import numpy as np
+
+    with open(name, "wb") as file:  # takes no room on the disk
+        described = {"descr": "|u1", "fortran_order": False, "shape": (rows, columns, 3)}
+        np.lib.format.write_array_header_1_0(file, described)
+        file.truncate(file.tell() + rows * columns * 3)
+    command = [sys.executable, "-m", "imgconv", "apply", name, "-k", "blur", "-o", "large.png"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not leftovers(Path()):
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
+def test_the_next_run_sweeps_what_a_killed_one_left_and_not_what_is_being_written():
+    with begun() as killed:
+        killed.kill()
+    assert len(leftovers(Path())) == 1
+    with begun("other.npy") as running:
+        (part,) = leftovers(Path())
+        os.kill(running.pid, signal.SIGSTOP)
+        assert imgconv("apply", "a.png", "-k", "blur").returncode == 0
+        assert leftovers(Path()) == [part]
+        running.kill()
+    Path(".imgconv-mine").touch()
+    Path(".imgconv-x.part").symlink_to("a.png")
+    assert imgconv("apply", "a.png", "-k", "sharpen").returncode == 0
+    assert sorted(leftovers(Path())) == [".imgconv-mine", ".imgconv-x.part"]
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT, signal.SIGTERM]])
+def test_a_signal_while_threads_begin_leaves_nothing(signals):
+    """Python 3.11 joins no thread whose start was interrupted: it went on writing until the process was gone."""
+    slow = (
+        "import os, sys, threading, time\n"
+        "real = threading.Thread.start\n"
+        "def start(self):\n"
+        "    real(self)\n"
+        "    print(flush=True)\n"
+        "    time.sleep(0.3)\n"  # a moment in which the thread is not yet known to its pool
+        "threading.Thread.start = start\n"
+        "fsync = os.fsync\n"
+        "os.fsync = lambda descriptor: time.sleep(5)\n"
+        "sys.argv = ['imgconv', *sys.argv[1:]]\n"
+        "from imgconv.__main__ import main\n"
+        "main()"
+    )
+    command = [sys.executable, "-c", slow, "apply", "a.png", "b.png", "-k", "blur", "-j", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        process.stdout.readline()
+        while not leftovers(Path()):
+            time.sleep(0.01)
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.02)
+        process.wait(timeout=60)
+    assert process.returncode in (130, 143)
+    assert leftovers(Path()) == []
