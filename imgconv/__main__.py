@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 
 def _leave(number: int, frame: object) -> None:
+    if number == signal.SIGINT:
+        os.write(2, b"imgconv: interrupted\n")
     os._exit(128 + number)
 
 

@@ -1,6 +1,12 @@
 import os
-import tempfile
+import signal
 from pathlib import Path
 
-# One place for kept code, shared by the workers and by the processes that tests start; not the user's own.
-os.environ.setdefault("IMGCONV_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"imgconv-tests-{os.getuid()}"))
+# a script's background ignores Ctrl-C, and what it starts would, too; tests send it
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    # one place for kept code, shared by the workers and by the processes that tests start; not the user's own
+    if "IMGCONV_CACHE_DIR" not in os.environ:
+        os.environ["IMGCONV_CACHE_DIR"] = str(Path(config.cache.mkdir("code")) / "imgconv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from makers import imgconv, leftovers, noise, saved
 from PIL import Image
@@ -116,33 +118,33 @@ def test_a_private_file_is_private_while_it_is_written(monkeypatch):
 # what killed runs leave
 
 
-def begun(name="large.npy"):
-    """A run that is amid writing, and its part."""
-    rows, columns = 20_000, 15_000
-    import numpy as np
-
+@contextlib.contextmanager
+def amid_writing(name):
+    """A run that has begun to write and stands still there; it is killed in the end. Gives the name of its part."""
+    rows, columns, there = 20_000, 15_000, set(leftovers(Path()))
     with open(name, "wb") as file:  # takes no room on the disk
         described = {"descr": "|u1", "fortran_order": False, "shape": (rows, columns, 3)}
         np.lib.format.write_array_header_1_0(file, described)
         file.truncate(file.tell() + rows * columns * 3)
     command = [sys.executable, "-m", "imgconv", "apply", name, "-k", "blur", "-o", "large.png"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not leftovers(Path()):
-        assert process.poll() is None
-        time.sleep(0.01)
-    return process
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            while not (new := set(leftovers(Path())) - there):
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGSTOP)
+            yield new.pop()
+        finally:
+            process.kill()
 
 
 def test_the_next_run_sweeps_what_a_killed_one_left_and_not_what_is_being_written():
-    with begun() as killed:
-        killed.kill()
-    assert len(leftovers(Path())) == 1
-    with begun("other.npy") as running:
-        (part,) = leftovers(Path())
-        os.kill(running.pid, signal.SIGSTOP)
+    with amid_writing("large.npy") as part:
+        pass
+    assert leftovers(Path()) == [part]
+    with amid_writing("large.npy") as part:
         assert imgconv("apply", "a.png", "-k", "blur").returncode == 0
         assert leftovers(Path()) == [part]
-        running.kill()
     Path(".imgconv-mine").touch()
     Path(".imgconv-x.part").symlink_to("a.png")
     assert imgconv("apply", "a.png", "-k", "sharpen").returncode == 0
