@@ -19,14 +19,14 @@ WIDTH, DESCRIPTION, ORIENTATION, PAGE, XMP = 256, 270, 274, 297, 700
 BYTE, SHORT, LONG, SSHORT, FLOAT = 1, 3, 4, 8, 11
 
 
-def tagged(data: bytes, tag: int, kind: int, values: int, value: bytes) -> bytes:
-    """A TIFF of `makers.tiff` with a tag more, or one that is other."""
+def tagged(data: bytes, tag: int, kind: int, values: int, value: bytes, *, twice: bool = False) -> bytes:
+    """A TIFF of `makers.tiff` with a tag more, or one that is other, or there `twice`."""
     (at,) = struct.unpack("<I", data[4:8])
     (count,) = struct.unpack("<H", data[at : at + 2])
     old = [data[at + 2 + 12 * i :][:12] for i in range(count)]
     if len(value) > 4:
         data, value = data + value, struct.pack("<I", len(data))
-    fields = [field for field in old if struct.unpack("<H", field[:2]) != (tag,)]
+    fields = [field for field in old if twice or struct.unpack("<H", field[:2]) != (tag,)]
     fields.append(struct.pack("<HHI", tag, kind, values) + value.ljust(4, b"\0"))
     table = struct.pack("<H", len(fields)) + b"".join(sorted(fields, key=lambda field: struct.unpack("<H", field[:2])))
     return data[:4] + struct.pack("<I", len(data)) + data[8:] + table + bytes(4)
@@ -69,10 +69,12 @@ def test_a_deep_tiff_that_does_not_fit_its_shape_is_refused(tmp_path, tag, kind,
     assert said["error"].startswith("a.tif: ")
 
 
+@pytest.mark.parametrize("twice", [False, True])
 @pytest.mark.parametrize(
     ("tag", "kind", "value"),
     [
         (WIDTH, SSHORT, struct.pack("<h", 5)),
+        (WIDTH, SHORT, struct.pack("<h", 3)),
         (257, BYTE, b"\4"),
         (277, FLOAT, struct.pack("<f", 3)),
         (DESCRIPTION, FLOAT, struct.pack("<f", 3)),
@@ -83,14 +85,23 @@ def test_a_deep_tiff_that_does_not_fit_its_shape_is_refused(tmp_path, tag, kind,
         (40965, FLOAT, struct.pack("<f", 3)),
     ],
 )
-def test_what_pillow_loads_with_a_warning_is_read(tmp_path, tag, kind, value):
-    data = tagged(tiff(noise(4, 5, 3)), tag, kind, 1, value)
+def test_what_pillow_loads_with_a_warning_is_read(tmp_path, tag, kind, value, twice):
+    judged(tmp_path, tagged(tiff(noise(4, 5, 3)), tag, kind, 1, value, twice=twice))
+
+
+def test_what_libtiff_refuses_is_refused(tmp_path):
+    file = io.BytesIO()
+    tifffile.imwrite(file, noise(4, 5, 3), photometric="rgb", compression="zlib")
+    judged(tmp_path, tagged(file.getvalue(), 257, SHORT, 2, struct.pack("<HH", 4, 0)))
+
+
+def judged(folder, data):
     try:
         with Image.open(io.BytesIO(data)) as image:
             expected = np.asarray(image)
     except (OSError, TypeError, ValueError):
         expected = None
-    found, _ = filtered(tmp_path, data)
+    found, _ = filtered(folder, data)
     assert (found is None) == (expected is None)
     assert expected is None or np.array_equal(found, expected)
 

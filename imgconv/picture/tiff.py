@@ -23,6 +23,7 @@ WHOLE = {1: "B", SHORT: "H", LONG: "I"}  # types of whole numbers without a sign
 WIDTH, LENGTH, BITS, COMPRESSION, MEANING, OFFSETS, SAMPLES = 256, 257, 258, 259, 262, 273, 277
 STRIP_ROWS, COUNTS, PLANES, ORIENTATION, XMP = 278, 279, 284, 274, 700
 LAYOUT = (WIDTH, LENGTH, BITS, COMPRESSION, MEANING, OFFSETS, SAMPLES, STRIP_ROWS, COUNTS, PLANES, ORIENTATION)
+SEVERAL = (BITS, OFFSETS, COUNTS)
 PREDICTOR, TILE_WIDTH, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT = 317, 322, 324, 325, 338, 339
 # what the samples of a strip depend on: how they are compressed, what they mean, and tables for that
 DECODING = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 529, 530, 531, 532)
@@ -62,7 +63,7 @@ class Directory:
     Raises
     ------
     ValueError
-        When there is no directory of a classic TIFF, or it points out of the file.
+        When there is no directory of a classic TIFF, a tag is there twice, or it points out of the file.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -80,6 +81,8 @@ class Directory:
         self.next = self.taken(at + 2 + 12 * count, 4)
         for field in (block[i : i + 12] for i in range(0, 12 * count, 12)):
             tag, kind, values, pointer = struct.unpack(self.order + "HHII", field)
+            if tag in self.entries:
+                raise ValueError(f"has two tags {tag}")
             length = SIZES.get(kind, 0) * values
             self.entries[tag] = Entry(kind, values, field[8:][:length] if length <= 4 else self.taken(pointer, length))
             self.fields[tag] = field
@@ -117,8 +120,9 @@ class Directory:
         return list(zip(self.numbers(OFFSETS), self.numbers(COUNTS), strict=False))
 
     def whole(self, *tags: int) -> bool:
-        """Whether tags, where they are there, are of whole numbers; Pillow takes others, too."""
-        return all(self.entries[tag].kind in WHOLE for tag in tags if tag in self.entries)
+        """Whether tags, where they are there, are of whole numbers, as many as there should be; Pillow takes others."""
+        found = [(tag, self.entries[tag]) for tag in tags if tag in self.entries]
+        return all(entry.kind in WHOLE and (entry.values == 1 or tag in SEVERAL) for tag, entry in found)
 
     @property
     def deep(self) -> bool:
