@@ -208,7 +208,7 @@ def commands(seed: Seed, dice: random.Random) -> list[str]:
     return ["apply", file, *dice.choice(options)]
 
 
-def problem_of(seed: Seed, data: bytes, words: list[str]) -> str | None:
+def problem_of(seed: Seed, data: bytes, words: list[str], longest: float = LONGEST_S) -> str | None:
     """What is wrong with the answer to a file, in the current folder; None when nothing is."""
     from click.exceptions import ClickException
 
@@ -221,7 +221,7 @@ def problem_of(seed: Seed, data: bytes, words: list[str]) -> str | None:
         Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew
     before = memory("VmRSS")
     faulthandler.dump_traceback_later(STUCK_S, exit=True)
-    signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
+    signal.setitimer(signal.ITIMER_PROF, longest)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = cli.main([*words, *(["--overwrite", "-v"] if words[0] == "apply" else [])], standalone_mode=False)
@@ -372,11 +372,14 @@ def by_coverage(words: list[str]) -> None:
     def once(data: bytes) -> None:
         if data:
             seed = Seed(*kinds[data[0] % len(kinds)], data[1:])
-            problem = problem_of(seed, seed.data, commands(seed, random.Random(zlib.crc32(data))))
+            problem = problem_of(seed, seed.data, commands(seed, random.Random(zlib.crc32(data))), 0)
             if problem:
                 raise AssertionError(problem)
 
-    atheris.Setup([sys.argv[0], *[word for word in words if word.startswith("-")], str(folder)], once)
+    # its own clock keeps the file
+    atheris.Setup(
+        [sys.argv[0], f"-timeout={LONGEST_S}", *[word for word in words if word.startswith("-")], str(folder)], once
+    )
     atheris.Fuzz()
 
 
