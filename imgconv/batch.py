@@ -25,7 +25,17 @@ from imgconv.engine.native import compile_seconds
 from imgconv.engine.run import available_cores
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError, unforeseen
 from imgconv.picture.decode import Begun, begin
-from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, GREY_MODES, METADATA, endings, name_for, select
+from imgconv.picture.formats import (
+    ENCODER_OPTIONS,
+    FORMATS,
+    GREY_MODES,
+    METADATA,
+    START_BYTES,
+    endings,
+    format_of,
+    name_for,
+    select,
+)
 from imgconv.picture.read import parse, read
 from imgconv.picture.strips import SINKS, has_sink, sink_of, source_of, unread
 from imgconv.picture.value import Picture
@@ -40,6 +50,7 @@ STREAM = "-"
 SPOOLED_BYTES = 2**24  # results from larger samples wait on the disk for standard output
 STANDARD_INPUT = Path("standard input")  # as messages call it
 DEFAULT_NAME = "{dir}/{stem}.{kernel}{ext}"
+WALKED = {ending for form in FORMATS for ending in form.endings} | {".npy"}  # taken for inputs by their names under -r
 FIELDS = ("dir", "stem", "kernel", "ext", "index")
 
 
@@ -68,6 +79,7 @@ class Job(NamedTuple):
     source: Path | None
     target: Path | None
     format: str  # Pillow's name, or NPY, TEXT, CSV; "" for the input's own
+    problem: str = ""  # why it cannot be done
     begun: Begun | None = None  # its picture, where decoding it has begun
 
     @property
@@ -77,6 +89,14 @@ class Job(NamedTuple):
     @property
     def output(self) -> str:
         return STREAM if self.target is None else str(self.target)
+
+
+class Inputs(NamedTuple):
+    """What was met where inputs were looked for."""
+
+    files: list[tuple[str, Path | None]]  # with the folder that each was found under, for keeping the tree
+    others: list[str]  # files under a folder that are no pictures
+    problems: list[Job]  # folders that cannot be listed
 
 
 class Outcome:
@@ -102,48 +122,75 @@ class Outcome:
         self.notes: list[str] = []
 
 
-def find_inputs(inputs: Sequence[str], targets: Targets, recursive: bool) -> list[tuple[str, Path | None]]:
-    """Every input file, with the folder that it was found under (for keeping the tree); folders are walked with -r.
+def find_inputs(inputs: Sequence[str], targets: Targets, recursive: bool) -> Inputs:
+    """Every input file; folders are walked with -r, and their pictures are known by ending or content.
 
     Raises
     ------
     UsageError
         When an input is a folder and is not to be walked.
-    PictureError
-        When a folder cannot be listed.
     """
-    found: list[tuple[str, Path | None]] = []
-    known = {ending for form in FORMATS for ending in form.endings} | {".npy"}
-    results = None if targets.out_dir is None else os.path.realpath(targets.out_dir)
-
-    def refuse(problem: OSError) -> None:
-        raise PictureError(f"{problem.filename}: {reason(problem)}")
-
+    found = Inputs([], [], [])
     for name in inputs:
         if not os.path.isdir(name):
-            found.append((name, None))
-            continue
-        if not recursive:
+            found.files.append((name, None))
+        elif recursive:
+            _walk(name, targets, found)
+        else:
             raise UsageError(f"{name}: is a folder; -r walks it")
-        for folder, folders, files in os.walk(name, onerror=refuse):
-            # results of an earlier run are no inputs
-            folders[:] = sorted(each for each in folders if os.path.realpath(os.path.join(folder, each)) != results)
-            found += [
-                (os.path.join(folder, file), Path(name))
-                for file in sorted(files)
-                if os.path.splitext(file)[1].lower() in known and not file.startswith(".imgconv-")
-            ]
     return found
 
 
-def make_jobs(inputs: Sequence[tuple[str, Path | None]], recipe_name: str, targets: Targets) -> list[Job]:
-    """One job for each input, with every clash found before any work.
+def _walk(root: str, targets: Targets, found: Inputs) -> None:
+    """Adds what lies under a folder. By a stack of our own: os.walk calls itself, which ends 985 folders deep."""
+    results = None if targets.out_dir is None else _identity(targets.out_dir)
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                listed = sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
+        except OSError as problem:
+            found.problems.append(Job(Path(folder), None, "", f"{folder}: {reason(problem)}"))
+            continue
+        below = []
+        for name, is_folder, is_link in listed:
+            path = os.path.join(folder, name)
+            if is_folder:
+                # a link may lead back to where we are; results of an earlier run are no inputs
+                if not is_link and (results is None or _identity(Path(path)) != results):
+                    below.append(path)
+            elif name.startswith(".imgconv-"):
+                continue
+            elif os.path.splitext(name)[1].lower() in WALKED or _ending_of(Path(path)):
+                found.files.append((path, Path(root)))
+            else:
+                found.others.append(path)
+        waiting += reversed(below)
+
+
+def _ending_of(path: Path) -> str:
+    """The ending of its format, for a picture whose name does not tell; "" for what is no picture."""
+    try:
+        with opened(path, PictureError, buffering=0)[0] as file:
+            start = file.read(START_BYTES)
+    except (PictureError, OSError):
+        return ""
+    form = format_of(start)
+    # cameras' raw files are TIFF, too, but what TIFF's readers see in them is a thumbnail
+    return form.endings[0] if form and not (form.name == "TIFF" and path.suffix) else ""
+
+
+def make_jobs(
+    inputs: Sequence[tuple[str, Path | None]], recipe_name: str, targets: Targets
+) -> tuple[list[Job], list[str]]:
+    """One job for each input, with every clash found before any work; and the inputs that are an earlier run's results.
 
     Raises
     ------
     UsageError
-        When two results would go to one file, a target exists or is an input, a folder is missing, or a name has no
-        known ending.
+        When two results would go to one file, a target exists or is an input, a folder is missing, or --output or
+        --format have an ending that cannot be written. An input's own ending is a problem of its job alone.
     """
     if targets.in_place and (targets.output or targets.out_dir or targets.format):
         raise UsageError("--in-place writes over the inputs; it takes neither --output, --out-dir nor --format")
@@ -160,8 +207,25 @@ def make_jobs(inputs: Sequence[tuple[str, Path | None]], recipe_name: str, targe
     template = targets.output or DEFAULT_NAME
     _check_template(template, len(inputs))
     jobs = [_job(name, root, template, number, recipe_name, targets) for number, (name, root) in enumerate(inputs, 1)]
+    if not targets.in_place and "{stem}" in template and "{kernel}" in template:
+        results = _results(jobs, recipe_name)
+    else:
+        results = set()
+    jobs = [job for job in jobs if job.source not in results]
     _check_clashes(jobs, targets)
-    return jobs
+    return jobs, sorted(map(str, results))
+
+
+def _results(jobs: Sequence[Job], recipe_name: str) -> set[Path]:
+    """The inputs that an earlier run has written: they have the names that this one gives to others' results."""
+    if not any(job.source is not None and recipe_name in job.source.name for job in jobs):
+        return set()
+    names = {_identity(job.target): job.source for job in jobs if job.target is not None}
+    return {
+        job.source
+        for job in jobs
+        if job.source is not None and names.get(_identity(job.source), job.source) != job.source
+    }
 
 
 def _check_template(template: str, count: int) -> None:
@@ -195,11 +259,10 @@ def _job(name: str, root: Path | None, template: str, number: int, recipe_name: 
             raise UsageError("--in-place has no file to write over when it reads standard input")
         return Job(source, source, "")
     if template == STREAM or (source is None and targets.output is None and targets.out_dir is None):
-        ending = targets.format or (source.suffix if source else "")
-        form = name_for("." + ending.lstrip(".")) if ending else ""
+        form = name_for("." + targets.format.lstrip(".")) if targets.format else ""
         if form is None:
-            raise UsageError(f"--format {ending!r} is not one that can be written: {endings()}")
-        return Job(source, None, form)
+            raise UsageError(f"--format {targets.format!r} is not one that can be written: {endings()}")
+        return Job(source, None, form or name_for(source.suffix if source else "") or "")
     folder = Path() if source is None else source.parent
     if targets.out_dir is not None:
         folder = (
@@ -207,19 +270,19 @@ def _job(name: str, root: Path | None, template: str, number: int, recipe_name: 
         )
         if targets.output is not None and "{dir}" not in template:
             template = "{dir}/" + template
-    ending = "." + targets.format.lstrip(".") if targets.format else source.suffix if source else ".png"
-    target = Path(
-        template.format(
-            dir=str(folder),
-            stem=source.stem if source else "stdin",
-            kernel=recipe_name,
-            ext=ending,
-            index=number,
-        )
-    )
+    stem, ending = (source.stem, source.suffix) if source else ("stdin", ".png")
+    if targets.format:
+        ending = "." + targets.format.lstrip(".")
+    elif source and "{ext}" in template and name_for(ending) is None:
+        stem, ending = source.name, _ending_of(source)  # the whole name: beside x.mpo there may be an x.jpg
+        if not ending:
+            try:
+                os.stat(source)
+            except OSError as problem:
+                return Job(source, None, "", f"{name}: {reason(problem)}")
+            return Job(source, None, "", f"{name}: its own format cannot be written; --format takes one of {endings()}")
+    target = Path(template.format(dir=str(folder), stem=stem, kernel=recipe_name, ext=ending, index=number))
     form = name_for(ending if targets.format else target.suffix)
-    if form is None and targets.output is None and not targets.format:
-        raise UsageError(f"{name}: its own format cannot be written; --format takes one of {endings()}")
     if form is None:
         what = f"--format {targets.format!r}" if targets.format else f"{target}: its ending"
         raise UsageError(f"{what} is not one that can be written: {endings()}")
@@ -247,7 +310,7 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets) -> None:
             raise UsageError(f"{job.target}: is {'a folder' if os.path.isdir(job.target) else 'not a regular file'}")
         if os.path.lexists(job.target) and not targets.overwrite and not targets.skip_existing:
             existing.append(job.target)
-        if targets.out_dir is None and not job.target.parent.is_dir():
+        if targets.out_dir is None and not os.path.isdir(job.target.parent):
             raise UsageError(f"{job.target}: there is no folder {job.target.parent}; --out-dir makes one")
     if existing:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
@@ -328,12 +391,13 @@ def _each_begun(jobs: Sequence[Job], targets: Targets) -> Iterator[Job]:
     for number, job in enumerate(jobs, 1):
         now, begun = job._replace(begun=begun), None
         following = jobs[number] if number < len(jobs) else None
-        if following is not None and following.source is not None and not _is_skipped(following, targets):
+        if following is not None and following.source is not None and not is_skipped(following, targets):
             begun = begin(following.source)
         yield now
 
 
-def _is_skipped(job: Job, targets: Targets) -> bool:
+def is_skipped(job: Job, targets: Targets) -> bool:
+    """Whether a job is not to be done because its result exists."""
     return targets.skip_existing and job.target is not None and os.path.lexists(job.target)
 
 
@@ -341,10 +405,12 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
     """Reads, filters and writes one file. What goes wrong is in the outcome, unless nobody reads standard output."""
     outcome = Outcome(job)
     started, compiled = time.perf_counter(), compile_seconds()
-    if _is_skipped(job, targets):
+    if is_skipped(job, targets):
         outcome.status = "skipped"
         return outcome
     try:
+        if job.problem:
+            raise PictureError(job.problem)
         _do(job, recipe, targets, handling, outcome)
     except ImgconvError as problem:
         outcome.status = "failed"
@@ -543,8 +609,12 @@ def _write_stream(parts: Iterable[bytes]) -> None:
 
 def make_folder(folder: Path) -> None:
     """Makes a folder and its parents. Raises WriteError."""
+    missing = [folder]
+    while not missing[-1].exists() and missing[-1] != missing[-1].parent:
+        missing.append(missing[-1].parent)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for each in reversed(missing):  # mkdir(parents=True) calls itself for each of them, which may be too many
+            each.mkdir(exist_ok=True)
     except OSError as problem:
         raise WriteError(f"{folder}: {reason(problem)}") from None
 
@@ -561,7 +631,7 @@ def as_json(outcome: Outcome, recipe: Recipe) -> dict[str, Any]:
     first = report.plans[0] if report and report.plans else None
     return {
         "input": outcome.job.input,
-        "output": outcome.job.output,
+        "output": None if outcome.job.problem else outcome.job.output,
         "kernel": recipe.name,
         "mode": recipe.options.mode,
         "border": first.correlation.border if first else recipe.options.border,

@@ -17,7 +17,7 @@ from imgconv.errors import UsageError
 from imgconv.picture.formats import parse_encoder_options
 
 if TYPE_CHECKING:
-    from imgconv.batch import Outcome
+    from imgconv.batch import Job, Outcome, Targets
     from imgconv.engine.plan import Plan
     from imgconv.recipe import Recipe
 
@@ -76,24 +76,32 @@ def apply(
     from imgconv import batch
 
     targets = batch.Targets(output, out_dir, form, overwrite, in_place, skip_existing)
-    jobs = batch.make_jobs(batch.find_inputs(inputs, targets, recursive), recipe.name, targets)
+    found = batch.find_inputs(inputs, targets, recursive)
+    jobs, results = batch.make_jobs(found.files, recipe.name, targets)
+    jobs += found.problems
     if not jobs:
-        raise UsageError(f"no pictures in {', '.join(inputs)}")
+        raise UsageError(f"no pictures in {', '.join(inputs)} ({count(len(found.others), 'file')} of other kinds)")
     handling = batch.Handling(parse_encoder_options(encoder), metadata, auto_orient)
     batch.check_encoder_options(jobs, handling.encoder)
-    to_stdout = any(job.target is None for job in jobs)
+    to_stdout = any(job.target is None and not job.problem for job in jobs)
     if to_stdout and as_json:
         raise UsageError("--json and a picture on standard output do not go together")
     if to_stdout and not dry_run and sys.stdout.isatty() and any(job.format not in ("TEXT", "CSV") for job in jobs):
         raise UsageError("a picture is not written to a terminal; redirect it, or give --output")
+    for names, why in ((results, "an earlier run's result"), (found.others, "of another kind")):
+        for name in names if as_json else ():
+            line = {"input": name, "output": None, "kernel": recipe.name, "status": "passed over", "notes": [why]}
+            tell(_json(line))
+    if not quiet and results:
+        say(f"{count(len(results), 'result')} of an earlier run left out, such as {results[0]}")
+    if not quiet and found.others:
+        say(f"{count(len(found.others), 'file')} of other kinds passed over")
     if dry_run:
-        for job in jobs:
-            line = {"input": job.input, "output": job.output, "kernel": recipe.name, "status": "planned"}
-            tell(_json(line) if as_json else f"{job.input} → {job.output}")
-        return DONE
+        return _plan(jobs, recipe, targets, as_json)
 
     collect_garbage()
-    jobs[0] = jobs[0]._replace(begun=begun)
+    if begun is not None and begun.path == jobs[0].source:
+        jobs[0] = jobs[0]._replace(begun=begun)
     failed = 0
     outcomes = batch.run(jobs, recipe, targets, handling, at_once)
     with contextlib.closing(outcomes), _progress(len(jobs)) as advance:
@@ -117,6 +125,28 @@ def apply(
     if failed and len(jobs) > 1 and not as_json:
         say(f"{failed} of {len(jobs)} files failed")
     return FAILED if failed else DONE
+
+
+def _plan(jobs: list[Job], recipe: Recipe, targets: Targets, as_json: bool) -> int:
+    """Says what would be done; what would fail is failed already, and what exists is left out, but for scripts."""
+    from imgconv.batch import is_skipped
+
+    for job in jobs:
+        status = "failed" if job.problem else "skipped" if is_skipped(job, targets) else "planned"
+        line: dict[str, Any] = {"input": job.input, "output": job.output, "kernel": recipe.name, "status": status}
+        if job.problem:
+            say(job.problem)
+            line |= {"output": None, "error": job.problem}
+        if as_json:
+            tell(_json(line))
+        elif status == "planned":
+            tell(f"{job.input} → {job.output}")
+    return FAILED if any(job.problem for job in jobs) else DONE
+
+
+def count(number: int, noun: str) -> str:
+    """1 file, 54 files."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _json(line: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -78,6 +79,24 @@ def select(info: Mapping[str, Any], words: Container[str]) -> dict[str, Any]:
 def endings() -> str:
     """Every ending that can be written, as a message lists them."""
     return ", ".join([form.endings[0] for form in FORMATS] + list(ARRAY_ENDINGS))
+
+
+# how their files begin; words that could be text are looked at as far as they are the format's
+STARTS = {
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "JPEG": rb"\xff\xd8\xff",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "WEBP": rb"RIFF....WEBP",
+    "BMP": rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+    "PPM": rb"P[1-6f]\s+(#|\d)",
+    "GIF": rb"GIF8[79]a",
+}
+START_BYTES = 32
+
+
+def format_of(start: bytes) -> Format | None:
+    """The format of a file by its first `START_BYTES`."""
+    return next((form for form in FORMATS if re.match(STARTS[form.name], start, re.DOTALL)), None)
 
 
 class EncoderOption(NamedTuple):
