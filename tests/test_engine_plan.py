@@ -90,7 +90,7 @@ def test_the_planner_takes_the_fastest_way_that_it_may(weights, changes, method)
 @pytest.mark.parametrize(
     ("weights", "dtype", "method", "words"),
     [
-        ([[0.5]], "uint8", "integer", "whole numbers"),
+        ([[0.3]], "uint8", "integer", "whole numbers"),
         (EDGE, "uint16", "integer", "8-bit"),
         ([[1000, 1000]], "uint8", "integer", "16 bits"),
         (EDGE, "uint8", "box", "not all the same"),

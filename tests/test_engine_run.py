@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgconv.conventions import BORDERS
+import imgconv
+from imgconv.conventions import BORDERS, METHODS
 from imgconv.engine import memory, run, stage
 from imgconv.engine.native import SAMPLE_TYPES
 from imgconv.engine.plan import PADDINGS, Correlation, plan
 from imgconv.engine.proof import interpolation
 from imgconv.errors import PictureError, UsageError
+from imgconv.recipe import Recipe
 
 scipy_signal = pytest.importorskip("scipy.signal")
 scipy_ndimage = pytest.importorskip("scipy.ndimage")
@@ -465,3 +467,59 @@ def test_no_loop_leaves_its_buffers(method, monkeypatch):
                 assert (raw[:4096] == 0xAB).all()
                 assert (raw[4096 + size :] == 0xAB).all()
             buffers.clear()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1.0, 1e6, 1e30])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
+def test_every_method_is_as_exact_under_every_scale(dtype, scale):
+    # the tolerances of proofs follow what the weights can make; log's are small and nearly separable
+    rng = np.random.default_rng(21)
+    whole = dtype[0] in "ui"
+    array = (rng.integers(0, 200, (40, 45)) if whole else rng.random((40, 45))).astype(dtype)
+    for spec in ("log:sigma=3", "gaussian:sigma=2.5", "box:size=5", "1 2 1; 2 4 2; 1 2 1"):
+        kernel = imgconv.kernel(spec)
+        scaled = imgconv.Kernel(kernel.weights * 1e-4, scale=kernel.scale)
+        exact = scipy_ndimage.correlate(
+            array.astype(float), kernel.weights, mode="nearest"
+        )  # to which 1e-16 is no weight
+        exact *= 1e-4 / kernel.scale / scale
+        reach = np.abs(scaled.weights / scaled.scale).sum() / scale * (200 if whole else 1)
+        limits = np.iinfo(dtype) if whole else None
+        for method in METHODS:
+            try:
+                done = imgconv.correlate(array, scaled, scale=scale * scaled.scale, method=method)
+            except imgconv.UsageError:
+                continue  # it cannot be used here
+            what = f"{spec} {method}"
+            if limits:
+                expected = np.clip(np.floor(exact + 0.5), limits.min, limits.max)
+                assert np.abs(done - expected).max() <= max(1, reach * 1e-13), what
+            else:
+                assert np.abs(done - exact).max() <= reach * (2e-6 if dtype == "float32" else 1e-13), what
+
+
+@pytest.mark.parametrize("power", [-1000, -150, -126, 0, 100, 900])
+def test_weights_and_scale_times_a_power_of_two_give_the_same_bytes(power):
+    # single precision has no exponents for 1e-46, but their quotients are what they were
+    array = np.random.default_rng(22).integers(0, 256, (20, 30), np.uint8)
+    for weights in ([[1, 2, 3, 2, 1]], [[1, -3, 5], [2, 0.3, 7], [1, 1, 1]]):
+        plain = imgconv.correlate(array, weights, scale="abs-sum")
+        np.testing.assert_array_equal(
+            imgconv.correlate(array, np.ldexp(np.array(weights), power), scale="abs-sum"), plain
+        )
+
+
+@pytest.mark.parametrize("scale", [2.0, 9.0, 16.0])
+def test_dyadic_fractions_are_the_whole_numbers_over_a_power_of_two(scale):
+    array = np.random.default_rng(23).integers(0, 256, (20, 30, 3), np.uint8)
+    for weights in (np.array([[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]), np.ones((3, 3)), np.arange(25).reshape(5, 5)):
+        plans = []
+        for factor in (1.0, 0.5, 2.0**-20, 4.0):
+            recipe = Recipe((imgconv.Kernel(weights * factor, scale=scale * factor),))
+            done, _, report = recipe.apply(array)
+            forced = imgconv.correlate(array, weights * factor, scale=scale * factor, method="direct")
+            np.testing.assert_array_equal(done, forced)
+            plans.append((report.plans[0].method, report.plans[0].error_bound))
+        assert len(set(plans)) == 1, plans
+    fractions = Recipe((imgconv.Kernel(np.array([[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]) / 2),)).apply(array)
+    assert fractions[2].plans[0].method == "integer"

@@ -19,7 +19,7 @@ COSTS = {
 }  # fmt: skip
 FEW_ROWS = {1: 2, 2: 1.3, 3: 1.15}  # what a tap costs more where fewer than four rows share what is loaded
 MOST_OFF = 0.9  # levels: sums that are closer are cut to the same level or to one beside it
-MOST_OFF_FLOATING = 1e-3  # of the largest sample
+MOST_OFF_FLOATING = 1e-3  # of the largest sample, or of the largest sum if that is less
 SUMS_OFF = 0.05  # levels that sums may be off by design
 ROUNDING_OFF = 1e-3  # levels: no more than weights that were rounded when they were written
 MOST_TERMS = 8  # separable ones
@@ -41,7 +41,7 @@ def direct(c: Correlation, dtype: str) -> Plan:
         weights = c.weights.astype(sum_type) / sum_type(c.scale)
         most = np.abs(weights, dtype=np.float64).sum() * proof.top(dtype) + abs(c.offset)
     if not most < np.finfo(sum_type).max:
-        raise KernelError(f"weights over scale {c.scale:g} are too large for sums in {SUM_TYPES[dtype]}")
+        raise KernelError(f"the weights over the scale are too large for sums in {SUM_TYPES[dtype]}")
     shape = c.weights.shape
     in_order = c.in_order and dtype == "float64"
     listed = weights if in_order else weights[::-1]
@@ -161,7 +161,7 @@ def _separable(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     downs, alongs = found[0] / c.scale, found[1]
     error, off = proof.off_separable(c, dtype, downs, alongs), proof.off_direct(c, dtype)
     rank, double = len(alongs), False
-    if error + off > (MOST_OFF if dtype[0] in "ui" else MOST_OFF_FLOATING):
+    if error + off > _most_off(c, dtype):
         if dtype != "uint16" or rank > 1:
             return f"its sums could be off by {error + off:.2g}"
         error, double = proof.off_separable(c, dtype, downs, alongs, proof.DOUBLE), True
@@ -243,7 +243,7 @@ def _fused(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         return SPREADS
     rows, columns = c.weights.shape
     cost = rows * columns * COSTS["fused"] * FEW_ROWS.get(rows, 1) + 12
-    most = MOST_OFF if dtype[0] in "ui" else MOST_OFF_FLOATING
+    most = _most_off(c, dtype)
     kind, error, off = "fused", proof.off_fused(c, dtype), proof.off_direct(c, dtype)
     if error + off > most:
         kind, error = "fused_by_rows", off
@@ -279,6 +279,10 @@ def _fourier(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         weights=c.weights / c.scale,
         line_type="float64",
     )
+
+
+def _most_off(c: Correlation, dtype: str) -> float:
+    return MOST_OFF if dtype[0] in "ui" else MOST_OFF_FLOATING * min(1.0, proof.reach(c, dtype))
 
 
 def _bound(c: Correlation, dtype: str, error: float, *, exact: bool = True) -> float:

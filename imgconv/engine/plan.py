@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from imgconv.conventions import METHODS
-from imgconv.engine import methods
+from imgconv.engine import methods, proof
 from imgconv.engine.correlation import PADDINGS, SUM_TYPES, Correlation, Plan
 from imgconv.errors import UsageError
 
@@ -59,7 +59,7 @@ def plan(correlation: Correlation, dtype: str, method: str = "auto") -> Plan:
     )
     made = _made.get((key, dtype, method))
     if made is None:
-        made = _plan(c, dtype, method)
+        made = _plan(proof.normalised(c), dtype, method)
         if c.weights.size <= LARGEST_KEPT:
             while len(_made) >= MOST_KEPT:
                 _made.pop(next(iter(_made)), None)

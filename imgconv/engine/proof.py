@@ -6,6 +6,7 @@ times what has been added up so far (Higham, Accuracy and Stability of Numerical
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     Weights = npt.NDArray[np.float64]
 
 DOUBLE = 2.0**-53  # one rounding of a float64 sum
+DIGITS = 53  # of a float64
 HIGHER_ORDER = 1.01  # roundings of roundings
 LARGEST_SVD = 256  # taps on a side: 20 ms
 MIXED = (4, 6, 8)  # coarse rows that one in between is interpolated from
@@ -40,12 +42,17 @@ def largest(c: Correlation, dtype: str) -> float:
 
 def reach(c: Correlation, dtype: str) -> float:
     """The largest magnitude that a sum can have."""
-    return float(np.abs(c.weights).sum() / abs(c.scale)) * largest(c, dtype) + abs(c.offset) + 1
+    return float(np.abs(c.weights).sum() / abs(c.scale)) * largest(c, dtype) + start(c, dtype)
 
 
-def adding(sizes: Weights, start: float = 0.0) -> float:
-    """What roundings add up to, in units, when numbers up to `sizes` are added in order, beginning with `start`."""
-    return float((start + np.cumsum(sizes)).sum()) * HIGHER_ORDER
+def start(c: Correlation, dtype: str) -> float:
+    """The largest magnitude of what a sum starts from: the offset, and for integers one half."""
+    return abs(c.offset) + (1.0 if dtype[0] in "ui" else 0.0)
+
+
+def adding(sizes: Weights, first: float = 0.0) -> float:
+    """What roundings add up to, in units, when numbers up to `sizes` are added in order, beginning with `first`."""
+    return float((first + np.cumsum(sizes)).sum()) * HIGHER_ORDER
 
 
 def off_direct(c: Correlation, dtype: str) -> float:
@@ -56,13 +63,13 @@ def off_direct(c: Correlation, dtype: str) -> float:
     rows = sizes.sum(axis=1)
     # three for a weight: as it is stored, over the scale, times the sample
     along = 3 * float(rows.sum()) + float(np.cumsum(sizes, axis=1)[:, 1:].sum())
-    return unit(dtype) * (HIGHER_ORDER * along + adding(rows, abs(c.offset) + 1))
+    return unit(dtype) * (HIGHER_ORDER * along + adding(rows, start(c, dtype)))
 
 
 def off_fused(c: Correlation, dtype: str) -> float:
     """How far sums with fused multiply-add, in the direct method's order, may be from the exact ones."""
     sizes = np.abs(c.weights[::-1] / c.scale).ravel() * largest(c, dtype)
-    return unit(dtype) * (float(sizes.sum()) + adding(sizes, abs(c.offset) + 1))
+    return unit(dtype) * (float(sizes.sum()) + adding(sizes, start(c, dtype)))
 
 
 def off_separable(c: Correlation, dtype: str, columns: Weights, rows: Weights, once: float | None = None) -> float:
@@ -77,7 +84,26 @@ def off_separable(c: Correlation, dtype: str, columns: Weights, rows: Weights, o
     by_rows = np.array([adding(np.abs(row) * most) for row in rows])
     sizes = (np.abs(columns[:, ::-1]).T * after_rows).ravel()
     roundings = float(np.abs(columns).sum(axis=1) @ by_rows) + 2 * float(sizes.sum())
-    return left_out + (once or unit(dtype)) * (roundings + adding(sizes, abs(c.offset) + 1))
+    return left_out + (once or unit(dtype)) * (roundings + adding(sizes, start(c, dtype)))
+
+
+def normalised(c: Correlation) -> Correlation:
+    """The same, with weights and scale times a power of two: whole numbers where they can be, else a scale from 1 to 2.
+
+    That changes no bit of their quotients, but for those that single precision has no exponent for; and what is proven
+    for whole numbers holds for the fractions that they are written as.
+    """
+    numbers = np.append(c.weights, c.scale)
+    mantissas, exponents = np.frexp(numbers[numbers != 0])
+    bits = (mantissas * 2.0**DIGITS).astype(np.int64)
+    lowest = exponents + np.frexp((bits & -bits).astype(np.float64))[1] - 1 - DIGITS
+    power = -int(lowest.min())
+    if int(exponents.max()) + power > DIGITS:
+        power = 1 - int(exponents[-1])
+    if power == 0:
+        return c
+    with np.errstate(over="ignore", under="ignore"):
+        return replace(c, weights=np.ldexp(c.weights, power), scale=float(np.ldexp(c.scale, power)))
 
 
 def whole(c: Correlation) -> tuple[npt.NDArray[np.int64], int] | None:

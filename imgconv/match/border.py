@@ -142,5 +142,5 @@ def _sums(q: Question, place: Place, tile: Tile, border: str) -> tuple[Array, Ar
     total = q.slide(values * mask, taps)[::step_y, ::step_x]
     if border == "constant":
         return total, everything - inside
-    share = np.where(np.abs(inside) < 1e-12, np.nan, inside)
+    share = np.where(np.abs(inside) < 1e-12 * np.abs(taps).sum(), np.nan, inside)
     return total * everything / share, np.zeros(1)

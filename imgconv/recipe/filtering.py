@@ -254,7 +254,7 @@ class Filter:
                 return "keep" if weights.shape[2] == samples.shape[2] - 1 else "straight"
             return "straight" if way == "straight" else "keep"
         if way == "premultiply":
-            if np.isclose(gain, 0):
+            if abs(weights.sum()) <= 1e-8 * np.abs(weights).sum():
                 raise UsageError(
                     f"alpha premultiply needs weights that do not sum to 0 as those of {self.kernel.name} do"
                 )
