@@ -22,7 +22,6 @@ import numpy as np
 
 from imgconv.arrayfile import opened, reason
 from imgconv.engine.native import compile_seconds
-from imgconv.engine.run import available_cores
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError, unforeseen
 from imgconv.picture.decode import Begun, begin
 from imgconv.picture.formats import (
@@ -42,6 +41,7 @@ from imgconv.picture.value import Picture
 from imgconv.picture.write import PIECE, encode, fitted, placed, put, write
 from imgconv.recipe import Recipe, Report
 from imgconv.recipe.strips import in_strips
+from imgconv.threads import available_cores
 
 if TYPE_CHECKING:
     from imgconv.masks import Mask

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import imgconv
+from imgconv import memory
 from imgconv.conventions import BORDERS, METHODS
-from imgconv.engine import memory, run, stage
+from imgconv.engine import run, stage
 from imgconv.engine.native import SAMPLE_TYPES
 from imgconv.engine.plan import PADDINGS, Correlation, plan
 from imgconv.engine.proof import interpolation

@@ -22,7 +22,8 @@ MODULES = {
 # from the ground up: a room may import from the floors below it, and from itself
 FLOORS = (
     ("errors",),
-    ("conventions", "arrayfile"),
+    ("conventions", "arrayfile", "threads"),
+    ("memory",),
     ("engine",),
     ("kernels", "picture"),
     ("masks",),

@@ -418,17 +418,6 @@ def test_checksums_are_put_together_right():
         assert together == zlib.adler32(first + second)
 
 
-def test_an_error_in_a_thread_is_not_lost():
-    def work(numbers):
-        for number in numbers:
-            if number == 5:
-                raise ValueError("five")
-
-    for threads in (1, 3):
-        with pytest.raises(ValueError, match="five"):
-            module.share(work, 100, threads)
-
-
 def test_the_loops_need_nothing_from_outside():
     for kind in native.PNG_KINDS:
         _, code = native._module(native.Variant("uint8", kind=kind))

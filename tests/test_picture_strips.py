@@ -324,7 +324,7 @@ def test_one_thread_is_one_thread(form, monkeypatch):
     def refuse(*args, **options):
         raise AssertionError("a thread was started")
 
-    monkeypatch.setattr("threading.Thread.start", refuse)
+    monkeypatch.setattr("imgconv.threads._begin", refuse)
     assert encode(given, form, None, 1)[0] == whole
     file = io.BytesIO()
     sink = sink_of(file, given, form, {}, 1)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from imgconv.bench.peers import LIBRARIES, imgconv, imgconv_methods
 from imgconv.bench.works import Reference, Work, picture
 from imgconv.engine import native
-from imgconv.engine.run import available_cores
+from imgconv.threads import available_cores
 
 Array = npt.NDArray[Any]
 

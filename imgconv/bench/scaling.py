@@ -14,12 +14,13 @@ from imgconv.bench.measure import once, shape_of
 from imgconv.bench.works import picture
 from imgconv.conventions import METHODS
 from imgconv.engine.plan import Plan, plan
-from imgconv.engine.run import available_cores, execute, prepare
+from imgconv.engine.run import execute, prepare
 from imgconv.errors import UsageError
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
+from imgconv.threads import available_cores
 
 SIZES = (0.25, 1.0, 4.0, 12.0, 50.0, 200.0)  # megapixels
 SIDES = (3, 5, 7, 9, 11, 15, 21, 31, 45, 63, 101)  # taps

@@ -69,7 +69,7 @@ def bench(
     if other and (only or channels != 3):
         raise UsageError(f"{other} has kernels and pictures of its own; leave out --only and --channels")
     from imgconv.bench.measure import Settings, machine, shape_of
-    from imgconv.engine.run import available_cores
+    from imgconv.threads import available_cores
 
     settings = Settings(*shape_of(size), channels, rounds, threads or available_cores())
     if other:

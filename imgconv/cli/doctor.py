@@ -70,7 +70,7 @@ def warm() -> int:
 
 def _facts() -> dict[str, Any]:
     from imgconv.engine import native
-    from imgconv.engine.run import available_cores
+    from imgconv.threads import available_cores
 
     def installed(package: str) -> str:
         try:

@@ -78,6 +78,8 @@ class Entry(NamedTuple):
 _loaded: dict[Variant, Loop] = {}
 _engines: list[Any] = []  # LLVM frees the code with its engine
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _spent = [0.0]  # seconds spent on compiling in this process
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imgconv.engine import fourier, memory, native
+from imgconv.engine import fourier, native
 from imgconv.engine.channels import to_samples
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
 from imgconv.engine.stage import Loop, Span, Stage, Window, border_map, frame, inside
+from imgconv.memory import empty
+from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,24 +31,6 @@ class Filtered(NamedTuple):
 
     array: Array
     clipped: int  # samples outside the range of the type
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
-def begin(work: Callable[[], None]) -> threading.Thread | None:
-    """Starts a thread; None where the system gives no more: its work is left to the caller."""
-    thread = threading.Thread(target=work)
-    try:
-        thread.start()
-    except RuntimeError:
-        return None
-    return thread
 
 
 def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered:
@@ -126,7 +108,7 @@ class Chain:
         """
         rows = rows or Span(0, self.target_shape[0])
         count = rows.stop - rows.start
-        target = memory.empty((count, *self.target_shape[1:]), source.dtype)
+        target = empty((count, *self.target_shape[1:]), source.dtype)
         workers = _workers(target.size * sum(stage.plan.cost for stage in self.stages), count, threads)
         band = _band_rows(count, self.halo, workers, one=len(self.stages) == 1)
 
@@ -201,46 +183,10 @@ def _band_rows(count: int, halo: int, workers: int, *, one: bool) -> int:
     return band + -band % 4  # loops take up to four rows at once
 
 
-def in_threads(prepare_worker: Callable[[], Callable[[Any], int]], jobs: Iterable[Any], workers: int) -> int:
-    """Does the jobs in some threads, of which the calling one is one; returns the sum of their results.
-
-    `prepare_worker` gives each thread a function of its own. When the calling thread is interrupted, no job begins
-    any more; when one fails, the calling thread raises its error.
-    """
-    waiting = iter(jobs)
-    take = threading.Lock()
-    totals: list[int] = []
-    failures: list[BaseException] = []
-
-    def next_job() -> Any:
-        with take:
-            return next(waiting, None)
-
-    def run() -> None:
-        nonlocal waiting
-        try:
-            work = prepare_worker()
-            total = 0
-            while (job := next_job()) is not None:
-                total += work(job)
-            totals.append(total)
-        except BaseException as problem:
-            waiting = iter(())
-            failures.append(problem)
-
-    others = [thread for _ in range(1, workers) if (thread := begin(run))]
-    run()
-    for thread in others:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return sum(totals)
-
-
 def _by_window(chosen: Plan, source: Array, threads: int | None) -> Filtered:
     """A whole picture at once: the fourier method, whose tiles are no bands, and border "renormalize"."""
     c, stage = chosen.correlation, Stage(chosen, source.shape)
-    target = memory.empty(stage.target_shape, source.dtype)
+    target = empty(stage.target_shape, source.dtype)
     inner = stage.inner
     if c.border == "renormalize" and source.dtype.kind == "f" and bool(np.isnan(source).any()):
         rows, columns = stage.window  # what is not known is missing everywhere

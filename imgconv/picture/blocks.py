@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import mmap
+import os
 import threading
 from collections.abc import Iterator
 from functools import cache
@@ -29,7 +30,9 @@ LARGE_PAGES_FROM = 2**22  # bytes, as NumPy has it
 PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # 4 in all other modes
 JPEG_PIECE = 2**23  # bytes decoded in one call, which lets other threads run; between two, Ctrl-C is heard
 
-_lock = threading.Lock()
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Block(NamedTuple):

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from imgconv.picture.image import block_for, from_array
-from imgconv.picture.png import share
+from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -85,16 +86,22 @@ class Encoder:
         starts = range(0, len(array), self.step)
         done = [b""] * len(starts)
 
-        def work(take: Iterator[int]) -> None:
-            with _Room(array[: self.step].nbytes) as room:
-                for number in take:
+        with ExitStack() as rooms:
+
+            def prepare_worker() -> Callable[[int], int]:
+                room = rooms.enter_context(_Room(array[: self.step].nbytes))
+
+                def work(number: int) -> int:
                     rows = array[starts[number] : starts[number] + self.step]
                     coded = room.encode(rows, self.mode, self.options)
                     before = self.strips + number
                     marker = bytes([0xFF, 0xD0 + (before - 1) % 8]) if before else b""
                     done[number] = marker + memoryview(coded)[segments(coded).scan : -len(self.end)]
+                    return 0
 
-        share(work, len(starts), self.threads)
+                return work
+
+            in_threads(prepare_worker, range(len(starts)), min(self.threads or available_cores(), len(starts)))
         self.strips += len(done)
         return done
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from imgconv.engine import native
-from imgconv.engine.run import available_cores, begin
 from imgconv.errors import PictureError
 from imgconv.picture.chunks import (
     DAMAGED,
@@ -31,6 +29,7 @@ from imgconv.picture.chunks import (
 )
 from imgconv.picture.deflate import adler_of_both, deflated
 from imgconv.picture.formats import DEFLATE_RATIO, LARGEST_PICTURE
+from imgconv.threads import ahead, available_cores, in_threads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,7 +52,7 @@ UNUSUAL = (b"tRNS", b"acTL", b"fcTL")
 BAND_BYTES = 2**17  # of filtered rows: in the second-level cache, and enough bands for two cores in 512×512 RGB
 BANDS = 8  # in a picture whose bands are up to four times as large: graphics are up to 10 % smaller so
 READ_BYTES = 2**16  # of a file inflated at once
-READ_AHEAD = 4  # bands that the inflating thread may be ahead of the unfiltering one
+READ_AHEAD = 6  # bands that are there at once, inflated by one thread and unfiltered by the other
 THREAD_BYTES = 2**18  # smaller pictures are written faster in one thread
 RELAY_BYTES = 2**21  # so many are read faster in two threads; less, such as 512×512 RGB, in one: 3.5 ms instead of 4.5
 SLACK = 8  # bytes that the unfiltering loop may read or write behind the last row
@@ -148,9 +147,10 @@ class Encoder:
         starts = range(0, rows, self.band_rows)
         done: list[tuple[bytes, int, int]] = [(b"", 0, 0)] * len(starts)
 
-        def work(take: Iterator[int]) -> None:
+        def prepare_worker() -> Callable[[int], int]:
             filtered = np.empty((min(self.band_rows, rows), self.line), np.uint8)
-            for number in take:
+
+            def work(number: int) -> int:
                 start = starts[number]
                 count = min(self.band_rows, rows - start)
                 # with the row above
@@ -164,8 +164,12 @@ class Encoder:
                 if not number and not self.begun:
                     data = HEADER + data
                 done[number] = data, inflater.adler32(plain), inflater.crc32(data, inflater.crc32(b"IDAT"))
+                return 0
 
-        share(work, len(starts), self.threads if source.nbytes > THREAD_BYTES else 1)
+            return work
+
+        workers = min(self.threads or available_cores(), len(starts)) if source.nbytes > THREAD_BYTES else 1
+        in_threads(prepare_worker, range(len(starts)), workers)
         for number, (_, part, _) in enumerate(done):
             self.adler = adler_of_both(self.adler, part, min(self.band_rows, rows - starts[number]) * self.line)
         self.begun = True
@@ -178,34 +182,6 @@ class Encoder:
             size = struct.pack(">I", len(data) + len(tail))
             parts += [size, b"IDAT", data, tail, struct.pack(">I", inflater.crc32(tail, checksum))]
         return parts
-
-
-def share(work: Callable[[Iterator[int]], None], count: int, threads: int | None) -> None:
-    """Runs `work` in threads, each of which takes of the numbers 0 to count - 1 the next that is free."""
-    lock = threading.Lock()
-    numbers = iter(range(count))
-    problems: list[BaseException] = []
-
-    def take() -> Iterator[int]:
-        while not problems:
-            with lock:
-                number = next(numbers, None)
-            if number is None:
-                return
-            yield number
-
-    def run() -> None:
-        try:
-            work(take())
-        except BaseException as problem:
-            problems.append(problem)
-
-    others = [thread for _ in range(min(threads or available_cores(), count) - 1) if (thread := begin(run))]
-    run()
-    for thread in others:
-        thread.join()
-    if problems:
-        raise problems[0]
 
 
 def decode_png(data: bytes, threads: int | None = None) -> Decoded | None:
@@ -295,13 +271,15 @@ class Decoder:
         flat = target.reshape(-1).view(np.uint8)
         done = 0  # bytes
 
-        def take(packed: Array, count: int) -> None:
-            nonlocal done
+        filtered = self._filtered(len(target))
+        if target.nbytes >= RELAY_BYTES and (threads or available_cores()) > 1:
+            filtered = ahead(filtered, READ_AHEAD)
+        for lines, count in filtered:
             size = count * self.row_bytes
             # 16-bit samples are turned around on their way from the cache to the picture
             direct = self.dtype == np.uint8 and done + size + SLACK <= len(flat)
             band = flat[done:] if direct else np.empty(size + SLACK, np.uint8)
-            given = band.ctypes.data, packed.ctypes.data, self.above.ctypes.data
+            given = band.ctypes.data, lines.ctypes.data, self.above.ctypes.data
             if self.loop.call(*given, count, self.row_bytes, self.pixel) != count:
                 raise PictureError("is broken: a row has a filter that PNG does not know")
             if self.dtype == np.uint16:
@@ -310,12 +288,6 @@ class Decoder:
                 flat[done : done + size] = band[:size]
             self.above = band[size - self.row_bytes :]
             done += size
-
-        if target.nbytes >= RELAY_BYTES and (threads or available_cores()) > 1:
-            _relay(self._filtered(len(target)), take)
-        else:
-            for packed, count in self._filtered(len(target)):
-                take(packed, count)
 
     def _filtered(self, rows: int) -> Iterator[tuple[Array, int]]:
         """The next filtered rows, some at a time, and how many."""
@@ -390,38 +362,3 @@ def _lines(parts: Iterator[bytes], size: int, line: int) -> Iterator[tuple[Array
             together = b"".join([*held, b"\0" * SLACK])
             yield np.frombuffer(together, np.uint8), count
             held, have = [together[count * line : have]], have - count * line
-
-
-def _relay(source: Iterator[tuple[Array, int]], take: Callable[[Array, int], None]) -> None:
-    """Calls take(*item) for each item, in a thread of its own while this one gets the next items."""
-    from queue import SimpleQueue  # small pictures need none
-
-    ready: SimpleQueue[tuple[Array, int] | None] = SimpleQueue()
-    room = threading.Semaphore(READ_AHEAD)
-    problems: list[BaseException] = []
-
-    def run() -> None:
-        while (item := ready.get()) is not None:
-            if not problems:
-                try:
-                    take(*item)
-                except BaseException as problem:
-                    problems.append(problem)
-            room.release()
-
-    thread = begin(run)
-    if thread is None:
-        for item in source:
-            take(*item)
-        return
-    try:
-        for item in source:
-            room.acquire()
-            ready.put(item)
-            if problems:
-                break
-    finally:
-        ready.put(None)
-        thread.join()
-    if problems:
-        raise problems[0]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imgconv.engine.run import available_cores
 from imgconv.errors import UsageError
 from imgconv.recipe.application import Application
 from imgconv.recipe.layout import laid_out
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import Settings, correlation, settle
+from imgconv.threads import available_cores
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.engine import memory
 from imgconv.engine.plan import plan
-from imgconv.engine.run import Filtered, available_cores, in_threads
+from imgconv.engine.run import Filtered
 from imgconv.engine.stage import Span, Stage
+from imgconv.memory import empty
 from imgconv.recipe.application import Application
 from imgconv.recipe.filtering import Part
 from imgconv.recipe.layout import Layout
+from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -83,7 +84,7 @@ class Pieces:
     def run(self, source: Array, first: int, rows: Span, threads: int | None = None) -> Filtered:
         """Rows of the result, as `Chain.run` has it."""
         count = rows.stop - rows.start
-        target = memory.empty((count, *self.target_shape[1:]), self.dtype)
+        target = empty((count, *self.target_shape[1:]), self.dtype)
         workers = threads or available_cores()
         row_samples = self.shape[1] * self.shape[2] * self.step
         height = max(1, PIECE_SAMPLES // row_samples, min(2 * self.halo // self.step, -(-count // workers)))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
-from itertools import accumulate, cycle
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.engine.run import Chain, begin
+from imgconv.engine.run import Chain
 from imgconv.engine.stage import Span
 from imgconv.recipe.application import Application
 from imgconv.recipe.layout import as_samples, layout_of
+from imgconv.threads import ahead
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -71,7 +72,8 @@ class InStrips:
         height = max(STRIP_BYTES // (columns * channels * self.dtype.itemsize), least, step)
         self.strip_rows = min(rows, height // step * step)
         self.windows = self._windows()
-        with closing(self._ahead(read)) as parts:
+        made = self._parts(read)
+        with closing(ahead(made, WINDOWS) if len(self.windows) > 1 else made) as parts:
             started = time.perf_counter()
             for samples, first, wanted in parts:
                 now = time.perf_counter()
@@ -108,17 +110,19 @@ class InStrips:
         starts = [min(start, stop) for start, stop in zip(starts, [0, *stops], strict=False)]
         return [(Span(*near), strip) for *near, strip in zip(starts, stops, strips, strict=True)]
 
-    def _parts(self, read: Callable[[Array], None], free: Callable[[], Array | None]) -> Iterator[Part]:
-        """What each strip is computed from, in memory that `free` gives; what two of them need is read once."""
-        have = Span(0, 0)
-        before: Array | None = None
-        for near, wanted in self.windows:
-            memory = free()
-            if memory is None:  # nobody wants more
-                return
+    def _parts(self, read: Callable[[Array], None]) -> Generator[Part]:
+        """What each strip is computed from; rows that two of them need are read once.
+
+        A part's memory is used again for the one WINDOWS further on.
+        """
+        height = max(near.stop - near.start for near, _ in self.windows)
+        shape = (height, *self.source_shape[1:])
+        memories = [np.empty(shape, self.kind) for _ in range(min(WINDOWS, len(self.windows)))]
+        have, before = Span(0, 0), memories[-1]
+        for number, (near, wanted) in enumerate(self.windows):
+            memory = memories[number % WINDOWS]
             kept = have.stop - near.start
-            if before is not None:
-                memory[:kept] = before[near.start - have.start : have.stop - have.start]
+            memory[:kept] = before[near.start - have.start : have.stop - have.start]
             if near.stop > have.stop:
                 self._fill(read, memory[kept : near.stop - near.start])
             have, before = near, memory
@@ -133,46 +137,6 @@ class InStrips:
             own = np.empty(target.shape, back)
             read(own)
             target[...] = as_samples(own, self.kind)
-
-    def _ahead(self, read: Callable[[Array], None]) -> Generator[Part]:
-        """The parts, made in a thread that is one ahead. A part's memory is used again when the next one is taken."""
-        height = max(near.stop - near.start for near, _ in self.windows)
-        shape = (height, *self.source_shape[1:])
-        memories = [np.empty(shape, self.kind) for _ in range(min(WINDOWS, len(self.windows)))]
-        if len(self.windows) == 1:
-            yield from self._parts(read, lambda: memories[0])
-            return
-        from queue import SimpleQueue  # here, because small pictures go without
-
-        free: SimpleQueue[Array | None] = SimpleQueue()
-        ready: SimpleQueue[Part | BaseException | None] = SimpleQueue()
-        for memory in memories:
-            free.put(memory)
-
-        def work() -> None:
-            try:
-                for part in self._parts(read, free.get):
-                    ready.put(part)
-                ready.put(None)
-            except BaseException as problem:
-                ready.put(problem)
-
-        thread = begin(work)
-        if thread is None:
-            turns = cycle(memories)
-            yield from self._parts(read, lambda: next(turns))
-            return
-        try:
-            number = 0
-            while (part := ready.get()) is not None:
-                if isinstance(part, BaseException):
-                    raise part
-                yield part
-                free.put(memories[number % WINDOWS])
-                number += 1
-        finally:
-            free.put(None)
-            thread.join()
 
 
 def in_strips(recipe: Recipe, array: Array, mode: str, opaque: Callable[[], bool] | None = None) -> InStrips | None:

@@ -2,7 +2,7 @@ import gc
 
 import numpy as np
 
-from imgconv.engine import memory
+from imgconv import memory
 
 SHAPE = (1024, 1100, 3)
 

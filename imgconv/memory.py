@@ -6,6 +6,7 @@ Touching a new 36 MB buffer for the first time costs as much as a 3×3 filter ov
 from __future__ import annotations
 
 import math
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ LARGEST_IDLE = 2**28  # bytes
 
 _idle: list[npt.NDArray[np.uint8]] = []
 _lock = threading.RLock()  # the collector may end a lease while this thread holds it
+if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class _Lease:
