@@ -282,3 +282,29 @@ def test_json_and_exit_status(tmp_path, rng):
     said = imgconv("match", "a.npy", "1 2 3", "b.npy", cwd=tmp_path)
     assert "no convention" in said.stdout
     assert "interior:" in said.stdout
+
+
+def test_pillows_results_are_known_where_many_samples_are_clipped():
+    rng = np.random.default_rng(3)
+    before = rng.integers(0, 256, (40, 50, 3), np.uint8)
+    for _ in range(6):
+        weights = rng.integers(-9, 10, (5, 5)).astype(float)
+        result = np.asarray(Image.fromarray(before).filter(ImageFilter.Kernel((5, 5), weights.ravel().tolist(), 1)))
+        found = match(before, Kernel(weights), result, "RGB")
+        assert (found.best.fit, found.best.stride, found.like) == ("exact", (1, 1), ("--like pillow",))
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("wrap", "wrap"), ("constant", "constant:7")])
+def test_ndimages_borders_are_known_where_samples_wrap(rng, theirs, ours):
+    before, weights = rng.integers(0, 256, (40, 50), np.uint8), rng.integers(-3, 6, (3, 3)) / 7
+    found = match(before, Kernel(weights), ndimage.correlate(before, weights, mode=theirs, cval=7))
+    assert (found.best.fit, found.best.border) == ("exact", ours)
+    assert option_words(found.best.options) == ["--like", "ndimage", "--border", ours]
+
+
+def test_three_channels_into_three(rng):
+    before = rng.integers(0, 9, (20, 20, 3)).astype(float)
+    for shape in ((3, 3, 3), (3, 3, 3, 3)):
+        k = Kernel(rng.integers(-2, 5, shape).astype(float))
+        found = match(before, k, Recipe((k,)).apply(before)[0])
+        assert (found.best.fit, found.best.flip, option_words(found.best.options)) == ("exact", "none", [])

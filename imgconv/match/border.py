@@ -95,9 +95,14 @@ def _outsides(q: Question, sums: Array, weigh: Array, seen: Array, tone: Tone) -
         free &= (seen > 0) & (seen < q.top)
     tried = [0.0, q.top]
     if free.any():
-        rest = (seen[free] - tone.offset) * tone.scale - sums[free]
-        value = float((weigh[free] @ rest) / (weigh[free] @ weigh[free]))
-        tried += [float(round(value)), float(f"{value:.3g}")]
+        cut = 0.5 if tone.rounding in ("cut", "wrap") else 0.0  # what is cut lies half a level below, on the average
+        rest = (seen[free] + cut - tone.offset) * tone.scale - sums[free]
+        strong = np.abs(weigh[free]) >= np.abs(weigh[free]).max() / 2
+        for value in (  # the median stands samples that wrapped
+            float((weigh[free] @ rest) / (weigh[free] @ weigh[free])),
+            float(np.median((rest / weigh[free])[strong])),
+        ):
+            tried += [float(round(value)), float(f"{value:.3g}")]
     return list(dict.fromkeys(tried))
 
 

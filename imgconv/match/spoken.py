@@ -10,17 +10,18 @@ import numpy as np
 
 from imgconv.arrayfile import plain
 from imgconv.conventions import LIKES, MODES
-from imgconv.errors import UsageError
+from imgconv.errors import ImgconvError, UsageError
 from imgconv.kernels.value import Kernel
-from imgconv.match.border import Candidate
+from imgconv.match.border import BORDERS, Candidate
 from imgconv.match.explanation import option_words
-from imgconv.match.question import FLIPS, Question
+from imgconv.match.question import FLIPS, Place, Question, Tone
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation, settle
 
 # what the tools themselves can do: turn a kernel by 180°, and give results of other sizes
 TURNING = ("scipy", "ndimage", "imagemagick")
 PADDING = {"scipy": ("same", "valid", "full"), "keras": ("same", "valid")}
+MOST_CANDIDATES = 1000  # of tools: they come before those that samples suggest
 TAPS_IN_PLACE = 4096  # weights that a command can hold
 
 
@@ -54,6 +55,32 @@ def speak(q: Question, candidate: Candidate) -> Spoken | None:
         if best is not None:
             return best
     return None
+
+
+def tool_candidates(q: Question) -> list[Candidate]:
+    """What every tool makes of the kernel as it stands, each border with the tool's own first."""
+    found: list[Candidate] = []
+    for like, mode in product(LIKES, MODES):
+        if mode == "convolve" and like not in TURNING:
+            continue
+        for border in (None, *("constant:0" if name == "constant" else name for name in BORDERS)):
+            options = Options(like=like, mode=mode, border=border, channels=q.channels)
+            try:
+                s = settle(q.kernel, options, picture=bool(q.mode))
+                anchor = correlation(q.kernel, options, shape=q.source.shape).anchor
+            except ImgconvError:
+                continue
+            weights = q.kernel.weights[::-1] if s.flip == "vertical" else q.kernel.weights
+            weights = weights[::-1, ::-1] if mode == "convolve" else weights
+            flip = next(name for name, taps in q.taps.items() if np.array_equal(taps, weights))
+            rounding = "float" if s.after == "float" or q.kind.kind == "f" else s.rounding
+            place = Place(flip, "same", (1, 1), anchor)
+            found.append(
+                Candidate(
+                    place, Tone(s.scale, s.offset, rounding), s.border, s.outside, -1.0, len(found) - MOST_CANDIDATES
+                )
+            )
+    return found
 
 
 def _options_for(q: Question, kernel: Kernel, candidate: Candidate, like: str | None, mode: str) -> Options | None:

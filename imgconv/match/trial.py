@@ -12,7 +12,7 @@ from imgconv.kernels.value import high_anchor, low_anchor
 from imgconv.match.border import Candidate
 from imgconv.match.explanation import Explanation
 from imgconv.match.question import Pair, Question
-from imgconv.match.spoken import Spoken, speak
+from imgconv.match.spoken import Spoken, speak, tool_candidates
 from imgconv.recipe import Recipe
 from imgconv.recipe.layout import letters_of
 
@@ -62,7 +62,10 @@ def check(q: Question, candidates: list[Candidate]) -> list[Trial]:
     def slow(each: Candidate) -> bool:
         return q.seen.size >= LARGE and each.tone.rounding in ("half-even", "wrap")
 
-    exact = False
+    # what a tool makes of the kernel as it stands, before anything that was found out from samples
+    exact = any((found := apply(each)) is not None and found.fit == "exact" for each in tool_candidates(q))
+    done = [trial for trial in done if trial.explanation.fit]
+    tried.clear()
     for each in equal[: 4 * most]:
         if len(done) >= most or (exact and slow(each)):
             continue
