@@ -110,7 +110,8 @@ def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
     Returns
     -------
     PIL.Image.Image
-        With the image's info. Pillow's ten named filters give the bytes of ``image.filter``.
+        With the image's info, its EXIF data without a thumbnail. Pillow's ten named filters give the bytes of
+        ``image.filter``.
 
     Raises
     ------
@@ -131,6 +132,11 @@ def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
     if mode == prepared.mode:
         result = back_in(image.mode, result)
     result.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    if isinstance(image.info.get("exif"), bytes):
+        from imgconv.picture.exif import for_result
+
+        kept, _ = for_result({"exif": image.info["exif"]}, (image.height, image.width), array.shape, 1)
+        result.info["exif"] = kept["exif"]
     return result
 
 

@@ -543,6 +543,11 @@ def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: 
     """The picture with its new pixels, and what is to be said about it."""
     outcome.result_shape, outcome.result_mode = array.shape, mode
     info = select(before.info, handling.metadata)
+    if "exif" in info or "xmp" in info:
+        from imgconv.picture import exif  # here, because many pictures have none
+
+        info, notes = exif.for_result(info, before.array.shape, array.shape, before.frames)
+        outcome.notes += notes
     if "icc_profile" in info and (mode in GREY_MODES) != (before.mode in GREY_MODES):
         del info["icc_profile"]
         outcome.notes.append(f"its ICC profile is for {'colours' if mode in GREY_MODES else 'greys'} and left out")

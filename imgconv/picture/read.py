@@ -31,12 +31,6 @@ T = TypeVar("T")
 
 LARGEST_FILE = 16 * 2**30
 
-# TIFF tags that describe how the old file was laid out, not the picture
-TIFF_LAYOUT = frozenset(
-    [254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 330,
-     332, 338, 339, 347, 512, 513, 514, 529, 530, 531, 532, 700, 33723, 34377, 34675, 282, 283, 296]
-)  # fmt: skip
-ORIENTATION = 274
 XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[2-8]""")
 # EXIF orientation: how the stored rows and columns become the upright picture (transpose, then flip rows, columns)
 UPRIGHT = {
@@ -69,7 +63,8 @@ def read(path: Path, *, auto_orient: bool = False, begun: Begun | None = None) -
     """
     loaded = begun.take() if begun is not None else None
     if loaded is not None:
-        return _by_pillow(lambda: loaded, str(path), auto_orient)
+        found = _by_pillow(lambda: loaded, str(path))
+        return _upright(found) if auto_orient else found
     data = read_bytes(path, LARGEST_FILE, PictureError)
     return parse(data, str(path), path.suffix, auto_orient=auto_orient)
 
@@ -93,13 +88,14 @@ def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False
         return Picture(array, "", kind)
     own = _named(lambda: decode_png(data), name)  # None for other formats and unusual files
     if own is None:
-        deep = _named(lambda: _of_16_bits(data, name, auto_orient), name)
-        return deep or _by_pillow(partial(decode, data, name), name, auto_orient)
-    array = _upright(own.array, own.info) if auto_orient and "exif" in own.info else own.array
-    return Picture(array, own.mode, "PNG", own.info, notes=own.notes)
+        deep = _named(lambda: _of_16_bits(data, name), name)
+        found = deep or _by_pillow(partial(decode, data, name), name)
+    else:
+        found = Picture(own.array, own.mode, "PNG", own.info, notes=own.notes)
+    return _upright(found) if auto_orient else found
 
 
-def _of_16_bits(data: bytes, name: str, auto_orient: bool) -> Picture | None:
+def _of_16_bits(data: bytes, name: str) -> Picture | None:
     """A picture that Pillow would cut to 8 bits; None for others."""
     found = None
     if data.startswith(SIGNATURE):
@@ -112,8 +108,6 @@ def _of_16_bits(data: bytes, name: str, auto_orient: bool) -> Picture | None:
         found = ppm.decode_16_bits(data)
     elif data.startswith((b"II*\0", b"MM\0*")):
         found = _deep_tiff(data, name)
-    if found is not None and auto_orient and "exif" in found.info:
-        return replace(found, array=_upright(found.array, found.info))
     return found
 
 
@@ -123,7 +117,7 @@ def _deep_tiff(data: bytes, name: str) -> Picture | None:
     deep = deep_of(data)
     if deep is None:
         return None
-    parts = [_by_pillow(partial(decode, file, name), name, False) for file in deep.files]
+    parts = [_by_pillow(partial(decode, file, name), name) for file in deep.files]
     info, notes = parts[0].info, parts[0].notes
     wanted = deep.columns * deep.samples // len(parts)
     if any(part.mode != "I;16" or part.array.shape[1] != wanted for part in parts):
@@ -164,8 +158,8 @@ def _named(work: Callable[[], T], name: str) -> T:
         raise PictureError(str(problem) if str(problem).startswith(name) else f"{name}: {problem}") from None
 
 
-def _by_pillow(load: Callable[[], Loaded], name: str, auto_orient: bool) -> Picture:
-    return _named(lambda: _translated(lambda: _of_image(load(), auto_orient), name), name)
+def _by_pillow(load: Callable[[], Loaded], name: str) -> Picture:
+    return _named(lambda: _translated(lambda: _of_image(load()), name), name)
 
 
 def _translated(work: Callable[[], Picture], name: str) -> Picture:
@@ -184,21 +178,21 @@ def _translated(work: Callable[[], Picture], name: str) -> Picture:
         raise PictureError(f"{name}: is broken: {text}") from None
 
 
-def _of_image(loaded: Loaded, auto_orient: bool) -> Picture:
+def _of_image(loaded: Loaded) -> Picture:
     data, image, block, frames = loaded
     with image:
         form = "JPEG" if image.format == "MPO" else image.format or ""
         if form == "PNG" and image.mode == "L" and "transparency" in image.info:
             image.info["transparency"] *= {2: 85, 4: 17}.get(data[24], 1)  # Pillow widens the pixels, but not the key
-        info, notes = told(split(io.BytesIO(data), len(data))[0]) if form == "PNG" else _info(image, form, data)
+        info, notes = (
+            told(split(io.BytesIO(data), len(data))[0]) if form == "PNG" else _info(image, form, io.BytesIO(data))
+        )
         prepared = plain(image)
         mode, array = prepared.mode, take_array(prepared, block)
         if form == "PPM" and mode == "I":  # Pillow widens 16-bit PGM to 32 bits
             array, mode = array.astype(np.uint16), "I;16"
         if "transparency" in prepared.info:
             notes = (*notes, "its transparent level is left out")
-        if auto_orient:
-            array = _upright(array, info)
         return Picture(array, mode, form, info, frames, notes)
 
 
@@ -218,13 +212,13 @@ def tiff_metadata(file: BinaryIO, name: str) -> Picture:
         with Image.open(file, formats=["TIFF"]) as image:
             refuse_cut(b"", image, name)
             frames = getattr(image, "n_frames", 1)
-            info, notes = _info(image, "TIFF", b"")
+            info, notes = _info(image, "TIFF", file)
             return Picture(np.empty((0, 0)), image.mode, "TIFF", info, frames, notes)
 
     return _translated(told, name)
 
 
-def _info(image: Image.Image, form: str, data: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What should be told to the encoder again, and what the user should know about that."""
     info: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
@@ -235,15 +229,11 @@ def _info(image: Image.Image, form: str, data: bytes) -> tuple[dict[str, Any], t
     if isinstance(image.info.get("xmp"), bytes):
         info["xmp"] = image.info["xmp"]
     if form == "TIFF":
-        exif = image.getexif()
-        for tag in list(exif):
-            if tag in TIFF_LAYOUT:
-                del exif[tag]
-            elif not _can_be_written(exif, tag):
-                del exif[tag]
-                notes = (*notes, f"its tag {tag} is not of the type that it should be, and left out")
-        if len(exif):
-            info["exif"] = exif.tobytes()
+        from imgconv.picture import exif
+
+        data, notes = exif.of_tiff(file)
+        if data:
+            info["exif"] = data
         info["compression"] = image.info.get("compression")
     elif image.info.get("exif"):
         # JPEG wants this mark in front, WebP files mostly have none
@@ -255,39 +245,29 @@ def _info(image: Image.Image, form: str, data: bytes) -> tuple[dict[str, Any], t
         info["subsampling"] = get_sampling(image)
         info["progressive"] = bool(image.info.get("progressive"))
     if form == "WEBP":
-        info["lossless"] = b"VP8L" in data[12:4096]
+        info["lossless"] = b"VP8L" in file.read(4096)[12:]
     return info, notes
 
 
-def _can_be_written(exif: Image.Exif, tag: int) -> bool:
-    """Whether Pillow, which reads values of any type, writes those of a tag."""
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+def _upright(picture: Picture) -> Picture:
+    """The picture turned as its EXIF data says, which is reset."""
+    if "exif" not in picture.info:
+        return picture
+    from imgconv.picture import exif
 
+    info = dict(picture.info)
     try:
-        directory = ImageFileDirectory_v2()
-        directory[tag] = exif.get_ifd(tag) or exif[tag]
-        directory.tobytes()
-    except BROKEN:
-        return False
-    return True
-
-
-def _upright(array: npt.NDArray[Any], info: dict[str, Any]) -> npt.NDArray[Any]:
-    """The pixels turned as the EXIF orientation in `info` says, which is reset."""
-    from PIL import Image
-
-    exif = Image.Exif()
-    exif.load(info.get("exif", b""))
-    turn = UPRIGHT.get(exif.get(ORIENTATION, 1))
+        turn = UPRIGHT.get(exif.orientation_of(info["exif"]))
+    except ValueError:
+        return replace(picture, notes=(*picture.notes, "its EXIF data is damaged: how to turn it is not known"))
     if turn is None:
-        return array
-    transpose, flip_rows, flip_columns = turn
-    exif[ORIENTATION] = 1
-    info["exif"] = exif.tobytes()
+        return picture
+    array = _turned(picture.array, *turn)
+    info["exif"] = exif.upright(info["exif"], array.shape[1], array.shape[0])
     _say_upright(info)
-    if transpose and "dpi" in info:
+    if turn[0] and "dpi" in info:
         info["dpi"] = info["dpi"][::-1]
-    return _turned(array, transpose, flip_rows, flip_columns)
+    return replace(picture, array=array, info=info)
 
 
 def _say_upright(info: dict[str, Any]) -> None:

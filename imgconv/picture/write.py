@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
-TIFF_XMP = 700
 DEEP_MODES = ("LA;16", "RGB;16", "RGBA;16")
 JPEG_XMP_BYTES = 65535 - 2 - 29  # in one segment, without its length and name
 GIF_COLOURS = 256
@@ -81,8 +80,6 @@ def encode(
         return encode_png(picture.array, **png_settings(picture, options or {}), threads=threads), ()
     given = {key: value for key, value in (options or {}).items() if form in ENCODER_OPTIONS[key].formats}
     told = _metadata(picture, form) | _encoder_options(picture, form, given)
-    if form == "TIFF" and "exif" in told and told["compression"] != "raw":
-        return _joined(picture, options or {}), ()
     if form == "PPM" and mode == "RGB;16":
         from imgconv.picture.ppm import start_of  # here, because few pictures need it
 
@@ -99,18 +96,22 @@ def encode(
     file = io.BytesIO()
     try:
         image = from_array(array, "I;16" if deep else mode)
-        if form == "TIFF" and "xmp" in told:  # which is a tag there, as those of EXIF are
-            told["exif"] = _with_tag(told.get("exif", b""), TIFF_XMP, told.pop("xmp"))
+        exif, xmp = (told.pop(key, b"") if form == "TIFF" else b"" for key in ("exif", "xmp"))  # tags are put in later
         image.save(file, form, **told)
     except BROKEN as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
     if form == "GIF":
         notes += _lost_in_gif(image)
+    data = file.getvalue()
     if deep:
         from imgconv.picture.tiff import deepened  # here, because few pictures need it
 
-        return deepened(file.getvalue(), *picture.array.shape[1:]), tuple(notes)
-    return file.getvalue(), tuple(notes)
+        data = deepened(data, *picture.array.shape[1:])
+    if exif or xmp:
+        from imgconv.picture.exif import into_tiff
+
+        data = into_tiff(data, exif, xmp)
+    return data, tuple(notes)
 
 
 def jpeg_encoder(
@@ -156,26 +157,6 @@ def fitted(picture: Picture, form: str) -> Picture:
     if (picture.array[:, :, 3] != 255).any():
         return picture
     return replace(picture, array=np.ascontiguousarray(picture.array[:, :, :3]), mode="RGB")
-
-
-def _with_tag(exif: bytes, tag: int, value: bytes) -> Image.Exif:
-    from PIL import Image
-
-    tags = Image.Exif()
-    tags.load(exif)
-    tags[tag] = value
-    return tags
-
-
-def _joined(picture: Picture, options: Mapping[str, Any]) -> bytes:
-    """A TIFF whose EXIF data stands in a part that is not compressed: Pillow 13.0 fails on nested tags in others."""
-    from imgconv.picture.tiff import Joined  # here, because few pictures need it
-
-    joined = Joined(tiff_without_pixels(picture))
-    bodies = joined.add(tiff_without_words(picture, options)(picture.array))
-    last, place, pointer = joined.end()
-    start = joined.start[:place] + pointer + joined.start[place + len(pointer) :]
-    return b"".join([start, *bodies, last])
 
 
 def tiff_without_pixels(about: Picture) -> bytes:

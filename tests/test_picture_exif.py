@@ -1,0 +1,217 @@
+"""EXIF data, and the like of it: its bytes travel as they were, but for what would be untrue of the new picture."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+from makers import ENDINGS, chunk, noise, opened, png, saved, smooth
+from PIL import ExifTags, Image
+
+from imgconv.cli import cli
+
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
+ARTIST, ORIENTATION, DESCRIPTION, MAKER_NOTE, COLUMNS, ROWS = 315, 274, 270, 37500, 40962, 40963
+NAME = "José Müller".encode()
+CARRIERS = ("JPEG", "PNG", "WEBP", "TIFF")
+FACE = saved(Image.fromarray(noise(16, 16, 3)), "JPEG")
+CODED = FACE[-100:-10]  # its pixels
+
+
+def exif_data(
+    endian: str = "<", thumbnail: bytes = b"", size: tuple[int, int] = (24, 16), **more: bytes | int
+) -> bytes:
+    """EXIF data as a camera writes it; in its second directory there may be a thumbnail."""
+    made = Image.Exif()
+    made.endian = endian
+    made[ARTIST] = NAME
+    for name, value in more.items():
+        made[{"orientation": ORIENTATION, "description": DESCRIPTION}[name]] = value
+    inner = made.get_ifd(ExifTags.IFD.Exif)
+    inner[COLUMNS], inner[ROWS], inner[MAKER_NOTE] = *size, b"Maker\0\1\2" + NAME
+    data = bytearray(made.tobytes())
+    if thumbnail:
+        order, start = endian, 6
+        (first,) = struct.unpack_from(order + "I", data, start + 4)
+        (count,) = struct.unpack_from(order + "H", data, start + first)
+        data += bytes(len(data) % 2)
+        at = len(data) - start
+        struct.pack_into(order + "I", data, start + first + 2 + 12 * count, at)
+        fields = [(259, 3, 1, 6), (513, 4, 1, at + 42), (514, 4, 1, len(thumbnail))]
+        data += struct.pack(order + "H", 3)
+        data += b"".join(struct.pack(order + ("HHIHxx" if kind == 3 else "HHII"), tag, kind, n, value)
+                         for tag, kind, n, value in fields)  # fmt: skip
+        data += bytes(4) + thumbnail
+    return bytes(data)
+
+
+def apply(
+    folder: Path, source: bytes, form: str, target: str, *options: str, kernel: str = "blur"
+) -> tuple[bytes, str]:
+    """The file that the command makes, and what it says."""
+    before, after = folder / f"a{ENDINGS[form]}", folder / f"b{ENDINGS[target]}"
+    before.write_bytes(source)
+    words = ["apply", str(before), "-k", kernel, "-o", str(after), "--overwrite", *options]
+    done = CliRunner().invoke(cli, words, standalone_mode=False, catch_exceptions=False)
+    assert not done.return_value, done.output
+    return after.read_bytes(), done.stderr
+
+
+def photo(form: str, exif: bytes) -> bytes:
+    return saved(Image.fromarray(smooth(16, 24)), form, exif=exif)
+
+
+def held(data: bytes) -> bytes:
+    """The EXIF data in a file, without the mark that some formats put before it."""
+    return opened(data).info["exif"].removeprefix(b"Exif\0\0")
+
+
+@pytest.mark.parametrize("endian", ["<", ">"])
+@pytest.mark.parametrize("target", CARRIERS)
+@pytest.mark.parametrize("form", CARRIERS)
+def test_its_bytes_travel(form, target, endian, tmp_path):
+    given = exif_data(endian)
+    data, told = apply(tmp_path, photo(form, given), form, target)
+    assert told == ""
+    assert NAME + b"\0" in data
+    assert b"Maker\0\1\2" + NAME in data
+    if "TIFF" not in (form, target):
+        assert held(data) == given[6:]
+    with Image.open(io.BytesIO(data)) as image:
+        inner = image.getexif().get_ifd(ExifTags.IFD.Exif)
+        assert (inner[COLUMNS], inner[ROWS]) == (24, 16)
+
+
+@pytest.mark.parametrize("endian", ["<", ">"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_turned_upright_changes_but_its_orientation_and_size(form, endian, tmp_path):
+    given = exif_data(endian, orientation=6)
+    data, _ = apply(tmp_path, photo(form, given), form, form, "--auto-orient")
+    image = opened(data)
+    assert image.size == (16, 24)
+    assert image.getexif()[ORIENTATION] == 1
+    inner = image.getexif().get_ifd(ExifTags.IFD.Exif)
+    assert (inner[COLUMNS], inner[ROWS]) == (16, 24)
+    assert len(held(data)) == len(given[6:])
+    assert sum(a != b for a, b in zip(held(data), given[6:], strict=True)) == 3
+
+
+@pytest.mark.parametrize(("options", "size"), [(("--padding", "valid"), (20, 12)), (("--stride", "2"), (12, 8))])
+@pytest.mark.parametrize("form", CARRIERS)
+def test_its_size_is_that_of_the_result(form, options, size, tmp_path):
+    data, _ = apply(tmp_path, photo(form, exif_data()), form, form, *options, kernel="box:radius=2")
+    image = opened(data)
+    inner = image.getexif().get_ifd(ExifTags.IFD.Exif)
+    assert image.size == (inner[COLUMNS], inner[ROWS]) == size
+
+
+def test_a_size_of_more_than_two_bytes_is_written_as_four(tmp_path):
+    before = Image.new("L", (65535, 1))
+    data, _ = apply(tmp_path, saved(before, "PNG", exif=exif_data(size=(65535, 1))), "PNG", "PNG", "--padding", "full",
+                    kernel="box:radius=1")  # fmt: skip
+    inner = opened(data).getexif().get_ifd(ExifTags.IFD.Exif)
+    assert (inner[COLUMNS], inner[ROWS]) == (65537, 3)
+
+
+@pytest.mark.parametrize("endian", ["<", ">"])
+@pytest.mark.parametrize("target", CARRIERS)
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_its_thumbnail_shows_nobody_the_picture_before(form, target, endian, tmp_path):
+    given = exif_data(endian, FACE)
+    source = photo(form, given)
+    assert opened(source).getexif().get_ifd(ExifTags.IFD.IFD1)
+    data, told = apply(tmp_path, source, form, target)
+    assert CODED not in data
+    assert NAME in data
+    assert "thumbnail" in told
+    assert not opened(data).getexif().get_ifd(ExifTags.IFD.IFD1)
+    if target != "TIFF":
+        assert len(held(data)) < len(given) - len(FACE)
+
+
+def test_a_preview_in_the_notes_of_the_maker_goes_and_the_notes_stay(tmp_path):
+    made = Image.Exif()
+    made.get_ifd(ExifTags.IFD.Exif)[MAKER_NOTE] = b"before" + FACE + b"behind"
+    data, told = apply(tmp_path, photo("JPEG", made.tobytes()), "JPEG", "JPEG")
+    assert CODED not in data
+    assert b"before\0\0" in data
+    assert b"\0\0behind" in data
+    assert "thumbnail" in told
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+def test_a_thumbnail_in_xmp_goes(form, tmp_path):
+    xmp = b'<x:xmpmeta><rdf:li xmpGImg:image="/9j/AAAA" a="1"/><xmpGImg:image>/9j/BBBB</xmpGImg:image></x:xmpmeta>'
+    data, told = apply(tmp_path, saved(Image.fromarray(smooth(16, 24)), form, xmp=xmp), form, "PNG")
+    assert b"/9j/" not in data
+    assert b'<rdf:li  a="1"/></x:xmpmeta>' in data
+    assert "thumbnail" in told
+
+
+BAD = [b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0MM\0*\xff\xff\xff\xff\0\1",
+       b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\x05\0\1\0\0\0\6\0\0\0" + bytes(4),
+       b"Exif\0\0II*\0\x08\0\0\0\1\0\x69\x87\4\0\1\0\0\0\xff\xff\xff\x7f" + bytes(4), b"Exif\0\0nothing"]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", CARRIERS)
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", BAD)
+def test_what_makes_no_sense_stops_nobody(exif, form, target, tmp_path):
+    if form == "PNG":
+        raw = b"".join(b"\0" + row.tobytes() for row in smooth(16, 24))
+        source = png(24, 16, 8, 2, raw, chunk(b"eXIf", exif[6:]))
+    else:
+        source = photo(form, exif)
+    data, _ = apply(tmp_path, source, form, target, "--auto-orient", "--padding", "valid")
+    assert opened(data).size == (20, 12)
+
+
+@pytest.mark.parametrize("target", ["TIFF", "PNG", "JPEG"])
+def test_the_tags_of_bigtiff_travel(target, tmp_path):
+    file = io.BytesIO()
+    tags = [(ARTIST, 2, None, NAME, True), (37510, 16, 1, 7, True), (37511, 16, 1, 2**40, True)]
+    tifffile.imwrite(file, smooth(16, 24), bigtiff=True, description="about it", extratags=tags)
+    assert file.getvalue().startswith(b"II+\0")
+    data, _ = apply(tmp_path, file.getvalue(), "TIFF", target)
+    kept = opened(data).getexif()
+    assert (kept[DESCRIPTION], kept[37510], kept.get(37511)) == ("about it", 7, None)
+    assert NAME in data
+    if target == "PNG":
+        assert data[data.index(b"eXIf") + 4 :].startswith(b"II*\0")
+
+
+@pytest.mark.parametrize(
+    ("words", "shape"), [((), (12, 17, 3)), (("--padding", "valid"), (8, 13, 3)), (("--channels", "sum"), (12, 17))]
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_tiffs_description_of_its_shape_goes_with_the_shape(dtype, words, shape, tmp_path):
+    file = io.BytesIO()
+    tifffile.imwrite(file, noise(12, 17, 3, dtype=dtype), photometric="rgb", metadata={"note": "kept"})
+    data, _ = apply(tmp_path, file.getvalue(), "TIFF", "TIFF", *words, kernel="box:radius=2")
+    with tifffile.TiffFile(io.BytesIO(data)) as found:
+        assert found.asarray().shape == shape
+        assert ('"shape"' in found.pages[0].description) is (words == ())
+
+
+def test_a_description_of_many_frames_goes(tmp_path):
+    file = io.BytesIO()
+    tifffile.imwrite(file, noise(3, 12, 17), imagej=True)
+    data, told = apply(tmp_path, file.getvalue(), "TIFF", "TIFF")
+    assert DESCRIPTION not in opened(data).getexif()
+    assert "description" in told
+
+
+def test_a_library_image_has_no_old_thumbnail_either():
+    import imgconv
+
+    before = opened(photo("JPEG", exif_data(thumbnail=FACE)))
+    after = imgconv.apply(before, "blur", padding="valid")
+    inner = after.getexif().get_ifd(ExifTags.IFD.Exif)
+    assert (inner[COLUMNS], inner[ROWS]) == after.size
+    assert CODED not in after.info["exif"]
+    assert np.asarray(after).shape == (12, 20, 3)
