@@ -12,26 +12,34 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import DONE, FAILED, collect_garbage, console, say, tell
-from imgconv.cli.options import FileCommand, Metadata, filter_options, make_recipe, place_options
+from imgconv.cli.options import FILE, FileCommand, Metadata, filter_options, make_recipe, one_of, place_options
 from imgconv.errors import UsageError
-from imgconv.picture.formats import parse_encoder_options
+from imgconv.picture.formats import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
 
 if TYPE_CHECKING:
     from imgconv.batch import Job, Outcome, Targets
     from imgconv.engine.plan import Plan
     from imgconv.recipe import Recipe
 
+ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
+
 
 @click.command(cls=FileCommand)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=FILE)
 @place_options
-@click.option("-o", "--output", metavar="PATH",
+@click.option("-o", "--output", metavar="PATH", type=FILE,
               help="A file, a template with {dir} {stem} {kernel} {ext} {index}, or - for standard output."
               "  [default: {dir}/{stem}.{kernel}{ext}]")  # fmt: skip
 @click.option("--out-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Write there; made if missing.")  # fmt: skip
 @click.option("-r", "--recursive", is_flag=True, help="Walk folders; with --out-dir the tree is kept.")
-@click.option("--format", "form", metavar="EXT", help="File format of the result, such as png; needed for -o -.")
+@click.option(
+    "--format",
+    "form",
+    metavar="EXT",
+    shell_complete=one_of(*(end[1:] for end in ENDINGS)),
+    help="File format of the result, such as png; needed for -o -.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--in-place", is_flag=True, help="Replace the inputs.")
 @click.option("--skip-existing", is_flag=True, help="Leave inputs whose result exists.")
@@ -39,9 +47,11 @@ if TYPE_CHECKING:
 @click.option("-j", "--jobs", "at_once", type=click.IntRange(1), default=1, show_default=True, metavar="N",
               help="Files at once; they share the cores.")  # fmt: skip
 @click.option("--co", "encoder", multiple=True, metavar="KEY=VALUE",
+              shell_complete=one_of(*(f"{key}=" for key in ENCODER_OPTIONS)),
               help="Tell the encoder: quality=90, subsampling=4:2:0, progressive=true (JPEG), compress_level=1 (PNG),"
               " lossless=false (WebP), compression=lzw (TIFF) … Repeatable.")  # fmt: skip
 @click.option("--metadata", type=Metadata(), default="all", show_default=True, metavar="all|none|LIST",
+              shell_complete=one_of("all", "none", *METADATA),
               help="What travels along, such as icc,dpi out of exif, icc, dpi, xmp and, from PNG to PNG, text, colour,"
               " other.")  # fmt: skip
 @click.option("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")

@@ -10,14 +10,14 @@ import click
 
 from imgconv.cli import DONE, FAILED, one_line
 from imgconv.cli.apply import duration
-from imgconv.cli.options import FileCommand, filter_options, kernel_option, make_recipe
+from imgconv.cli.options import FILE, FileCommand, filter_options, kernel_option, make_recipe
 
 if TYPE_CHECKING:
     from imgconv.peers import Comparison
 
 
 @click.command(cls=FileCommand)
-@click.argument("input", metavar="INPUT")
+@click.argument("input", metavar="INPUT", type=FILE)
 @kernel_option
 @filter_options
 @click.option("--peer", type=click.Choice(["pillow", "scipy", "opencv", "all"]), default="all", show_default=True,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from imgconv.cli import DONE, FAILED, one_line
-from imgconv.cli.options import FileCommand, Steps
+from imgconv.cli.options import FILE, FileCommand, Steps
 
 
 @click.command(cls=FileCommand)
@@ -17,7 +17,7 @@ from imgconv.cli.options import FileCommand, Steps
 @click.argument("after", metavar="AFTER", type=click.Path(path_type=Path))
 @click.option("--size", type=Steps(), metavar="N|R,C",
               help="Rows and columns of the kernel.  [default: the smallest of 3, 5, 7 that will do]")  # fmt: skip
-@click.option("-o", "--output", metavar="PATH", help="A .toml file.  [default: standard output]")
+@click.option("-o", "--output", metavar="PATH", type=FILE, help="A .toml file.  [default: standard output]")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: bool) -> int:
     """Find the kernel (and offset) that best explains AFTER as a filtered BEFORE, by least squares.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import console, say
-from imgconv.cli.options import KernelCommand
+from imgconv.cli.options import FILE, KernelCommand, offer_kernels
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def list_kernels(as_json: bool = False) -> None:
 
 
 @kernels.command("show", cls=KernelCommand)
-@click.argument("kernel")
+@click.argument("kernel", shell_complete=offer_kernels)
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--toml", "as_toml", is_flag=True, help="As a kernel file, to copy and edit.")
 def show(kernel: str, as_json: bool, as_toml: bool) -> None:
@@ -92,9 +92,9 @@ def show(kernel: str, as_json: bool, as_toml: bool) -> None:
 
 
 @kernels.command("convert", cls=KernelCommand)
-@click.argument("kernel")
+@click.argument("kernel", shell_complete=offer_kernels)
 @click.option("--to", "form", type=click.Choice(FORMATS), help="The format.  [default: what -o ends in]")
-@click.option("-o", "--output", metavar="FILE", help="Where to; - or nothing for standard output.")
+@click.option("-o", "--output", metavar="FILE", type=FILE, help="Where to; - or nothing for standard output.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) -> None:
     """Write a kernel as another tool has it. KERNEL is whatever -k takes.

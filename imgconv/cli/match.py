@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imgconv.cli import DONE, FAILED, one_line
-from imgconv.cli.options import KernelCommand
+from imgconv.cli.options import KernelCommand, offer_kernels
 
 if TYPE_CHECKING:
     from imgconv.match.explanation import Explanation
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=KernelCommand)
 @click.argument("input", metavar="INPUT", type=click.Path(path_type=Path))
-@click.argument("kernel", metavar="KERNEL")
+@click.argument("kernel", metavar="KERNEL", shell_complete=offer_kernels)
 @click.argument("result", metavar="RESULT", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 def match(input: Path, kernel: str, result: Path, as_json: bool) -> int:

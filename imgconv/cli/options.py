@@ -9,17 +9,53 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
-from imgconv.conventions import AFTERS, ALPHAS, ANCHORS, COMBINES, LIKES, METHODS, MODES, PADDINGS, SCALES, parse_border
+from imgconv.conventions import (
+    AFTERS,
+    ALPHAS,
+    ANCHORS,
+    BORDERS,
+    COMBINES,
+    LIKES,
+    METHODS,
+    MODES,
+    PADDINGS,
+    SCALES,
+    parse_border,
+)
 from imgconv.picture.formats import METADATA
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+FILE = click.Path(readable=False)  # shells complete it; whether it can be read is found out, and said, by the library
+
+
+def one_of(*words: str) -> Callable[..., list[str]]:
+    """What a shell offers for an option that takes these words, and others."""
+    return lambda ctx, param, incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+def offer_kernels(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell offers for a kernel: names, formulas, files; a folder only where nothing else fits."""
+    from glob import escape, glob
+
+    from imgconv.kernels.catalogue import names
+    from imgconv.kernels.files import ENDINGS
+    from imgconv.kernels.formulas import FORMULAS
+
+    words = [word for word in sorted({*names(), *FORMULAS}) if word.startswith(incomplete.replace("-", "_"))]
+    files = [path for path in sorted(glob(f"{escape(incomplete)}*")) if path.lower().endswith(ENDINGS)]
+    return [CompletionItem(word) for word in words + files] or [CompletionItem(incomplete, type="file")]
 
 
 class FileCommand(click.Command):
     """A command that takes files: one whose name begins with a dash is no option, nor is what belongs into -k."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:  # by a shell that completes
+            return super().parse_args(ctx, args)
         words = args[: args.index("--")] if "--" in args else args
         known = {name for option in self.params for name in option.opts}
         for word in words:
@@ -146,7 +182,7 @@ class Metadata(click.ParamType[Any]):
 def kernel_option(function: F, *, required: bool = True) -> F:
     """-k, repeated for a chain."""
     return click.option(
-        "-k", "--kernel", "kernels", multiple=True, required=required, metavar="KERNEL",
+        "-k", "--kernel", "kernels", multiple=True, required=required, metavar="KERNEL", shell_complete=offer_kernels,
         help="A name (imgconv kernels lists them), a file (.toml .npy .txt .csv), or a matrix in place such as"
         " '0 -1 0; -1 5 -1; 0 -1 0'. Repeat it for a chain.",
     )(function)  # fmt: skip
@@ -160,7 +196,7 @@ def place_options(function: F) -> F:
         " gaussian:sigma=0..8. -v says how close that is to the kernel of each pixel.",
     )(function)  # fmt: skip
     function = click.option(
-        "--mask", metavar="FILE|radial[:…]|linear[:…]",
+        "--mask", metavar="FILE|radial[:…]|linear[:…]", type=FILE,
         help="Where, and how strongly, the kernel acts, once for a chain. A grey picture or an array from 0 to 1, of"
         " the input's size; radial:cx=0.5,cy=0.5,inner=0.25,outer=1 by the distance from a middle, in halves of the"
         " diagonal; linear:angle=90,from=0,to=1 by the way across the picture, with band=0.5 by the distance from a"
@@ -174,7 +210,7 @@ def filter_options(function: F) -> F:
     for option in reversed([
         click.option("--mode", type=click.Choice(MODES), default="correlate", show_default=True,
                      help="Slide the kernel as written, or turned by 180°."),
-        click.option("--border", type=Border(), metavar="BORDER",
+        click.option("--border", type=Border(), metavar="BORDER", shell_complete=one_of(*BORDERS),
                      help="What stands in for pixels outside: edge, reflect, symmetric, wrap, constant[:V], keep,"
                      " renormalize.  [default: the kernel's own, else edge]"),
         click.option("--padding", type=click.Choice(PADDINGS),
@@ -183,11 +219,13 @@ def filter_options(function: F) -> F:
                      help="Pixels from one output pixel to the next; rows first."),
         click.option("--dilation", type=Steps(), default="1", metavar="N[,M]", show_default=True,
                      help="Pixels from one tap to the next; rows first."),
-        click.option("--anchor", type=Anchor(), metavar="Y,X|low|high",
+        click.option("--anchor", type=Anchor(), metavar="Y,X|low|high", shell_complete=one_of(*ANCHORS),
                      help="The tap on the output pixel; low is (k-1)//2, high is k//2.  [default: low]"),
         click.option("--channels", default="each", metavar="each|sum|LETTERS", show_default=True,
+                     shell_complete=one_of("each", "sum", "rgb", "rgba", "a", "l"),
                      help="Filter each channel, add them up as Conv2D does, or filter only some, such as rgb, a, l."),
         click.option("--scale", type=Number(*SCALES, zero=False), metavar="X|sum|abs-sum|none",
+                     shell_complete=one_of(*SCALES),
                      help="What the weights are divided by.  [default: the kernel's own]"),
         click.option("--offset", type=Number(), metavar="X",
                      help="What is added to every sum.  [default: the kernel's own]"),
