@@ -215,3 +215,22 @@ def test_a_library_image_has_no_old_thumbnail_either():
     assert (inner[COLUMNS], inner[ROWS]) == after.size
     assert CODED not in after.info["exif"]
     assert np.asarray(after).shape == (12, 20, 3)
+
+
+@pytest.mark.parametrize("size", [(24, 16), (1200, 1000)])
+@pytest.mark.parametrize("target", ["JPEG", "GIF"])
+@pytest.mark.parametrize("form", ["JPEG", "GIF"])
+def test_a_comment_travels(form, target, size, tmp_path):
+    source = saved(Image.new("L", size, 90), form, comment=NAME + b"\n\xff")
+    assert opened(apply(tmp_path, source, form, target)[0]).info["comment"] == NAME + b"\n\xff"
+    assert "comment" not in opened(apply(tmp_path, source, form, target, "--metadata", "exif")[0]).info
+
+
+def test_every_comment_of_a_jpeg_travels_and_one_that_is_too_long_is_named(tmp_path):
+    source = saved(Image.new("L", (24, 16), 90), "JPEG", comment=b"second")
+    source = source[:2] + b"\xff\xfe\0\x07first" + source[2:]
+    assert opened(apply(tmp_path, source, "JPEG", "JPEG")[0]).info["comment"] == b"first\nsecond"
+    long = saved(Image.new("L", (24, 16), 90), "GIF", comment=b"a" * 70_000)
+    data, told = apply(tmp_path, long, "GIF", "JPEG")
+    assert "comment" not in opened(data).info
+    assert "comment" in told

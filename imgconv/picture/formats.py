@@ -30,7 +30,7 @@ FORMATS = (
         "JPEG",
         (".jpg", ".jpeg", ".jpe", ".jfif"),
         ("L", "RGB", "CMYK"),
-        ("exif", "icc_profile", "dpi", "xmp"),
+        ("exif", "icc_profile", "dpi", "xmp", "comment"),
         65500,
     ),
     Format(
@@ -42,15 +42,15 @@ FORMATS = (
     Format("WEBP", (".webp",), ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile", "xmp"), 16383),
     Format("BMP", (".bmp", ".dib"), ("L", "RGB"), ("dpi",)),  # readers take the fourth byte of a pixel for filler
     Format("PPM", (".ppm", ".pgm", ".pnm"), ("L", "RGB", "I;16", "RGB;16"), ()),
-    Format("GIF", (".gif",), ("L", "LA", "RGB", "RGBA"), (), 65535),
+    Format("GIF", (".gif",), ("L", "LA", "RGB", "RGBA"), ("comment",), 65535),
 )
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
 LARGEST_PICTURE = 2**30  # pixels; beyond that it is a decompression bomb
 DEFLATE_RATIO = 1032  # of what a PNG is squeezed by, at most: deflate allows no more
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
-# the user's word, and the key of `Picture.info`; the last three are chunks of PNG, which other formats do not have
+# the user's word, and the key of `Picture.info`; the last three are chunks of PNG, and text the comment of JPEG and GIF
 METADATA = {
-    "exif": "exif", "icc": "icc_profile", "dpi": "dpi", "xmp": "xmp", "text": None, "colour": None, "other": None,
+    "exif": "exif", "icc": "icc_profile", "dpi": "dpi", "xmp": "xmp", "text": "comment", "colour": None, "other": None,
 }  # fmt: skip
 
 

@@ -238,6 +238,10 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
     elif image.info.get("exif"):
         # JPEG wants this mark in front, WebP files mostly have none
         info["exif"] = b"Exif\0\0" + image.info["exif"].removeprefix(b"Exif\0\0")
+    if form in ("JPEG", "GIF"):
+        comments = [text for name, text in getattr(image, "applist", ()) if name == "COM"]
+        if comment := b"\n".join(comments) or image.info.get("comment"):
+            info["comment"] = comment
     if form == "JPEG":
         from PIL.JpegImagePlugin import get_sampling
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
 DEEP_MODES = ("LA;16", "RGB;16", "RGBA;16")
+JPEG_COMMENT_BYTES = 65535 - 2
 JPEG_XMP_BYTES = 65535 - 2 - 29  # in one segment, without its length and name
 GIF_COLOURS = 256
 PART = ".imgconv-*.part"  # a file that is being written
@@ -140,10 +141,13 @@ def jpeg_encoder(
 
 
 def _jpeg_notes(picture: Picture, told: dict[str, Any]) -> list[str]:
-    """What a JPEG file cannot hold; XMP that does not fit is taken out of what is told to the encoder."""
+    """What a JPEG file cannot hold; XMP or a comment that does not fit is taken out of what is told to the encoder."""
     notes = []
     if picture.format == "JPEG" and not picture.info.get("qtables"):
         notes.append("was a lossless JPEG and is none now; write .png or .tif to lose nothing")
+    if len(told.get("comment", b"")) > JPEG_COMMENT_BYTES:
+        del told["comment"]
+        notes.append("its comment is longer than JPEG holds and left out")
     if len(told.get("xmp", b"")) > JPEG_XMP_BYTES:
         del told["xmp"]
         notes.append("its XMP is longer than JPEG holds and left out")
