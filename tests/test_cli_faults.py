@@ -150,3 +150,76 @@ def test_an_exception_that_nobody_foresaw_is_one_line_in_every_command():
     done = after(broken, "doctor")
     assert done.returncode == 1
     assert done.stderr == "imgconv: ZeroDivisionError: integer division or modulo by zero; -v shows where\n"
+
+
+# kept code
+
+
+def made(*words, cache, **options):
+    """The command where code is kept in `cache`: (exit status, standard error, whether it says that it is kept)."""
+    environment = os.environ | {"IMGCONV_CACHE_DIR": str(cache)} | options.pop("env", {})
+    done = imgconv("apply", "0.png", "-k", "1 2 3", "--overwrite", *words, env=environment, **options)
+    return done.returncode, done.stderr, "once on this machine" in done.stdout
+
+
+def unkept(why):
+    return (0, f"imgconv: compiled code cannot be kept: {why}; set IMGCONV_CACHE_DIR to a folder of your own\n", False)
+
+
+def test_code_that_cannot_be_kept_is_said_once():
+    Path("file").touch()
+    Path("real").mkdir(mode=0o700)
+    Path("link").symlink_to("real")
+    Path("open").mkdir()
+    os.chmod("open", 0o777)
+    here = Path.cwd()
+    assert made(cache=here / "link") == unkept(f"{here}/link is a symbolic link")
+    assert made(cache=here / "open") == unkept(f"{here}/open can be written by others (chmod 700 it)")
+    assert made(cache=here / "file") == unkept(f"{here}/file: file exists")
+    assert made("1.png", cache="/proc/none") == unkept("/proc/none: no such file or directory")
+    assert made("-q", cache=here / "file") == (0, "", False)
+    assert list(Path("real").iterdir()) == []
+
+
+def test_code_that_does_not_fit_on_the_disk_is_said():
+    full = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
+    environment = os.environ | {"IMGCONV_CACHE_DIR": str(Path("code").absolute())}
+    done = after(full, "apply", "0.png", "-k", "1 2 3", env=environment)
+    assert (done.returncode, done.stderr) == unkept(f"{Path('code').absolute()}: file too large")[:2]
+    assert list(Path("code").iterdir()) == []
+
+
+def test_a_user_without_a_home_needs_none():
+    """One whom the system does not know: then Python finds no home folder."""
+    code = "import pathlib\ndef none():\n    raise RuntimeError('no home')\npathlib.Path.home = none"
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(Path.cwd())}
+    for _ in "ab":
+        done = after(code, "apply", "0.png", "-k", "1 2 3", "--overwrite", env=environment)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert "compile" not in done.stdout
+    assert after(code, "doctor", env=environment).returncode == 0
+    assert (Path(f"imgconv-{os.getuid()}").stat().st_mode & 0o777) == 0o700
+
+
+NO_NEW_CODE = "import ctypes\nassert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0  # PR_SET_MDWE"
+
+
+def test_where_no_memory_can_be_run_that_was_written_kept_code_runs_and_nothing_crashes():
+    if subprocess.run([sys.executable, "-c", NO_NEW_CODE], capture_output=True, check=False).returncode:
+        pytest.skip("this kernel has no PR_SET_MDWE")
+    environment = os.environ | {"IMGCONV_CACHE_DIR": str(Path("code").absolute())}
+    words = ["apply", "0.png", "-k", "1 2 3", "-o"]
+    done = after(NO_NEW_CODE, *words, "cold.png", env=environment)
+    assert done.returncode == 1
+    assert re.fullmatch(r"imgconv: 0\.png: this system lets no memory be run that .* warm .*\n", done.stderr)
+    assert imgconv(*words, "free.png", env=environment).returncode == 0
+    done = after(NO_NEW_CODE, *words, "warm.png", env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "compile" not in done.stdout
+    assert Path("warm.png").read_bytes() == Path("free.png").read_bytes()
+
+
+def test_a_numba_that_is_switched_off_is_one_line():
+    found = made(cache=Path("code").absolute(), env={"NUMBA_DISABLE_JIT": "1"})
+    told = "imgconv: 0.png: NUMBA_DISABLE_JIT is set, so nothing can be compiled; unset it\n"
+    assert found == (1, told, False)

@@ -216,7 +216,9 @@ def human_line(outcome: Outcome) -> str:
     threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
     steps = [f"read {duration(outcome.read_s)}"]
     if outcome.compile_s:
-        steps.append(f"compile {duration(outcome.compile_s)} (once on this machine)")
+        from imgconv.engine.native import unkept
+
+        steps.append(f"compile {duration(outcome.compile_s)} ({'not kept' if unkept() else 'once on this machine'})")
     steps += [
         f"filter {duration(report.filter_s)} ({how}, {threads})",
         f"write {duration(outcome.write_s)}",

@@ -14,6 +14,8 @@ import struct
 import sys
 from typing import NamedTuple
 
+import numpy as np
+
 RELOCATION_SECTION, SYMBOL_SECTION = 4, 2
 PC32, PLT32 = 2, 4
 UNDEFINED, COMMON = 0, 0xFFF2
@@ -94,20 +96,35 @@ def load(image: bytes, helpers: list[str]) -> int:
     OSError
         When the system gives no such memory.
     """
-    library = ctypes.CDLL(None, use_errno=True)
-    memory = mmap.mmap(-1, len(image))
-    memory.write(image)
+    library = ctypes.CDLL(None)
+    filled = bytearray(image)
     for number, helper in enumerate(reversed(helpers), 1):
         address = ctypes.cast(getattr(library, helper), ctypes.c_void_p).value
         slot = len(image) - (number - 1) * (len(STUB) + 8) - 8
-        memory[slot : slot + 8] = struct.pack("<Q", address or 0)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))  # the pointer keeps the map from being closed
-    library.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    if library.mprotect(start, len(memory), mmap.PROT_READ | mmap.PROT_EXEC):
-        raise OSError(ctypes.get_errno(), "the system lets no memory be run")
+        filled[slot : slot + 8] = struct.pack("<Q", address or 0)
+    memory = _run_after_write(filled)
+    if memory is None:
+        # where no memory can be run that was written (PR_SET_MDWE, seccomp as systemd has it), a nameless file can
+        with open(os.memfd_create("imgconv"), "wb", buffering=0) as file:
+            file.write(filled)
+            memory = mmap.mmap(file.fileno(), len(filled), prot=mmap.PROT_READ | mmap.PROT_EXEC)
     # never given back, even when Python is taken apart: a thread whose join was interrupted may still run there
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
-    return start
+    return int(np.frombuffer(memory, np.uint8).ctypes.data)
+
+
+def may_compile() -> bool:
+    """Whether memory can be run that was written, as Numba and LLVM need it: they end the process where it cannot."""
+    return not possible() or _run_after_write(b"\xc3") is not None
+
+
+def _run_after_write(code: bytes | bytearray) -> mmap.mmap | None:
+    memory = mmap.mmap(-1, len(code))
+    memory.write(code)
+    protect = ctypes.CDLL(None).mprotect
+    protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    start = np.frombuffer(memory, np.uint8).ctypes.data
+    return None if protect(start, len(memory), mmap.PROT_READ | mmap.PROT_EXEC) else memory
 
 
 def _text(code: bytes, table: Section, at: int) -> str:

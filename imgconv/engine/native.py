@@ -22,7 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from imgconv.arrayfile import reason
 from imgconv.engine import link
+from imgconv.errors import ImgconvError
 
 FORMAT = 2
 LONGEST_HEADER = 16_384
@@ -80,6 +82,7 @@ _engines: list[Any] = []  # LLVM frees the code with its engine
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_unkept: list[str] = []  # why, once something was compiled that could not be kept
 _spent = [0.0]  # seconds spent on compiling in this process
 
 
@@ -134,12 +137,18 @@ def directory() -> Path:
     """Where code is kept: $IMGCONV_CACHE_DIR, else the user's cache folder."""
     if chosen := os.environ.get("IMGCONV_CACHE_DIR"):
         return Path(chosen).absolute()
+    try:
+        home = Path.home()
+    except (
+        RuntimeError
+    ):  # a user whom the system does not know, without HOME; what lies there must be ours, as everywhere
+        return Path(os.environ.get("TMPDIR", "/tmp"), f"imgconv-{os.getuid()}")
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = home / "Library" / "Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
     return Path(base) / "imgconv"
 
 
@@ -181,9 +190,19 @@ def keeping_problem() -> str | None:
     """Why code cannot be kept, in words, or None when it can."""
     try:
         _private(directory(), make=True)
-    except OSError as error:
-        return str(error)
+    except OSError as problem:
+        return _why(problem, directory())
     return None
+
+
+def unkept() -> str | None:
+    """Why code that this process compiled could not be kept, in words, or None."""
+    return _unkept[0] if _unkept else None
+
+
+def _why(problem: OSError, folder: Path) -> str:
+    text = reason(problem)
+    return text if str(folder) in text else f"{folder}: {text}"
 
 
 def cpu_name() -> str:
@@ -250,6 +269,8 @@ def _private(folder: Path, *, make: bool) -> None:
     if os.name != "posix":
         return
     found = os.lstat(folder)
+    if stat.S_ISLNK(found.st_mode):
+        raise NotADirectoryError(f"{folder} is a symbolic link")
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(f"{folder} is not a folder")
     if found.st_uid != os.getuid():
@@ -288,14 +309,15 @@ def _write(variant: Variant, symbol: str, code: bytes) -> None:
     try:
         _private(path.parent, make=True)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-    except OSError:
-        return
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(header.encode() + code)
-        os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(header.encode() + code)
+            os.replace(part, path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as problem:
+        _unkept[:] = [_why(problem, path.parent)]
 
 
 def _compile(variant: Variant) -> tuple[str, bytes]:
@@ -306,9 +328,16 @@ def _compile(variant: Variant) -> tuple[str, bytes]:
 
 def _module(variant: Variant) -> tuple[str, Any]:
     """(symbol, LLVM module) of the loop, with no reference to anything outside itself."""
+    if not link.may_compile():
+        raise ImgconvError(
+            "this system lets no memory be run that was written (PR_SET_MDWE, seccomp, SELinux), which compiling needs;"
+            " kept code can be run: let imgconv doctor warm compile it where that is allowed"
+        )
     import llvmlite.binding as llvm
-    from numba import cfunc
+    from numba import cfunc, config
 
+    if config.DISABLE_JIT:
+        raise ImgconvError("NUMBA_DISABLE_JIT is set, so nothing can be compiled; unset it")
     wide = "avx512f" in _cpu()[2]
     source = import_module(f"imgconv.engine.{MODULES.get(variant.kind, 'loops')}")
     function, signature = getattr(source, variant.kind)(variant.dtype, variant.shape, wide)
@@ -347,8 +376,9 @@ def _link(variant: Variant, symbol: str, code: bytes) -> Any:
     if link.possible() and (image := link.linked(code, symbol)) is not None:
         try:
             return prototype(link.load(image[0], image[2]) + image[1])
-        except OSError:  # a system that forbids it may still let LLVM
-            pass
+        except (OSError, ValueError) as problem:  # a system that forbids it may still let LLVM
+            if not link.may_compile():
+                raise ImgconvError(f"this system lets no kept code be run: {problem}") from None
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
