@@ -234,3 +234,13 @@ def test_every_comment_of_a_jpeg_travels_and_one_that_is_too_long_is_named(tmp_p
     data, told = apply(tmp_path, long, "GIF", "JPEG")
     assert "comment" not in opened(data).info
     assert "comment" in told
+
+
+@pytest.mark.parametrize("at", [4, 46])  # where the first directory is; where the second
+def test_exif_data_that_points_out_of_itself_is_no_reason_to_refuse_a_picture(tmp_path, at):
+    data = bytearray(saved(Image.fromarray(noise(4, 5, 3)), "JPEG", exif=exif(orientation=6)))
+    place = data.index(b"Exif\0\0") + 6 + at
+    data[place : place + 4] = b"\1\0\1\0"
+    (tmp_path / "a.jpg").write_bytes(data)
+    ran = imgconv("apply", "a.jpg", "-k", "blur", "-o", "b.tif", cwd=tmp_path)
+    assert (ran.returncode, (tmp_path / "b.tif").exists()) == (0, True), ran.stderr

@@ -236,7 +236,7 @@ class Edited:
 
     def description(self) -> bytes:
         field = self.first.get(DESCRIPTION)
-        return self.tags.taken(field.at, field.length) if field else b""
+        return bytes(self.data[self.tags.start + field.at :][: field.length]) if field else b""
 
     def drop(self, tag: int) -> None:
         """Takes a tag out of the first directory."""
@@ -312,7 +312,10 @@ def _for_result(exif: bytes, before: tuple[int, ...], after: tuple[int, ...], fr
     else:
         if before[:2] != after[:2]:
             edited.set_size(after[1], after[0])
-        gone = edited.unlink_thumbnail()
+        try:
+            gone = edited.unlink_thumbnail()
+        except ValueError:  # the second directory points out of the data
+            gone = bool(edited.blanked)
         if _is_stale(edited.description(), before, after, frames):
             edited.drop(DESCRIPTION)
             notes.append("its description is of another shape and left out")
