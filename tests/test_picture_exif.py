@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
-from makers import ENDINGS, chunk, noise, opened, png, saved, smooth
+from makers import ENDINGS, chunk, exif, imgconv, noise, opened, png, saved, smooth
 from PIL import ExifTags, Image
 
 from imgconv.cli import cli
