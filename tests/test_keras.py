@@ -164,7 +164,10 @@ def test_conv2d_against_pytorch(stride, dilation):
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize(("strides", "dilation_rate"), [(1, 1), (2, 1), (3, 1), (1, 2)])
-def test_conv2d_against_keras(padding, strides, dilation_rate):
+def test_conv2d_against_keras(padding, strides, dilation_rate, monkeypatch, tmp_path):
+    pytest.importorskip("jax")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     keras = pytest.importorskip("keras")
     rng = np.random.default_rng(3)
     for rows in (7, 8, 9):
