@@ -35,6 +35,7 @@ from imgconv.picture.formats import (
     name_for,
     select,
 )
+from imgconv.picture.limits import DEFAULT, Limits, check_memory, limits_for
 from imgconv.picture.read import parse, read
 from imgconv.picture.strips import SINKS, has_sink, sink_of, source_of, unread
 from imgconv.picture.value import Picture
@@ -71,6 +72,7 @@ class Handling(NamedTuple):
     encoder: Mapping[str, Any] = {}  # from formats.parse_encoder_options
     metadata: frozenset[str] = frozenset(METADATA)  # words of it: what travels along
     auto_orient: bool = False
+    limits: Limits = DEFAULT
 
 
 class Job(NamedTuple):
@@ -442,7 +444,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     with file:
         if _do_in_strips(job, file, size, recipe, targets, handling, outcome):
             return
-        before = _read(job, file, handling.auto_orient)
+        before = _read(job, file, handling.auto_orient, limits_for(handling.limits, recipe.options, job.format))
     before = fitted(before, job.format or before.format)
     outcome.read_s = _clock() - started
     _note(before, targets, outcome)
@@ -483,6 +485,7 @@ def _do_in_strips(
     work = in_strips(recipe, source.about.array, source.about.mode, source.is_opaque)
     if work is None or not has_sink(form, work.shape, handling.encoder):
         return False
+    check_memory(work.memory, size, handling.limits)
     outcome.read_s = _clock() - started
     _note(source.about, targets, outcome)
     after = _after(source.about, unread(work.shape, work.dtype), work.mode, handling, outcome)
@@ -565,14 +568,14 @@ def _opened(job: Job) -> tuple[BinaryIO, int]:
     return io.BytesIO(data), len(data)
 
 
-def _read(job: Job, file: BinaryIO, auto_orient: bool) -> Picture:
+def _read(job: Job, file: BinaryIO, auto_orient: bool, limits: Limits) -> Picture:
     if job.source is not None:
-        return read(job.source, auto_orient=auto_orient, begun=job.begun)
+        return read(job.source, auto_orient=auto_orient, begun=job.begun, limits=limits)
     file.seek(0)
-    return parse(file.read(), str(STANDARD_INPUT), auto_orient=auto_orient)
+    return parse(file.read(), str(STANDARD_INPUT), auto_orient=auto_orient, limits=limits)
 
 
-def read_mask(name: str, *, auto_orient: bool = False) -> Mask:
+def read_mask(name: str, *, auto_orient: bool = False, limits: Limits = DEFAULT) -> Mask:
     """The mask in a picture or array file: grey, also as colours that are all grey, and opaque.
 
     Raises
@@ -583,7 +586,7 @@ def read_mask(name: str, *, auto_orient: bool = False) -> Mask:
     from imgconv.masks import Mask  # here, because most pictures are filtered without
 
     try:
-        picture = read(Path(name), auto_orient=auto_orient)
+        picture = read(Path(name), auto_orient=auto_orient, limits=limits)
         array = picture.array
         if picture.mode and array.ndim == 3:
             colours = array[:, :, :-1] if picture.mode in ("LA", "RGBA") else array

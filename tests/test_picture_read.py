@@ -13,7 +13,6 @@ from makers import ENDINGS, FORMATS, chunk, exif, noise, opened, png, png16, sav
 from PIL import Image
 
 from imgconv.errors import PictureError
-from imgconv.picture import read as reading
 from imgconv.picture.read import parse, read
 from imgconv.picture.value import Picture, sound_dpi
 from imgconv.picture.write import encode
@@ -230,9 +229,9 @@ def test_a_turned_tiff_is_not_turned_twice():
         (b"\x89PNG\r\n\x1a\n", "is not a picture|is broken"),
         (b"\xff\xd8\xff\xe0", "is not a picture|is broken"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
-        (png(60000, 60000, 8, 2, b"\0" * 99), "more than"),
+        (png(60000, 60000, 8, 2, b"\0" * 99), "cannot hold"),
         (png(30000, 30000, 8, 2, b"\0" * 99), "cannot hold"),
-        (b"P6 99999 99999 255\n", "more than"),
+        (b"P6 99999 99999 255\n", "cannot hold"),
     ],
     ids=["empty", "text", "png-mark", "jpeg-mark", "eps", "bomb", "small-bomb", "ppm-bomb"],
 )
@@ -241,10 +240,6 @@ def test_what_is_no_picture_is_told_in_one_line(data, told):
         parse(data, "x.png", ".png")
     assert str(caught.value).startswith("x.png: ")
     assert len(str(caught.value).splitlines()) == 1
-
-
-def test_pictures_beyond_pillows_own_limit_come_in():
-    assert Image.MAX_IMAGE_PIXELS == reading.LARGEST_PICTURE > 178_956_970
 
 
 SAMPLES = {

@@ -12,13 +12,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import DONE, FAILED, collect_garbage, console, say, tell
-from imgconv.cli.options import FILE, FileCommand, Metadata, filter_options, make_recipe, one_of, place_options
+from imgconv.cli.options import (
+    FILE,
+    FileCommand,
+    Metadata,
+    filter_options,
+    make_recipe,
+    max_pixels_option,
+    one_of,
+    place_options,
+)
 from imgconv.errors import UsageError
 from imgconv.picture.formats import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
 
 if TYPE_CHECKING:
     from imgconv.batch import Job, Outcome, Targets
     from imgconv.engine.plan import Plan
+    from imgconv.picture.limits import Limits
     from imgconv.recipe import Recipe
 
 ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
@@ -55,6 +65,7 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
               help="What travels along, such as icc,dpi out of exif, icc, dpi, xmp and, from PNG to PNG, text, colour,"
               " other.")  # fmt: skip
 @click.option("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")
+@max_pixels_option
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -65,7 +76,7 @@ def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: Path | None, recursive: bool,
     form: str | None, overwrite: bool, in_place: bool, skip_existing: bool, dry_run: bool, as_json: bool, quiet: bool,
     verbose: bool, explain: bool, keep_going: bool, at_once: int, encoder: tuple[str, ...], metadata: frozenset[str],
-    auto_orient: bool, **options: Any,
+    auto_orient: bool, limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -82,7 +93,7 @@ def apply(
     # the first picture is decoded while the rest is being imported
     early = not (dry_run or skip_existing or inputs[0] == "-" or options["threads"] == 1)
     begun = begin(Path(inputs[0])) if early else None
-    recipe = make_recipe(kernels, auto_orient=auto_orient, **options)
+    recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, **options)
     from imgconv import batch
 
     targets = batch.Targets(output, out_dir, form, overwrite, in_place, skip_existing)
@@ -91,7 +102,7 @@ def apply(
     jobs += found.problems
     if not jobs:
         raise UsageError(f"no pictures in {', '.join(inputs)} ({count(len(found.others), 'file')} of other kinds)")
-    handling = batch.Handling(parse_encoder_options(encoder), metadata, auto_orient)
+    handling = batch.Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)
     batch.check_encoder_options(jobs, handling.encoder)
     to_stdout = any(job.target is None and not job.problem for job in jobs)
     if to_stdout and as_json:

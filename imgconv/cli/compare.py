@@ -10,10 +10,11 @@ import click
 
 from imgconv.cli import DONE, FAILED, one_line
 from imgconv.cli.apply import duration
-from imgconv.cli.options import FILE, FileCommand, filter_options, kernel_option, make_recipe
+from imgconv.cli.options import FILE, FileCommand, filter_options, kernel_option, make_recipe, max_pixels_option
 
 if TYPE_CHECKING:
     from imgconv.peers import Comparison
+    from imgconv.picture.limits import Limits
 
 
 @click.command(cls=FileCommand)
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 @click.option("--peer", type=click.Choice(["pillow", "scipy", "opencv", "all"]), default="all", show_default=True,
               help="The tool to compare with; all are Pillow and the others that are installed.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Runs of each; medians are shown.")
+@max_pixels_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
-def compare(input: str, kernels: tuple[str, ...], peer: str, rounds: int, as_json: bool, **options: Any) -> int:
+def compare(
+    input: str, kernels: tuple[str, ...], peer: str, rounds: int, as_json: bool, limits: Limits, **options: Any
+) -> int:
     """Do the same work in Pillow, SciPy, OpenCV: same bytes? how much faster?
 
     Each peer gets the border, anchor and flip that hold here, as far as it has them. SciPy sums in float64, and the
@@ -38,11 +42,11 @@ def compare(input: str, kernels: tuple[str, ...], peer: str, rounds: int, as_jso
     imgconv compare photo.png -k gaussian:sigma=2 --peer scipy
     imgconv compare photo.png -k sharpen --like opencv --peer opencv
     """
-    recipe = make_recipe(kernels, **options)
+    recipe = make_recipe(kernels, limits=limits, **options)
     from imgconv import peers
     from imgconv.picture.read import read
 
-    picture = read(Path(input))
+    picture = read(Path(input), limits=limits)
     names = [name for name in peers.PEERS if name == "pillow" or peers.available(name)] if peer == "all" else [peer]
     results = {name: peers.compare(name, picture, recipe, rounds) for name in names}
     able = [result for result in results.values() if not result.impossible]

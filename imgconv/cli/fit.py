@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgconv.cli import DONE, FAILED, one_line
-from imgconv.cli.options import FILE, FileCommand, Steps
+from imgconv.cli.options import FILE, FileCommand, Steps, max_pixels_option
+
+if TYPE_CHECKING:
+    from imgconv.picture.limits import Limits
 
 
 @click.command(cls=FileCommand)
@@ -18,8 +21,9 @@ from imgconv.cli.options import FILE, FileCommand, Steps
 @click.option("--size", type=Steps(), metavar="N|R,C",
               help="Rows and columns of the kernel.  [default: the smallest of 3, 5, 7 that will do]")  # fmt: skip
 @click.option("-o", "--output", metavar="PATH", type=FILE, help="A .toml file.  [default: standard output]")
+@max_pixels_option
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
-def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: bool) -> int:
+def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: bool, limits: Limits) -> int:
     """Find the kernel (and offset) that best explains AFTER as a filtered BEFORE, by least squares.
 
     Prints it as a kernel file. A kernel of the catalogue, or small whole numbers over a scale, are taken where they
@@ -43,7 +47,7 @@ def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: boo
         raise UsageError(f"{target}: a kernel file is written as .toml")
     if target is not None and target.exists() and not overwrite:
         raise UsageError(f"{target}: exists; --overwrite replaces it")
-    first, second = read(before), read(after)
+    first, second = read(before, limits=limits), read(after, limits=limits)
     found = find(first.array, second.array, size)
     text = toml_text(found.kernel)
     if target is None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from imgconv.cli import DONE, FAILED, one_line
-from imgconv.cli.options import KernelCommand, offer_kernels
+from imgconv.cli.options import KernelCommand, max_pixels_option, offer_kernels
 
 if TYPE_CHECKING:
     from imgconv.match.explanation import Explanation
+    from imgconv.picture.limits import Limits
     from imgconv.picture.value import Picture
 
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 @click.argument("input", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("kernel", metavar="KERNEL", shell_complete=offer_kernels)
 @click.argument("result", metavar="RESULT", type=click.Path(path_type=Path))
+@max_pixels_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
-def match(input: Path, kernel: str, result: Path, as_json: bool) -> int:
+def match(input: Path, kernel: str, result: Path, as_json: bool, limits: Limits) -> int:
     """Find which convention (flip, anchor, border, scale, offset, rounding, padding) made RESULT out of INPUT.
 
     RESULT is what another tool made of INPUT with KERNEL (whatever -k takes). Prints the convention, the tool that is
@@ -41,7 +43,7 @@ def match(input: Path, kernel: str, result: Path, as_json: bool) -> int:
     from imgconv.picture.read import read
 
     weights = to_kernel(kernel)
-    before, after = read(input), read(result)
+    before, after = read(input, limits=limits), read(result, limits=limits)
     found = find(before.array, weights, after.array, before.mode)
     best = found.best
     words = ["imgconv", "apply", str(input), "-k", best.matrix or kernel, *option_words(best.options)]

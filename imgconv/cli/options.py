@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -25,6 +25,9 @@ from imgconv.conventions import (
     parse_border,
 )
 from imgconv.picture.formats import METADATA
+
+if TYPE_CHECKING:
+    from imgconv.picture.limits import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -188,6 +191,21 @@ def kernel_option(function: F, *, required: bool = True) -> F:
     )(function)  # fmt: skip
 
 
+def max_pixels_option(function: F) -> F:
+    """--max-pixels: the function gets `limits`."""
+
+    def to_limits(ctx: click.Context, param: click.Parameter, value: int | None) -> Limits:
+        from imgconv.picture.limits import DEFAULT, Limits
+
+        return DEFAULT if value is None else Limits(value, vouched=True)
+
+    return click.option(
+        "--max-pixels", "limits", type=click.IntRange(1), callback=to_limits, metavar="N",
+        help="The largest picture that is taken into memory whole.  [default: 178956970, as Pillow; and no more than"
+        " 1 GB of memory, or 1000 times the file]",
+    )(function)  # fmt: skip
+
+
 def place_options(function: F) -> F:
     """-k or --vary, and the mask that says where."""
     function = click.option(
@@ -250,7 +268,7 @@ def filter_options(function: F) -> F:
 
 
 def make_recipe(
-    kernel_specs: tuple[str, ...], *, mask: str | None = None, auto_orient: bool = False, **options: Any
+    kernel_specs: tuple[str, ...], *, limits: Limits, mask: str | None = None, auto_orient: bool = False, **options: Any
 ) -> Any:
     """The Recipe that -k, --mask and the filter options spell; a mask in a file is turned upright as pictures are."""
     from imgconv.kernels.spec import kernels
@@ -263,5 +281,5 @@ def make_recipe(
         from imgconv.batch import read_mask
         from imgconv.masks import is_shape
 
-        options["mask"] = mask if is_shape(mask) else read_mask(mask, auto_orient=auto_orient)
+        options["mask"] = mask if is_shape(mask) else read_mask(mask, auto_orient=auto_orient, limits=limits)
     return Recipe(tuple(kernel for spec in kernel_specs for kernel in kernels(spec)), Options(**options))

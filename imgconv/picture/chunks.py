@@ -37,7 +37,7 @@ KEYWORDS = {XMP: "xmp", b"Raw profile type xmp": "xmp"} | {
     b"Raw profile type " + name: word for name, word in
     ((b"exif", "exif"), (b"APP1", "exif"), (b"icc", "icc"), (b"icm", "icc"))
 }  # fmt: skip
-LARGEST_TEXT = 2**24  # bytes of an inflated profile or text
+LARGEST_TEXT, MOST_TEXTS = 2**20, 64  # bytes of an inflated profile or text, and how many of them: as Pillow has it
 INCH_M = 0.0254
 
 
@@ -106,10 +106,16 @@ def told(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What a file says about its picture, as `Picture.info` has it, and what the user should know about that.
 
     Its `chunks` are those that travel to a PNG file; exif, icc_profile, dpi and xmp are what others know of them.
+
+    Raises
+    ------
+    PictureError
+        When it says too much.
     """
     kept: list[Chunk] = []
     notes: list[str] = []
     met: set[bytes] = set()
+    inflated = 0
     for chunk in chunks:
         name = chunk.name
         again = name in ONLY_ONCE and name in met
@@ -120,12 +126,15 @@ def told(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
             _check(chunk)
             if name == b"bKGD":
                 chunk = chunk._replace(body=_background(chunk.body, {name: body for name, body, _ in chunks}))
+            inflated += name in (b"iCCP", b"iTXt", b"zTXt") and chunk.word in ("icc", "exif", "xmp")
+            if inflated > MOST_TEXTS:
+                raise PictureError(f"is broken: it has more than {MOST_TEXTS} compressed profiles")
             _meaning(chunk)
         except (ValueError, struct.error, *DAMAGED):
             notes.append(f"its {name.decode()} is damaged and left out")
         else:
             kept.append(chunk)
-    return ({"chunks": tuple(kept)} | _meanings(kept) if kept else {}), tuple(notes)
+    return ({"chunks": tuple(kept)} | _meanings(kept) if kept else {}), tuple(dict.fromkeys(notes))
 
 
 def _check(chunk: Chunk) -> None:
@@ -194,9 +203,8 @@ def _meaning(chunk: Chunk) -> dict[str, Any]:
     if name in (b"tEXt", b"zTXt") and chunk.word in ("exif", "xmp"):
         text = body[body.index(b"\0") + 1 :]
         # a line with the kind, one with the size, then hexadecimal digits
-        raw = bytes.fromhex(
-            "".join((_inflated(text[1:]) if name == b"zTXt" else text).decode("latin-1").split("\n")[3:])
-        )
+        said = (_inflated(text[1:]) if name == b"zTXt" else text).decode("latin-1")
+        raw = bytes.fromhex("".join(said.split("\n", 3)[3:]))
         return {chunk.word: b"Exif\0\0" + raw.removeprefix(b"Exif\0\0") if chunk.word == "exif" else raw}
     return {}
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgconv.errors import PictureError
-from imgconv.picture.formats import ARRAY_ENDINGS, DEFLATE_RATIO, FORMATS, LARGEST_PICTURE
+from imgconv.picture.formats import ARRAY_ENDINGS, FORMATS
+from imgconv.picture.limits import DEFAULT, Limits, check_image
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -36,7 +37,7 @@ class Loaded(NamedTuple):
     frames: int
 
 
-def decode(data: bytes, name: str) -> Loaded:
+def decode(data: bytes, name: str, limits: Limits = DEFAULT) -> Loaded:
     """Opens and decodes the picture in the bytes of a file.
 
     Raises
@@ -49,9 +50,10 @@ def decode(data: bytes, name: str) -> Loaded:
     from imgconv.picture.blocks import load
 
     prepare_pillow()
+    _check_tags(data)
     image = Image.open(io.BytesIO(data), formats=[form.name for form in FORMATS])
     try:
-        _refuse_bomb(data, image, name)
+        check_image(image, data, limits)
         refuse_cut(data, image, name)
         frames = getattr(image, "n_frames", 1)
         # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
@@ -102,7 +104,7 @@ def prepare_pillow() -> None:
 
     from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = LARGEST_PICTURE  # its own limit is below what cameras and scanners make
+    Image.MAX_IMAGE_PIXELS = None  # `limits` has the rule
     # libtiff prints about broken files by itself, and Pillow's log does where nobody has set up logging; Pillow raises
     # for them, which is enough
     logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -110,15 +112,22 @@ def prepare_pillow() -> None:
         ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 
 
-def _refuse_bomb(data: bytes, image: Image.Image, name: str) -> None:
-    """Raises PictureError, before memory is taken, where a file claims more pixels than it can hold."""
-    from PIL import Image
+def _check_tags(data: bytes) -> None:
+    """Raises PictureError where the tags of a TIFF, or of EXIF, claim the same bytes again and again."""
+    exif = data.find(b"Exif\0\0", 0, -8) + 6
+    if data[:2] in (b"II", b"MM"):
+        exif = 0
+    elif exif < 6:
+        return
+    from imgconv.picture.tiff import claim_more  # here, because most pictures have neither
 
-    pixels = image.width * image.height
-    if pixels > LARGEST_PICTURE:
-        raise Image.DecompressionBombError
-    if image.format == "PNG" and pixels * data[24] > 8 * DEFLATE_RATIO * len(data):
-        raise PictureError(f"{name}: is broken: {len(data):,} bytes cannot hold {image.width}×{image.height} pixels")
+    if data[:3] == b"\xff\xd8\xff":  # Pillow puts the parts together
+        parts = re.finditer(rb"\xff\xe1(..)Exif\0\0", data, re.DOTALL)
+        body = b"".join(data[part.end() : part.start() + 2 + int.from_bytes(part[1], "big")] for part in parts)
+    else:
+        body = data[exif:]
+    if claim_more(body, 2 * len(data) + 2**20):
+        raise PictureError("is broken: its tags claim more bytes than it has")
 
 
 def refuse_cut(data: bytes, image: Image.Image, name: str) -> None:

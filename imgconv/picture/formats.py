@@ -45,8 +45,6 @@ FORMATS = (
     Format("GIF", (".gif",), ("L", "LA", "RGB", "RGBA"), ("comment",), 65535),
 )
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
-LARGEST_PICTURE = 2**30  # pixels; beyond that it is a decompression bomb
-DEFLATE_RATIO = 1032  # of what a PNG is squeezed by, at most: deflate allows no more
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
 # the user's word, and the key of `Picture.info`; the last three are chunks of PNG, and text the comment of JPEG and GIF
 METADATA = {

@@ -11,7 +11,7 @@ import numpy as np
 from imgconv.engine import native
 from imgconv.errors import PictureError
 from imgconv.picture.chunks import UNDERSTOOD, split, told
-from imgconv.picture.formats import DEFLATE_RATIO, LARGEST_PICTURE
+from imgconv.picture.limits import DEFLATE, Limits, check_whole, refuse_ratio
 from imgconv.picture.png import CHANNELS, MODES, SLACK, inflated
 from imgconv.picture.value import Picture
 
@@ -25,7 +25,7 @@ PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), 
 WHOLE = ((0, 0, 1, 1),)
 
 
-def decode_16_bits(data: bytes) -> Picture | None:
+def decode_16_bits(data: bytes, limits: Limits) -> Picture | None:
     """The first frame of a PNG of 16 bits whose signature was seen, or None where Pillow should read it.
 
     The transparent colour becomes an alpha channel.
@@ -40,7 +40,7 @@ def decode_16_bits(data: bytes) -> Picture | None:
     columns, rows, depth, colour, *rest = struct.unpack_from(">IIBBBBB", data, 16)
     if depth != 16 or colour not in CHANNELS or rest not in ([0, 0, 0], [0, 0, 1]):
         return None
-    if not 0 < columns * rows <= LARGEST_PICTURE:
+    if not columns * rows:
         return None
     file = io.BytesIO(data)
     chunks, places = split(file, len(data))
@@ -53,8 +53,9 @@ def decode_16_bits(data: bytes) -> Picture | None:
         if row < rows and column < columns
     ]
     size = sum(count * (width * pixel + 1) for _, _, count, width in passes)
-    if size > DEFLATE_RATIO * sum(length for _, length in places):  # before memory is taken
-        raise PictureError(f"is broken: {len(data):,} bytes cannot hold {columns}×{rows} pixels")
+    if size > DEFLATE * min(len(data), sum(length for _, length in places)):
+        refuse_ratio(len(data), columns, rows)
+    check_whole(len(data), columns, rows, pixel + 2, 3 * pixel, limits)
     lines = np.frombuffer(b"".join([*inflated(file, places, size), bytes(SLACK)]), np.uint8)
     array = np.empty((rows, columns, CHANNELS[colour]), np.uint16)
     done = 0

@@ -28,7 +28,7 @@ from imgconv.picture.chunks import (
     told,
 )
 from imgconv.picture.deflate import adler_of_both, deflated
-from imgconv.picture.formats import DEFLATE_RATIO, LARGEST_PICTURE
+from imgconv.picture.limits import DEFAULT, DEFLATE, Limits, check_whole, refuse_ratio
 from imgconv.threads import ahead, available_cores, in_threads
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Encoder:
         return parts
 
 
-def decode_png(data: bytes, threads: int | None = None) -> Decoded | None:
+def decode_png(data: bytes, threads: int | None = None, limits: Limits = DEFAULT) -> Decoded | None:
     """The picture in a PNG file, or None where Pillow should read it: palettes, under 8 bits, interlaced, animated.
 
     Samples of 16 bits come as uint16 in the order of this machine.
@@ -197,6 +197,7 @@ def decode_png(data: bytes, threads: int | None = None) -> Decoded | None:
     decoder = decoder_of(io.BytesIO(data), len(data))
     if decoder is None:
         return None
+    check_whole(len(data), decoder.columns, decoder.rows, decoder.pixel, decoder.pixel, limits)
     array = np.empty((decoder.rows, decoder.columns, decoder.channels), decoder.dtype)
     decoder.read(array, threads)
     return Decoded(array if decoder.channels > 1 else array[:, :, 0], decoder.mode, *told(decoder.chunks))
@@ -215,13 +216,13 @@ def decoder_of(file: BinaryIO, size: int) -> Decoder | None:
         return None
     columns, rows, depth, colour, *rest = struct.unpack(">IIBBBBB", data[16:29])
     usual = depth in (8, 16) and colour in CHANNELS and rest == [0, 0, 0]
-    if not usual or not 0 < columns * rows <= LARGEST_PICTURE:
+    if not usual or not columns * rows:
         return None
     chunks, pixels = split(file, size)
     if any(name in UNUSUAL or (name[:1].isupper() and name not in UNDERSTOOD) for name, _, _ in chunks):
         return None
-    if rows * (columns * CHANNELS[colour] * depth // 8 + 1) > DEFLATE_RATIO * sum(length for _, length in pixels):
-        raise PictureError(f"is broken: {size:,} bytes cannot hold {columns}×{rows} pixels")  # before memory is taken
+    if rows * (columns * CHANNELS[colour] * depth // 8 + 1) > DEFLATE * min(size, sum(length for _, length in pixels)):
+        refuse_ratio(size, columns, rows)
     return Decoder(file, chunks, pixels, (rows, columns, CHANNELS[colour]), np.dtype(f"uint{depth}"))
 
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imgconv.errors import PictureError
+from imgconv.picture.limits import Limits, check_whole
 from imgconv.picture.value import Picture
 
 LONGEST_HEADER = 4096  # bytes, remarks included
 GAP = rb"(?:\s|#[^\n]*\n)+"
 HEADER = re.compile(rb"P([56])" + GAP + rb"(\d{1,9})" + GAP + rb"(\d{1,9})" + GAP + rb"(\d{1,5})\s")
-LARGEST_PICTURE = 2**30  # pixels
 
 
 class Header(NamedTuple):
@@ -45,7 +45,7 @@ def header_of(start: bytes) -> Header | None:
     if found is None:
         return None
     kind, columns, rows, maximum = map(int, found.groups())
-    if not (0 < columns * rows <= LARGEST_PICTURE and 0 < maximum < 65536):
+    if not (columns * rows > 0 and 0 < maximum < 65536):
         return None
     return Header(3 if kind == 6 else 1, columns, rows, maximum, found.end())
 
@@ -56,7 +56,7 @@ def start_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     return f"P{kind}\n{shape[1]} {shape[0]}\n{top}\n".encode()
 
 
-def decode_16_bits(data: bytes) -> Picture | None:
+def decode_16_bits(data: bytes, limits: Limits) -> Picture | None:
     """The picture in a P6 of 16 bits, its range widened to all of them; None for other files.
 
     Raises
@@ -70,6 +70,7 @@ def decode_16_bits(data: bytes) -> Picture | None:
     count = header.rows * header.columns * 3
     if len(data) < header.bytes + 2 * count:
         raise PictureError("is broken: it is cut short")
+    check_whole(len(data), header.columns, header.rows, 6, 6, limits)
     array = np.frombuffer(data, ">u2", count, header.bytes).reshape(header.shape).astype(np.uint16)
     if header.maximum != 65535:  # as Pillow widens grey
         levels = np.rint(np.arange(65536) / header.maximum * 65535)

@@ -16,8 +16,9 @@ from imgconv.arrayfile import parse_npy, parse_text, read_bytes
 from imgconv.errors import PictureError
 from imgconv.picture.chunks import SIGNATURE, split, told
 from imgconv.picture.decode import Loaded, decode, prepare_pillow, refuse_cut
-from imgconv.picture.formats import FORMATS, LARGEST_PICTURE, name_for
+from imgconv.picture.formats import FORMATS, name_for
 from imgconv.picture.image import BROKEN, plain, take_array
+from imgconv.picture.limits import DEFAULT, Limits, check_image, check_memory
 from imgconv.picture.png import MODES, decode_png
 from imgconv.picture.value import Picture, sound_dpi
 
@@ -44,7 +45,7 @@ UPRIGHT = {
 }
 
 
-def read(path: Path, *, auto_orient: bool = False, begun: Begun | None = None) -> Picture:
+def read(path: Path, *, auto_orient: bool = False, begun: Begun | None = None, limits: Limits = DEFAULT) -> Picture:
     """The picture (its first frame) or array in a file.
 
     Parameters
@@ -55,6 +56,8 @@ def read(path: Path, *, auto_orient: bool = False, begun: Begun | None = None) -
         Turn the pixels upright as the EXIF orientation says, and reset that.
     begun : Begun, optional
         The same file, where decoding it has begun.
+    limits : Limits
+        What the picture may take into memory.
 
     Raises
     ------
@@ -63,13 +66,14 @@ def read(path: Path, *, auto_orient: bool = False, begun: Begun | None = None) -
     """
     loaded = begun.take() if begun is not None else None
     if loaded is not None:
+        _named(lambda: check_image(loaded.image, loaded.data, limits), str(path))
         found = _by_pillow(lambda: loaded, str(path))
         return _upright(found) if auto_orient else found
     data = read_bytes(path, LARGEST_FILE, PictureError)
-    return parse(data, str(path), path.suffix, auto_orient=auto_orient)
+    return parse(data, str(path), path.suffix, auto_orient=auto_orient, limits=limits)
 
 
-def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False) -> Picture:
+def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False, limits: Limits = DEFAULT) -> Picture:
     """The picture or array in `data`; `name` is what messages call it. Raises PictureError as `read` does."""
     if not data:
         raise PictureError(f"{name}: is empty")
@@ -85,39 +89,42 @@ def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False
             raise PictureError(f"{name}: {problem}") from None
         if array.ndim not in (2, 3) or array.size == 0:
             raise PictureError(f"{name}: shape {array.shape} is no picture's; it takes (rows, columns[, channels])")
+        need = array.nbytes * (1 + limits.working)  # as large as the file: no bomb
+        _named(lambda: check_memory(need, need, limits), name)
         return Picture(array, "", kind)
-    own = _named(lambda: decode_png(data), name)  # None for other formats and unusual files
+    own = _named(lambda: decode_png(data, limits=limits), name)  # None for other formats and unusual files
     if own is None:
-        deep = _named(lambda: _of_16_bits(data, name), name)
-        found = deep or _by_pillow(partial(decode, data, name), name)
+        deep = _named(lambda: _of_16_bits(data, name, limits), name)
+        found = deep or _by_pillow(partial(decode, data, name, limits), name)
     else:
         found = Picture(own.array, own.mode, "PNG", own.info, notes=own.notes)
     return _upright(found) if auto_orient else found
 
 
-def _of_16_bits(data: bytes, name: str) -> Picture | None:
+def _of_16_bits(data: bytes, name: str, limits: Limits) -> Picture | None:
     """A picture that Pillow would cut to 8 bits; None for others."""
     found = None
     if data.startswith(SIGNATURE):
         from imgconv.picture import interlace  # here, as the others: few pictures need them
 
-        found = interlace.decode_16_bits(data)
+        found = interlace.decode_16_bits(data, limits)
     elif data.startswith(b"P6"):
         from imgconv.picture import ppm
 
-        found = ppm.decode_16_bits(data)
+        found = ppm.decode_16_bits(data, limits)
     elif data.startswith((b"II*\0", b"MM\0*")):
-        found = _deep_tiff(data, name)
+        found = _deep_tiff(data, name, limits)
     return found
 
 
-def _deep_tiff(data: bytes, name: str) -> Picture | None:
+def _deep_tiff(data: bytes, name: str, limits: Limits) -> Picture | None:
     from imgconv.picture.tiff import NO_MEANING, PREMULTIPLIED, deep_of
 
     deep = deep_of(data)
     if deep is None:
         return None
-    parts = [_by_pillow(partial(decode, file, name), name) for file in deep.files]
+    limits = limits._replace(pixels=limits.pixels * deep.samples, working=limits.working + 3)  # a sample is a pixel
+    parts = [_by_pillow(partial(decode, file, name, limits), name) for file in deep.files]
     info, notes = parts[0].info, parts[0].notes
     wanted = deep.columns * deep.samples // len(parts)
     if any(part.mode != "I;16" or part.array.shape[1] != wanted for part in parts):
@@ -164,15 +171,13 @@ def _by_pillow(load: Callable[[], Loaded], name: str) -> Picture:
 
 def _translated(work: Callable[[], Picture], name: str) -> Picture:
     """What Pillow is asked for; whatever it raises becomes a PictureError."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     try:
         return work()
     except UnidentifiedImageError:
         known = ", ".join(form.name for form in FORMATS)
         raise PictureError(f"{name}: is not a picture that can be read ({known})") from None
-    except Image.DecompressionBombError:
-        raise PictureError(f"{name}: claims more than the {LARGEST_PICTURE:,} pixels that imgconv takes") from None
     except BROKEN as problem:
         text = " ".join(str(problem).split())[:200] or type(problem).__name__
         raise PictureError(f"{name}: is broken: {text}") from None

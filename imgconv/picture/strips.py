@@ -17,7 +17,7 @@ import numpy as np
 from imgconv.arrayfile import npy_header, npy_start, reason
 from imgconv.errors import PictureError, WriteError
 from imgconv.picture.chunks import told
-from imgconv.picture.formats import LARGEST_PICTURE, name_for
+from imgconv.picture.formats import name_for
 from imgconv.picture.png import Encoder, decoder_of
 from imgconv.picture.read import parse, tiff_metadata
 from imgconv.picture.value import Picture
@@ -197,7 +197,7 @@ def _tiff(file: BinaryIO, size: int, name: str) -> RowSource | None:
         strips = Strips(file, Directory(file, size))
     except ValueError:
         return None
-    if strips.directory.deep or not strips.usual or strips.rows * strips.columns > LARGEST_PICTURE:
+    if strips.directory.deep or not strips.usual:
         return None
     known = tiff_metadata(file, name)
     first = parse(strips.excerpt(0, 1), name)

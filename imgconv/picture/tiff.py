@@ -36,6 +36,7 @@ UNSIGNED = 1
 NO_MEANING, PREMULTIPLIED, STRAIGHT = 0, 1, 2  # of an extra sample
 PART_BYTES = 2**16  # an uncompressed strip is taken apart into some of about so many
 LARGEST_STRIP = 2**26  # bytes of samples
+NESTED = (34665, 34853, 40965)  # tags that point to more of them: EXIF, GPS, interoperability
 LARGEST_TAG = 2**26  # bytes
 
 
@@ -78,12 +79,16 @@ class Directory:
         self.entries: dict[int, Entry] = {}
         self.fields: dict[int, bytes] = {}
         block = self.taken(at + 2, 12 * count)
+        left = size
         self.next = self.taken(at + 2 + 12 * count, 4)
         for field in (block[i : i + 12] for i in range(0, 12 * count, 12)):
             tag, kind, values, pointer = struct.unpack(self.order + "HHII", field)
             if tag in self.entries:
                 raise ValueError(f"has two tags {tag}")
             length = SIZES.get(kind, 0) * values
+            left -= length
+            if left < 0:
+                raise ValueError("claims more bytes than there are")
             self.entries[tag] = Entry(kind, values, field[8:][:length] if length <= 4 else self.taken(pointer, length))
             self.fields[tag] = field
 
@@ -151,6 +156,37 @@ class Directory:
         return Entry(kind, len(values), struct.pack(f"{self.order}{len(values)}{WHOLE[kind]}", *values))
 
 
+def claim_more(data: bytes, most: int) -> bool:
+    """Whether all tags of a TIFF file, or of EXIF data, have more bytes than `most`; those that several share count."""
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return False
+    many, word, large = ("Q", "Q", 8) if 43 in data[2:4] else ("H", "I", 4)
+    count, field = struct.Struct(order + many), struct.Struct(f"{order}HH{word}{word}")
+    met: set[int] = set()
+    waiting = [(large, True)]
+    while waiting and most >= 0:
+        place, pointer = waiting.pop()
+        try:
+            (at,) = struct.unpack_from(order + word, data, place) if pointer else (place,)
+            if at in met:
+                continue
+            met.add(at)
+            (number,) = count.unpack_from(data, at)
+            for start in range(at + count.size, at + count.size + number * field.size, field.size):
+                tag, kind, values, where = field.unpack_from(data, start)
+                length = SIZES.get(kind, 0) * values
+                most -= field.size + (length if large < length <= len(data) - where else 0)
+                if most < 0:
+                    break
+                if tag in NESTED:
+                    waiting.append((where, False))
+            waiting.append((at + count.size + number * field.size, True))
+        except (struct.error, OverflowError):
+            continue
+    return most < 0
+
+
 class Strips:
     """The strips of a picture in a file, each with the same number of rows but for the last.
 
@@ -173,7 +209,8 @@ class Strips:
         begin = self.strips[0][0] if self.strips else 0
         strip_bytes = self.strip_rows * row_bytes
         lined_up = all(start == begin + strip_bytes * number for number, (start, _) in enumerate(self.strips))
-        if plain and row_bytes and lined_up and len(self.strips) == math.ceil(self.rows / self.strip_rows):
+        within = begin + self.rows * row_bytes <= directory.size
+        if plain and row_bytes and within and lined_up and len(self.strips) == math.ceil(self.rows / self.strip_rows):
             self.strip_rows = min(self.rows, max(1, PART_BYTES // row_bytes))
             starts = range(0, self.rows, self.strip_rows)
             self.strips = [

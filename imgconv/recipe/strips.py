@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 STRIP_BYTES = 2**22  # of a result
 WINDOWS = 2  # one is filtered while the next one is read
+ROWS_AROUND = 5  # that reading, filtering and writing hold together
 HALO_SHARE = 4  # a strip of a chain has this many times the rows that its neighbours compute again
 
 
@@ -59,6 +61,13 @@ class InStrips:
         self.strip_rows = 0
         self.windows: list[tuple[Span, Span]] = []
         self.waited_s = self.filter_s = 0.0
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes it takes while it runs, the source's and the sink's rows included."""
+        row = max(math.prod(shape[1:]) for shape in (self.source_shape, self.way.target_shape))
+        rows = min(self.source_shape[0], WINDOWS * (2 * self.way.halo + 1)) + ROWS_AROUND
+        return int(8 * STRIP_BYTES + rows * row * max(self.kind.itemsize, self.dtype.itemsize))
 
     def run(self, read: Callable[[Array], None], step: int) -> Generator[Array]:
         """The result, strip by strip, each of a multiple of `step` rows but the last.

@@ -1,0 +1,150 @@
+"""What a file may claim: one rule for all formats, asked before memory is taken for its pixels.
+
+They must fit into the file's bytes at the best ratio that its compression allows; what must be in memory as a whole has
+at most so many of them as Pillow takes, or the user; and the whole job must fit into the memory that is there. What is
+small has small rights: the better a file is compressed, the less likely it is a picture.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from imgconv.errors import PictureError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+LARGEST_WHOLE = 178_956_970  # pixels: Pillow's own limit, where it raises DecompressionBombError
+BASE = 2**26  # bytes that the command takes without any picture
+SMALL_JOB = 960_000_000  # bytes of memory that every file may take
+MEMORY_RATIO = 1000  # bytes of memory to one of a file, where that is more
+# Pixels or samples out of one byte, at most. Deflate and LZW: the longest match, or string of the table, out of the
+# shortest code. JPEG: a bit for each block of 8×8, which may be of one of two channels. VP8: three bits for 16×16.
+DEFLATE, LZW, JPEG, VP8 = 1032, 2731, 1024, 1024
+TIFF_BYTES = {"raw": 1, "packbits": 64, "tiff_lzw": LZW, "tiff_deflate": DEFLATE, "tiff_adobe_deflate": DEFLATE}
+ARITHMETIC = re.compile(rb"\xff[\xc9-\xcb]\0.\x08", re.DOTALL)  # coded JPEG: blocks take less than a bit
+READING = {"WEBP": 16, "GIF": 8, "JPEG": 10}  # bytes for each pixel while it is decoded; JPEG: progressive
+ENCODING = {"WEBP": 9, "GIF": 4, "JPEG": 4}  # for each sample of the result
+
+
+class Limits(NamedTuple):
+    """What a job may take into memory, and what it takes there besides the picture itself."""
+
+    pixels: int = LARGEST_WHOLE  # of a picture that is decoded as a whole
+    vouched: bool = False  # by the user, for the line above: what is small may take more than SMALL_JOB
+    working: int = 1  # bytes for each byte of samples while they are filtered
+    encoding: int = 2
+
+
+DEFAULT = Limits()
+
+
+def limits_for(limits: Limits, options: Any, form: str) -> Limits:
+    """The limits for filtering with the recipe's options, and writing a format; what is measured, rounded up."""
+    working = 8 if options.method == "fourier" else limits.working
+    if options.linear or options.combine:
+        working = 34
+    elif (
+        (options.mask, options.vary) != (None, None)
+        or options.after not in (None, "clip")
+        or options.channels != "each"
+    ):
+        working = 20
+    return limits._replace(working=working, encoding=ENCODING.get(form, limits.encoding))
+
+
+def check_image(image: Image.Image, data: bytes, limits: Limits) -> None:
+    """Raises PictureError where an image that Pillow has opened, but not loaded, breaks the rule."""
+    form, ratio, pixels = image.format, 0.0, image.width * image.height
+    if form == "PNG":
+        ratio = 8 * DEFLATE / data[24]
+    elif form in ("JPEG", "MPO"):
+        ratio = 0 if ARITHMETIC.search(data) else JPEG
+    elif form == "WEBP":
+        ratio = 0 if b"VP8L" in data or b"ANMF" in data else VP8  # solid VP8L takes no bits, nor does what is no frame
+    elif form == "TIFF":
+        ratio = 8 * TIFF_BYTES.get(image.info.get("compression", ""), 0)
+    elif form == "GIF":
+        left, top, right, bottom = image.tile[0][1] if image.tile else (0, 0, 0, 0)  # type: ignore[attr-defined]
+        ratio, pixels = LZW, (right - left) * (bottom - top)
+    elif image.tile and image.tile[0][0] == "raw":  # type: ignore[attr-defined]
+        ratio = 8
+    if ratio and pixels > ratio * len(data):
+        refuse_ratio(len(data), image.width, image.height)
+    several = len(image.getbands()) > 1 or image.mode == "P"
+    reading = READING.get("JPEG" if form == "MPO" else str(form), 8 if several else 2)
+    if image.mode in ("I", "F"):
+        reading = 8
+    check_whole(len(data), image.width, image.height, 4 if several or image.mode in "IF" else 2, reading, limits)
+
+
+def refuse_ratio(size: int, columns: int, rows: int) -> None:
+    """Raises PictureError: the file's bytes cannot hold its picture."""
+    raise PictureError(f"is broken: {size:,} bytes cannot hold {columns}×{rows} pixels")
+
+
+def check_whole(size: int, columns: int, rows: int, samples: int, reading: int, limits: Limits) -> None:
+    """Raises PictureError where a picture cannot be taken into memory as a whole.
+
+    Parameters
+    ----------
+    size : int
+        Of the file in bytes.
+    columns, rows : int
+    samples, reading : int
+        Bytes for each pixel: of its samples, and while they are decoded.
+    limits : Limits
+    """
+    pixels = columns * rows
+    if pixels > limits.pixels:
+        raise PictureError(
+            f"has {columns}×{rows} pixels, more than the {limits.pixels:,} that are taken into memory whole;"
+            " --max-pixels takes more"
+        )
+    each = max(reading, samples * (2 + limits.working), samples * (1 + limits.encoding))
+    check_memory(size + pixels * each, size, limits)
+
+
+def check_memory(need: int, size: int, limits: Limits) -> None:
+    """Raises PictureError where a job needs more memory than there is, or than a file of `size` bytes is worth."""
+    need += BASE
+    there = memory_there()
+    if need > there:
+        raise PictureError(f"needs about {need / 1e9:.1f} GB of memory; {there / 1e9:.1f} GB are there")
+    worth = max(SMALL_JOB, MEMORY_RATIO * size)
+    if not limits.vouched and need > worth:
+        raise PictureError(
+            f"needs about {need / 1e9:.1f} GB of memory for {size:,} bytes, which look like a bomb;"
+            " --max-pixels N takes it"
+        )
+
+
+def memory_there() -> int:
+    """Bytes of memory that are free, or that this process's control group or its own limit leaves it."""
+    found = [_number(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo")) * 1024]
+    groups = _text(Path("/proc/self/cgroup"))
+    for where, name in ((r"0::/(.*)", "memory.max"), (r"\d+:(?:\S*,)?memory\b.*?:/(.*)", "memory.limit_in_bytes")):
+        root = Path("/sys/fs/cgroup") / ("" if name == "memory.max" else "memory")
+        for group in re.findall(where, groups)[:1]:
+            found += [_number(r"(\d+)", folder / name) for folder in (root / group, *(root / group).parents)]
+    try:
+        import resource
+
+        found.append(max(0, resource.getrlimit(resource.RLIMIT_AS)[0]))
+    except ImportError:  # not on Windows
+        pass
+    return min((number for number in found if number), default=2**63)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _number(pattern: str, path: Path) -> int:
+    match: Any = re.search(pattern, _text(path))
+    return int(match[1]) if match else 0
