@@ -182,9 +182,10 @@ def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:
     if report is None:
         return
     if explain:
+        from imgconv.cli.settings import setting_lines
+
         for kernel, settings in recipe.settled(picture=bool(outcome.mode)):
-            words = " · ".join(f"{name} {value}" for name, value in settings.describe().items() if value != ())
-            yield f"{kernel.name}: mode {recipe.options.mode} · {words}"
+            yield from setting_lines(kernel, settings, recipe.options, outcome)
     if report.vary:
         yield report.vary
     if outcome.strip_rows:

@@ -69,8 +69,9 @@ class Recipe:
         return family(self.options.vary)
 
     def settled(self, picture: bool) -> list[tuple[Kernel, Settings]]:
-        """Each kernel with every setting that is in force for it, for pictures or for bare arrays."""
-        return [(kernel, settle(kernel, self.options, picture=picture)) for kernel in self.kernels]
+        """Each kernel, or the last of a family, with every setting that is in force, for pictures or bare arrays."""
+        kernels = self.family.kernels[-1:] if self.family else self.kernels
+        return [(kernel, settle(kernel, self.options, picture=picture)) for kernel in kernels]
 
     def apply(self, array: Array, mode: str = "") -> tuple[Array, str, Report]:
         """Filters an array of shape (rows, columns) or (rows, columns, channels) of any real type.

@@ -37,14 +37,6 @@ class Settings(NamedTuple):
     sums: str
     alpha: str
 
-    def describe(self) -> dict[str, Any]:
-        """Every setting by its option's name, for `--explain`."""
-        found = self._asdict()
-        outside = found.pop("outside")
-        if self.border == "constant":
-            found["border"] = f"constant:{outside:g}"
-        return found
-
 
 def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
     """Puts options, `like` and the kernel's own word together: an option wins over --like, that over the kernel.
