@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+# built in: importing signal takes time, in which a signal would show Python's traceback
+import _signal as signal  # type: ignore[import-not-found]
 import os
-import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def _leave(number: int, frame: object) -> None:
 
 # while the rest is being imported, a signal ends the process without a traceback
 for _number in (signal.SIGINT, signal.SIGTERM):
-    if signal.getsignal(_number) is not signal.SIG_IGN:
+    if signal.getsignal(_number) != signal.SIG_IGN:
         signal.signal(_number, _leave)
 
 

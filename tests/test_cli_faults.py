@@ -223,3 +223,24 @@ def test_a_numba_that_is_switched_off_is_one_line():
     found = made(cache=Path("code").absolute(), env={"NUMBA_DISABLE_JIT": "1"})
     told = "imgconv: 0.png: NUMBA_DISABLE_JIT is set, so nothing can be compiled; unset it\n"
     assert found == (1, told, False)
+
+
+# signals
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "told"), [("SIGINT", 130, "imgconv: interrupted\n"), ("SIGTERM", 143, "")]
+)
+@pytest.mark.parametrize("module", ["gc", "click", "numpy"])
+def test_a_signal_while_it_starts_is_no_traceback(module, number, status, told):
+    code = (
+        "import builtins, os, signal\n"
+        "real = builtins.__import__\n"
+        "def hook(name, *words, **more):\n"
+        f"    if name == {module!r}:\n"
+        f"        os.kill(os.getpid(), signal.{number})\n"
+        "    return real(name, *words, **more)\n"
+        "builtins.__import__ = hook"
+    )
+    done = after(code, "apply", "0.png", "-k", "blur")
+    assert (done.returncode, done.stderr) == (status, told)
