@@ -132,11 +132,11 @@ def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
     if mode == prepared.mode:
         result = back_in(image.mode, result)
     result.info = {key: value for key, value in image.info.items() if key != "transparency"}
-    if isinstance(image.info.get("exif"), bytes):
+    said = {key: image.info[key] for key in ("exif", "xmp") if isinstance(image.info.get(key), bytes)}
+    if said:
         from imgconv.picture.exif import for_result
 
-        kept, _ = for_result({"exif": image.info["exif"]}, (image.height, image.width), array.shape, 1)
-        result.info["exif"] = kept["exif"]
+        result.info.update(for_result(said, (image.height, image.width), array.shape, 1)[0].items())
     return result
 
 

@@ -546,7 +546,7 @@ def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: 
     """The picture with its new pixels, and what is to be said about it."""
     outcome.result_shape, outcome.result_mode = array.shape, mode
     info = select(before.info, handling.metadata)
-    if "exif" in info or "xmp" in info:
+    if "exif" in info or "xmp" in info or any(chunk.kind for chunk in info.get("chunks", ())):
         from imgconv.picture import exif  # here, because many pictures have none
 
         info, notes = exif.for_result(info, before.array.shape, array.shape, before.frames)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,65 @@ def test_a_thumbnail_in_xmp_goes(form, tmp_path):
     assert "thumbnail" in told
 
 
+def png_with(*texts: tuple[bytes, str, bytes]) -> bytes:
+    """A PNG with texts of a chunk's name, a keyword, and bytes in digits, as ImageMagick writes them."""
+    bodies = []
+    for name, kind, raw in texts:
+        text = f"\n{kind}\n{len(raw):8}\n".encode() + raw.hex().encode()
+        text = {b"tEXt": text, b"zTXt": b"\0" + zlib.compress(text), b"iTXt": bytes(4) + text}[name]
+        bodies.append(chunk(name, f"Raw profile type {kind}\0".encode() + text))
+    return png(24, 16, 8, 2, b"".join(b"\0" + row.tobytes() for row in smooth(16, 24)), *bodies)
+
+
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt"])
+@pytest.mark.parametrize("kind", ["8bim", "iptc", "exif", "APP1"])
+def test_raw_profiles_of_a_png_show_nobody_the_picture_before(kind, name, tmp_path):
+    resource = b"8BIM\4\x0c\0\0" + struct.pack(">I", 28 + len(FACE)) + bytes(28) + FACE
+    raw = resource if kind in ("8bim", "iptc") else exif_data(thumbnail=FACE)
+    clean = (b"tEXt", "exif", exif_data())  # which comes first
+    for texts in ([(name, kind, raw)], [clean, (name, kind, raw)]):
+        data, told = apply(tmp_path, png_with(*texts), "PNG", "PNG")
+        texts_of = opened(data).text
+        assert CODED.hex() not in str(texts_of)
+        assert CODED not in data
+        assert "shows the picture before" in told
+        if clean in texts or kind in ("exif", "APP1"):
+            assert opened(data).getexif()[ARTIST].encode("latin-1", "replace") in (
+                NAME,
+                NAME.decode().encode("latin-1"),
+            )
+
+
+def test_raw_profiles_that_show_nothing_stay(tmp_path):
+    texts = ((b"tEXt", "8bim", b"8BIM\4\4\0\0\0\0\0\4\x1c\2\0\0"), (b"zTXt", "exif", exif_data()))
+    source = png_with(*texts)
+    data, told = apply(tmp_path, source, "PNG", "PNG")
+    assert opened(data).text == opened(source).text
+    assert told == ""
+
+
+def test_xmp_in_a_raw_profile_app1_is_no_exif_data(tmp_path):
+    xmp = b'<x:xmpmeta a="1"/>'
+    data, told = apply(tmp_path, png_with((b"zTXt", "APP1", b"http://ns.adobe.com/xap/1.0/\0" + xmp)), "PNG", "JPEG")
+    assert (opened(data).info.get("xmp"), opened(data).info.get("exif"), told) == (xmp, None, "")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_tiff_that_is_read_upright_has_the_size_that_it_says(orientation, dtype, tmp_path):
+    samples = noise(16, 24, 3, dtype=dtype).byteswap()
+    raw = b"".join(b"\0" + row.tobytes() for row in samples)
+    turned = png(24, 16, 8 * samples.itemsize, 2, raw, chunk(b"eXIf", exif_data(orientation=orientation)[6:]))
+    source, _ = apply(tmp_path, turned, "PNG", "TIFF")
+    data, _ = apply(tmp_path, source, "TIFF", "TIFF")
+    kept = opened(data).getexif()
+    inner = kept.get_ifd(ExifTags.IFD.Exif)
+    with tifffile.TiffFile(io.BytesIO(data)) as found:
+        rows, columns, _ = found.asarray().shape
+    assert (inner[COLUMNS], inner[ROWS]) == (columns, rows) == ((16, 24) if orientation == 6 else (24, 16))
+    assert kept.get(ORIENTATION, 1) == 1
+
+
 BAD = [b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0MM\0*\xff\xff\xff\xff\0\1",
        b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\x05\0\1\0\0\0\6\0\0\0" + bytes(4),
        b"Exif\0\0II*\0\x08\0\0\0\1\0\x69\x87\4\0\1\0\0\0\xff\xff\xff\x7f" + bytes(4), b"Exif\0\0nothing"]  # fmt: skip
@@ -210,10 +270,12 @@ def test_a_library_image_has_no_old_thumbnail_either():
     import imgconv
 
     before = opened(photo("JPEG", exif_data(thumbnail=FACE)))
+    before.info["xmp"] = b'<x:xmpmeta><rdf:li xmpGImg:image="/9j/AAAA"/></x:xmpmeta>'
     after = imgconv.apply(before, "blur", padding="valid")
     inner = after.getexif().get_ifd(ExifTags.IFD.Exif)
     assert (inner[COLUMNS], inner[ROWS]) == after.size
     assert CODED not in after.info["exif"]
+    assert b"/9j/" not in after.info["xmp"]
     assert np.asarray(after).shape == (12, 20, 3)
 
 
@@ -224,6 +286,34 @@ def test_a_comment_travels(form, target, size, tmp_path):
     source = saved(Image.new("L", size, 90), form, comment=NAME + b"\n\xff")
     assert opened(apply(tmp_path, source, form, target)[0]).info["comment"] == NAME + b"\n\xff"
     assert "comment" not in opened(apply(tmp_path, source, form, target, "--metadata", "exif")[0]).info
+
+
+@pytest.mark.parametrize("comment", [NAME, b"plain", b"\xff\n\xe4"])  # UTF-8, ASCII, Latin-1
+@pytest.mark.parametrize("form", ["JPEG", "GIF"])
+def test_a_comment_goes_to_a_text_of_png_and_back(form, comment, tmp_path):
+    source = saved(Image.new("L", (24, 16), 90), form, comment=comment)
+    there, told = apply(tmp_path, source, form, "PNG")
+    assert told == ""
+    expected = comment.decode("latin-1" if comment[0] == 255 else "utf-8")
+    assert opened(there).text == {"Comment": expected}
+    assert opened(apply(tmp_path, there, "PNG", form)[0]).info["comment"] == comment
+    assert opened(apply(tmp_path, there, "PNG", form, "--metadata", "icc")[0]).info.get("comment") is None
+    assert opened(apply(tmp_path, source, form, "PNG", "--metadata", "icc")[0]).text == {}
+
+
+def test_the_help_says_so():
+    said = " ".join(CliRunner().invoke(cli, ["apply", "--help"]).output.split())
+    assert "exif, icc, dpi, xmp, text (comments) and, from PNG to PNG, colour, other." in said
+
+
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt"])
+def test_a_comment_of_a_png_stays_as_it_is(name, tmp_path):
+    for keyword in (b"Comment", b"comment"):  # the latter is ImageMagick's
+        body = keyword + b"\0" + {b"tEXt": b"a", b"zTXt": b"\0" + zlib.compress(b"a"), b"iTXt": b"\0\0de\0\0a"}[name]
+        source = png(4, 1, 8, 0, bytes(5), chunk(name, body), chunk(b"tEXt", b"Comment\0another"))
+        data, _ = apply(tmp_path, source, "PNG", "PNG")
+        assert chunk(name, body) + chunk(b"tEXt", b"Comment\0another") in data
+        assert opened(apply(tmp_path, source, "PNG", "GIF")[0]).info["comment"] == b"a"
 
 
 def test_every_comment_of_a_jpeg_travels_and_one_that_is_too_long_is_named(tmp_path):

@@ -62,8 +62,8 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
               " lossless=false (WebP), compression=lzw (TIFF) … Repeatable.")  # fmt: skip
 @click.option("--metadata", type=Metadata(), default="all", show_default=True, metavar="all|none|LIST",
               shell_complete=one_of("all", "none", *METADATA),
-              help="What travels along, such as icc,dpi out of exif, icc, dpi, xmp and, from PNG to PNG, text, colour,"
-              " other.")  # fmt: skip
+              help="What travels along, such as icc,dpi out of exif, icc, dpi, xmp, text (comments) and, from PNG to"
+              " PNG, colour, other.")  # fmt: skip
 @click.option("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")
 @max_pixels_option
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")

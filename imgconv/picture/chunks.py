@@ -6,6 +6,7 @@ specification (third edition, 14): those that describe pixels which are now othe
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import zlib
@@ -32,11 +33,14 @@ LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI"
 TEXT = (b"tEXt", b"zTXt", b"iTXt")
 LONGEST_KEYWORD = 79
 XMP = b"XML:com.adobe.xmp"
-# texts that are something else; the raw profiles are ImageMagick's
-KEYWORDS = {XMP: "xmp", b"Raw profile type xmp": "xmp"} | {
-    b"Raw profile type " + name: word for name, word in
-    ((b"exif", "exif"), (b"APP1", "exif"), (b"icc", "icc"), (b"icm", "icc"))
+RAW = b"Raw profile type "  # as ImageMagick writes what has no chunk of its own
+# texts that are something else
+KEYWORDS = {XMP: "xmp", b"Comment": "comment", b"comment": "comment"} | {
+    RAW + name: kind for name, kind in
+    ((b"exif", "exif"), (b"APP1", "exif"), (b"icc", "icc"), (b"icm", "icc"), (b"xmp", "xmp"), (b"8bim", "photoshop"),
+     (b"iptc", "photoshop"))
 }  # fmt: skip
+APP1_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 LARGEST_TEXT, MOST_TEXTS = 2**20, 64  # bytes of an inflated profile or text, and how many of them: as Pillow has it
 INCH_M = 0.0254
 
@@ -49,10 +53,15 @@ class Chunk(NamedTuple):
     behind: bool = False  # the pixels
 
     @property
+    def kind(self) -> str:
+        """What a text is; "" for others."""
+        return KEYWORDS.get(self.body.partition(b"\0")[0], "text") if self.name in TEXT else ""
+
+    @property
     def word(self) -> str:
         """What `--metadata` calls it."""
-        if self.name in TEXT:
-            return KEYWORDS.get(self.body.partition(b"\0")[0], "text")
+        if self.kind:
+            return self.kind if self.kind in ("exif", "icc", "xmp") else "text"
         if self.name in COLOUR:
             return "colour"
         return {b"eXIf": "exif", b"iCCP": "icc", b"pHYs": "dpi"}.get(self.name, "other")
@@ -126,10 +135,10 @@ def told(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
             _check(chunk)
             if name == b"bKGD":
                 chunk = chunk._replace(body=_background(chunk.body, {name: body for name, body, _ in chunks}))
-            inflated += name in (b"iCCP", b"iTXt", b"zTXt") and chunk.word in ("icc", "exif", "xmp")
+            inflated += name == b"iCCP" or (name in (b"iTXt", b"zTXt") and chunk.kind != "text")
             if inflated > MOST_TEXTS:
                 raise PictureError(f"is broken: it has more than {MOST_TEXTS} compressed profiles")
-            _meaning(chunk)
+            meaning(chunk)
         except (ValueError, struct.error, *DAMAGED):
             notes.append(f"its {name.decode()} is damaged and left out")
         else:
@@ -170,7 +179,7 @@ def laid_out(info: Mapping[str, Any], channels: int, bits: int) -> tuple[list[by
     said = _meanings(chunks)
     for key, make in MAKERS.items():
         if info.get(key) != said.get(key):
-            chunks = [chunk for chunk in chunks if key not in _meaning(chunk)]
+            chunks = [chunk for chunk in chunks if key not in meaning(chunk)]
             chunks += [make(info[key])] if info.get(key) else []
     before = [packed(chunk.name, chunk.body) for chunk in chunks if not chunk.behind]
     return before, [packed(chunk.name, chunk.body) for chunk in chunks if chunk.behind]
@@ -180,11 +189,12 @@ def _meanings(chunks: Iterable[Chunk]) -> dict[str, Any]:
     """What all chunks say that other formats know; an eXIf wins over a text, else the first over the others."""
     found: dict[str, Any] = {}
     for chunk in sorted(chunks, key=lambda chunk: chunk.name in TEXT and not chunk.body.startswith(XMP)):
-        found = _meaning(chunk) | found
+        found = meaning(chunk) | found
+    found.pop("photoshop", None)  # no other format is told
     return found
 
 
-def _meaning(chunk: Chunk) -> dict[str, Any]:
+def meaning(chunk: Chunk) -> dict[str, Any]:
     """What a chunk says that other formats know. Raises ValueError, struct.error or one of DAMAGED."""
     name, body = chunk.name, chunk.body
     if name == b"eXIf":
@@ -196,17 +206,24 @@ def _meaning(chunk: Chunk) -> dict[str, Any]:
         across, down, unit = struct.unpack(">IIB", body)
         dpi = sound_dpi((across * INCH_M, down * INCH_M)) if unit == 1 else None
         return {"dpi": dpi} if dpi else {}
-    if name == b"iTXt" and chunk.word == "xmp":
-        squeezed = body[len(XMP) + 1 : len(XMP) + 2] == b"\1"
-        _language, _keyword, text = body[len(XMP) + 3 :].split(b"\0", 2)
-        return {"xmp": _inflated(text) if squeezed else text}
-    if name in (b"tEXt", b"zTXt") and chunk.word in ("exif", "xmp"):
-        text = body[body.index(b"\0") + 1 :]
+    if chunk.kind in ("", "text", "icc"):
+        return {}
+    said = _text(chunk)
+    if body.startswith(RAW):
         # a line with the kind, one with the size, then hexadecimal digits
-        said = (_inflated(text[1:]) if name == b"zTXt" else text).decode("latin-1")
-        raw = bytes.fromhex("".join(said.split("\n", 3)[3:]))
-        return {chunk.word: b"Exif\0\0" + raw.removeprefix(b"Exif\0\0") if chunk.word == "exif" else raw}
-    return {}
+        said = bytes.fromhex("".join(said.decode("latin-1").split("\n", 3)[3:]))
+        if said.startswith(APP1_XMP):
+            return {"xmp": said.removeprefix(APP1_XMP)}
+    return {chunk.kind: b"Exif\0\0" + said.removeprefix(b"Exif\0\0") if chunk.kind == "exif" else said}
+
+
+def _text(chunk: Chunk) -> bytes:
+    """What stands behind the keyword of a text. Raises ValueError or one of DAMAGED."""
+    text = chunk.body.partition(b"\0")[2]
+    squeezed = chunk.name == b"zTXt" or (chunk.name == b"iTXt" and text[:1] == b"\1")
+    if chunk.name == b"iTXt":  # two bytes, language, translated keyword, text
+        _language, _keyword, text = text[2:].split(b"\0", 2)
+    return _inflated(text[chunk.name == b"zTXt" :]) if squeezed else text
 
 
 def _inflated(data: bytes) -> bytes:
@@ -249,5 +266,15 @@ def _xmp(xmp: bytes) -> Chunk:
     return Chunk(b"iTXt", XMP + b"\0\0\0\0\0" + xmp)
 
 
+def _comment(comment: bytes) -> Chunk:
+    text = comment.replace(b"\0", b"")
+    with contextlib.suppress(UnicodeDecodeError):  # then it is taken for Latin-1, to which every byte belongs
+        if not text.isascii() and text.decode():
+            return Chunk(b"iTXt", b"Comment" + bytes(5) + text)
+    return Chunk(b"tEXt", b"Comment\0" + text)
+
+
 # by the keys of `Picture.info`
-MAKERS: dict[str, Callable[[Any], Chunk]] = {"icc_profile": _icc, "dpi": _phys, "exif": _exif, "xmp": _xmp}
+MAKERS: dict[str, Callable[[Any], Chunk]] = {
+    "icc_profile": _icc, "dpi": _phys, "exif": _exif, "xmp": _xmp, "comment": _comment,
+}  # fmt: skip

@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from imgconv.picture.tiff import LONG, ORIENTATION, SHORT, SIZES, XMP, Entry, directory_of
+from imgconv.picture.chunks import meaning
+from imgconv.picture.tiff import LONG, ORIENTATION, SHORT, SIZES, WIDTH, XMP, Entry, directory_of
 
 BYTE = 1
 MARK = b"Exif\0\0"
@@ -35,6 +36,7 @@ SHORTER = {16: LONG, 17: 9, 18: 13}  # types that only BigTIFF has, and what the
 LARGEST = 2**26  # bytes of all tags
 JPEG_START, JPEG_END = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]"), b"\xff\xd9"
 XMP_THUMBNAIL = re.compile(rb"""<(x\w*GImg:image)\b[^>]*>[^<]*</\1\s*>|\bx\w*GImg:image\s*=\s*(?:"[^"]*"|'[^']*')""")
+PHOTOSHOP_SHOWS = re.compile(rb"8BIM\x04[\x09\x0c]|\xff\xd8\xff|GImg:image")  # its thumbnails, or others inside
 SHAPE = re.compile(rb'\s*(?:\{"shape": *\[([\d, ]*)\]|shape=\(([\d, ]*)\))')  # as tifffile writes it
 
 
@@ -146,20 +148,29 @@ def tags_of(exif: bytes) -> Tags:
     return Tags(io.BytesIO(exif), len(exif), len(MARK) if exif.startswith(MARK) else 0)
 
 
-def of_tiff(file: BinaryIO) -> tuple[bytes | None, tuple[str, ...]]:
-    """What the tags of a TIFF file say beside its layout, as EXIF data, its pixels upright; and a note."""
+def of_tiff(file: BinaryIO, columns: int, rows: int) -> tuple[bytes | None, tuple[str, ...]]:
+    """What the tags of a TIFF file say beside its layout, as EXIF data; and a note.
+
+    `columns` and `rows` are those of its pixels upright, as Pillow has turned them.
+    """
     try:
         tags = Tags(file, file.seek(0, io.SEEK_END))
         tree = tags.tree(tags.order)
-        layers = LAYERS in tags.directory(tags.first)[0]
+        fields = tags.directory(tags.first)[0]
+        turned = (
+            WIDTH in fields and tags.number(fields[WIDTH].at, "H" if fields[WIDTH].kind == SHORT else "I") != columns
+        )
     except (ValueError, struct.error):
         return None, ()
     found = {tag: entry for tag, entry in tree.items() if tag not in RESOLUTION}
-    if ORIENTATION in found:  # Pillow has turned the pixels
+    if ORIENTATION in found:
         found[ORIENTATION] = Entry(SHORT, 1, struct.pack(tags.order + "H", 1))
     mark = b"II*\0" if tags.order == "<" else b"MM\0*"
     exif = MARK + mark + struct.pack(tags.order + "I", 8) + laid_out(tags.order, found, 8) if found else None
-    return exif, ("its layers in Photoshop's form, which show the picture before, are left out",) if layers else ()
+    if exif and turned:
+        exif = upright(exif, columns, rows)
+    layers = "its layers in Photoshop's form, which show the picture before, are left out"
+    return exif, (layers,) if LAYERS in fields else ()
 
 
 def into_tiff(data: bytes, exif: bytes, xmp: bytes) -> bytes:
@@ -221,8 +232,8 @@ class Edited:
         return self.tags.number(field.at, "H" if field.kind == SHORT else "I")
 
     def set_upright(self) -> None:
-        field = self.first[ORIENTATION]
-        self.put(field.at, "H" if field.kind == SHORT else "I", 1)
+        if field := self.first.get(ORIENTATION):
+            self.put(field.at, "H" if field.kind == SHORT else "I", 1)
 
     def set_size(self, columns: int, rows: int) -> None:
         """Writes the size of the picture wherever it stands."""
@@ -278,7 +289,7 @@ def orientation_of(exif: bytes) -> int:
 
 
 def upright(exif: bytes, columns: int, rows: int) -> bytes:
-    """EXIF data, whose orientation is stated, for the picture turned upright."""
+    """EXIF data for the picture turned upright."""
     edited = Edited(exif)
     edited.set_upright()
     edited.set_size(columns, rows)
@@ -288,7 +299,7 @@ def upright(exif: bytes, columns: int, rows: int) -> bytes:
 def for_result(
     info: Mapping[str, Any], before: tuple[int, ...], after: tuple[int, ...], frames: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """What EXIF data and XMP in `info` say as it holds for the filtered picture, and what was left out.
+    """What metadata in `info` says as it holds for the filtered picture, and what was left out.
 
     `before` and `after` are the shapes of the samples. What shows the picture before does not travel.
     """
@@ -300,7 +311,18 @@ def for_result(
         found["xmp"] = XMP_THUMBNAIL.sub(b"", info["xmp"])
         if found["xmp"] != info["xmp"]:
             notes.append("the thumbnail in its XMP, which shows the picture before, is left out")
-    return found, notes
+    if PHOTOSHOP_SHOWS.search(info.get("photoshop", b"")):
+        del found["photoshop"]
+        notes.append("its Photoshop data, which shows the picture before, is left out")
+    if "chunks" in info:  # of which several may say the same
+        kept = []
+        for chunk in info["chunks"]:
+            said = meaning(chunk)
+            still_true, left_out = for_result(said, before, after, frames)
+            kept += [chunk] if still_true == said else []
+            notes += left_out
+        found["chunks"] = tuple(kept)
+    return found, list(dict.fromkeys(notes))
 
 
 def _for_result(exif: bytes, before: tuple[int, ...], after: tuple[int, ...], frames: int) -> tuple[bytes, list[str]]:

@@ -24,7 +24,7 @@ FORMATS = (
         "PNG",
         (".png", ".apng"),
         ("L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
-        ("exif", "icc_profile", "dpi", "xmp", "chunks"),
+        ("exif", "icc_profile", "dpi", "xmp", "comment", "chunks"),
     ),
     Format(
         "JPEG",
@@ -46,7 +46,7 @@ FORMATS = (
 )
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
-# the user's word, and the key of `Picture.info`; the last three are chunks of PNG, and text the comment of JPEG and GIF
+# the user's word, and the key of `Picture.info`; of PNG's texts one is the comment, the last two are chunks
 METADATA = {
     "exif": "exif", "icc": "icc_profile", "dpi": "dpi", "xmp": "xmp", "text": "comment", "colour": None, "other": None,
 }  # fmt: skip

@@ -150,6 +150,10 @@ def _deep_tiff(data: bytes, name: str, limits: Limits) -> Picture | None:
     if deep.orientation in UPRIGHT:  # as Pillow turns other TIFFs
         array = _turned(array, *UPRIGHT[deep.orientation])
         _say_upright(info)
+        if "exif" in info:
+            from imgconv.picture.exif import upright
+
+            info["exif"] = upright(info["exif"], array.shape[1], array.shape[0])
     array = np.ascontiguousarray(array if array.shape[2] > 1 else array[:, :, 0])
     channels = array.shape[2] if array.ndim == 3 else 1
     return Picture(array, MODES["uint16", channels], "TIFF", info, parts[0].frames, notes)
@@ -236,7 +240,7 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
     if form == "TIFF":
         from imgconv.picture import exif
 
-        data, notes = exif.of_tiff(file)
+        data, notes = exif.of_tiff(file, *image.size)
         if data:
             info["exif"] = data
         info["compression"] = image.info.get("compression")
