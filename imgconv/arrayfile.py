@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from imgconv.errors import ImgconvError
+from imgconv.errors import ImgconvError, reason
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,12 +57,6 @@ def opened(path: Path, error: type[ImgconvError], *, buffering: int = -1) -> tup
         raise error(f"{path}: {reason(problem)}") from None
     kind = "is a folder, not a file" if stat.S_ISDIR(found.st_mode) else "is not a regular file"
     raise error(f"{path}: {kind}")
-
-
-def reason(problem: OSError) -> str:
-    """What the operating system says, in lower case and without the path."""
-    text = problem.strerror or str(problem) or type(problem).__name__
-    return text[0].lower() + text[1:]
 
 
 def parse_number(text: str) -> float:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from imgconv.arrayfile import opened, reason
-from imgconv.engine.native import compile_seconds
-from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError, unforeseen
+from imgconv.arrayfile import opened
+from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError, reason, unforeseen
+from imgconv.native.kept import compile_seconds
 from imgconv.picture.decode import Begun, begin
 from imgconv.picture.formats import (
     ENCODER_OPTIONS,

@@ -35,3 +35,9 @@ class PictureError(ImgconvError):
 
 class WriteError(ImgconvError):
     """A result that could not be written. The target is as it was before."""
+
+
+def reason(problem: OSError) -> str:
+    """What the operating system says, in lower case and without the path."""
+    text = problem.strerror or str(problem) or type(problem).__name__
+    return text[0].lower() + text[1:]

@@ -16,7 +16,7 @@ from PIL import Image
 from imgconv.bench import chart, commands, costs, measure, peers, scaling
 from imgconv.bench.works import WORKS, Reference, Work, picture
 from imgconv.cli import cli
-from imgconv.engine.methods import SUMS_OFF
+from imgconv.engine.proof import SUMS_OFF
 from imgconv.errors import UsageError
 
 TINY = measure.Settings(rows=61, columns=80, rounds=1, threads=2)

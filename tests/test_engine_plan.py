@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from imgconv.engine.methods import _division
+from imgconv.engine.methods.integer import _division
 from imgconv.engine.plan import Correlation, plan
 from imgconv.errors import KernelError, UsageError
 

@@ -10,7 +10,7 @@ import imgconv
 from imgconv import memory
 from imgconv.conventions import BORDERS, METHODS
 from imgconv.engine import run, stage
-from imgconv.engine.native import SAMPLE_TYPES
+from imgconv.engine.band import SAMPLE_TYPES
 from imgconv.engine.plan import PADDINGS, Correlation, plan
 from imgconv.engine.proof import interpolation
 from imgconv.errors import PictureError, UsageError
@@ -256,7 +256,7 @@ def test_large_boxes_are_running_sums_too(dtype, shape, kind):
     src = rng.integers(0, np.iinfo(dtype).max, (40, 333, 2), endpoint=True).astype(dtype)
     c = Correlation(np.ones(shape), float(rows * columns), 0.0, (rows // 2, columns // 2), "reflect", 0.0, "same")
     chosen = plan(c, dtype, "box")
-    assert chosen.variant.kind == kind
+    assert chosen.variant.name == kind
     around = ((rows // 2, rows - 1 - rows // 2), (columns // 2, columns - 1 - columns // 2), (0, 0))
     sums = np.pad(src.astype(np.int64), around, "reflect").cumsum(axis=0).cumsum(axis=1)
     sums = np.pad(sums, ((1, 0), (1, 0), (0, 0)))
@@ -272,7 +272,7 @@ def test_wide_gaussians_over_16_bits_are_summed_in_float64(sigma):
     side = len(weights)
     c = Correlation(weights, 1.0, 0.0, (side // 2, side // 2), "reflect", 0.0, "same")
     chosen = plan(c, "uint16")
-    assert chosen.variant.kind == "separable_double"
+    assert chosen.variant.name == "separable_double"
     assert chosen.error_bound >= 1
     src = picture(rng, (90, 70, 2), "uint16")
     got = run.execute(chosen, src, 2).array.astype(float)
@@ -288,7 +288,7 @@ def test_many_taps_over_16_bits_are_summed_row_by_row(shape):
     weights = rng.random(shape) + 0.01
     c = Correlation(weights, float(weights.sum()), 0.0, (shape[0] // 2, shape[1] // 2), "edge", 0.0, "same")
     chosen = plan(c, "uint16", "fused")
-    assert chosen.variant.kind == "fused_by_rows"
+    assert chosen.variant.name == "fused_by_rows"
     src = picture(rng, (61, 50, 3), "uint16")
     direct = correlate(src, weights, scale=weights.sum(), anchor=c.anchor)
     got = run.execute(chosen, src, 1)

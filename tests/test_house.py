@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import imgconv
-from imgconv.engine import link
+from imgconv.native import link
 from imgconv.picture.png import encode_png
 
 HOUSE = Path(imgconv.__file__).parent
@@ -23,7 +23,7 @@ MODULES = {
 FLOORS = (
     ("errors",),
     ("conventions", "arrayfile", "threads"),
-    ("memory",),
+    ("memory", "native"),
     ("engine",),
     ("kernels", "picture"),
     ("masks",),
@@ -85,9 +85,10 @@ def test_each_package_is_known_in_one_place_only(module):
         elif package == "rich":
             assert room(module) == "cli"
             assert not at_once, f"{module} imports rich before it is needed"
-        elif package == "numba":
-            assert room(module) == "engine"
-        elif name in COMPILED and module not in COMPILED:
+        elif package in ("numba", "llvmlite"):
+            assert module.endswith("_loop") or room(module) == "native"
+            assert not at_once or module.endswith(("_loop", ".lanes"))
+        elif name in COMPILED and not module.endswith("_loop"):
             assert not at_once, f"{module} imports {name}, and so Numba, before anything is compiled"
         elif package == "PIL":
             late_kernel = room(module) == "kernels" and not at_once  # a kernel that is a grey picture
@@ -95,6 +96,15 @@ def test_each_package_is_known_in_one_place_only(module):
         elif package in ("scipy", "cv2", "skimage", "pyvips", "halide"):
             assert room(module) in ("peers", "bench")
             assert not at_once
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.endswith("_loop")])
+def test_kept_code_is_keyed_by_all_that_a_loop_is_made_of(module):
+    """Sources here and beside it are a part of the key, and the layout of the band by its value."""
+    for name, _ in imports(MODULES[module]):
+        if name.startswith("imgconv."):
+            beside = name.rpartition(".")[0] == module.rpartition(".")[0] and name.endswith("_loop")
+            assert beside or room(name) == "native" or name == "imgconv.engine.band", name
 
 
 def test_nothing_evaluates_text_or_unpickles():

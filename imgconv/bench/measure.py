@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from imgconv.bench.peers import LIBRARIES, imgconv, imgconv_methods
 from imgconv.bench.works import Reference, Work, picture
-from imgconv.engine import native
+from imgconv.native.cpu import cpu
 from imgconv.threads import available_cores
 
 Array = npt.NDArray[Any]
@@ -211,4 +211,4 @@ def _cpu() -> str:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     except OSError:
         names = []
-    return names[0] if names else platform.processor() or native.cpu_name()
+    return names[0] if names else platform.processor() or cpu().name

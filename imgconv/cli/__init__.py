@@ -118,8 +118,8 @@ def main() -> NoReturn:
         sys.stdout.flush()
         for problem in _unprinted:
             raise problem
-        native = sys.modules.get("imgconv.engine.native")
-        if native and (why := native.unkept()) and not {"-q", "--quiet"} & set(sys.argv):
+        kept = sys.modules.get("imgconv.native.kept")
+        if kept and (why := kept.unkept()) and not {"-q", "--quiet"} & set(sys.argv):
             say(f"compiled code cannot be kept: {why}; set IMGCONV_CACHE_DIR to a folder of your own")
         # everything is written: taking the interpreter apart would cost a sixth of a small picture's time
         os._exit(status if isinstance(status, int) else DONE)

@@ -228,7 +228,7 @@ def human_line(outcome: Outcome) -> str:
     threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
     steps = [f"read {duration(outcome.read_s)}"]
     if outcome.compile_s:
-        from imgconv.engine.native import unkept
+        from imgconv.native.kept import unkept
 
         steps.append(f"compile {duration(outcome.compile_s)} ({'not kept' if unkept() else 'once on this machine'})")
     steps += [

@@ -6,13 +6,16 @@ import json
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgconv import __version__
 from imgconv.cli import DONE, FAILED
 from imgconv.cli.apply import duration
+
+if TYPE_CHECKING:
+    from imgconv.native.kept import Function
 
 PACKAGES = ("numpy", "pillow", "numba", "llvmlite", "isal", "zlib-ng", "click", "rich")
 
@@ -48,28 +51,38 @@ def doctor(ctx: click.Context, as_json: bool) -> int | None:
 @doctor.command()
 def clear() -> None:
     """Delete all kept code."""
-    from imgconv.engine import native
+    from imgconv.native import kept
 
-    count = native.clear()
-    click.echo(f"{count} {'entry' if count == 1 else 'entries'} deleted from {native.directory()}")
+    count = kept.clear()
+    click.echo(f"{count} {'entry' if count == 1 else 'entries'} deleted from {kept.directory()}")
 
 
 @doctor.command()
 def warm() -> int:
     """Compile everything now, so that no later run has to."""
-    from imgconv.engine import native
+    from imgconv.native import kept
 
-    for variant in native.every_variant():
-        seconds = native.loop(variant).compile_s
-        click.echo(f"{variant!s:18} {'compiled in ' + duration(seconds) if seconds else 'was there'}")
-    problem = native.keeping_problem()
+    for function in _functions():
+        seconds = kept.loop(function).compile_s
+        click.echo(f"{function!s:18} {'compiled in ' + duration(seconds) if seconds else 'was there'}")
+    problem = kept.keeping_problem()
     if problem:
         click.echo(f"not kept: {problem}", err=True)
     return FAILED if problem else DONE
 
 
+def _functions() -> list[Function]:
+    """Everything that can ever be compiled."""
+    from imgconv.engine.methods import VARIANTS
+    from imgconv.picture.image import MOVES
+    from imgconv.picture.png import FILTER, UNFILTER
+
+    return [*(variant.function for variant in VARIANTS), FILTER, UNFILTER, *MOVES.values()]
+
+
 def _facts() -> dict[str, Any]:
-    from imgconv.engine import native
+    from imgconv.native import kept
+    from imgconv.native.cpu import cpu
     from imgconv.threads import available_cores
 
     def installed(package: str) -> str:
@@ -83,11 +96,12 @@ def _facts() -> dict[str, Any]:
         "python": f"{platform.python_version()} ({sys.executable})",
         "packages": {package: installed(package) for package in PACKAGES},
         "system": platform.platform(),
-        "cpu": native.cpu_name(),
+        "cpu": cpu().name,
         "cores": available_cores(),
-        "code": str(native.directory()),
-        "problem": native.keeping_problem(),
+        "code": str(kept.directory()),
+        "problem": kept.keeping_problem(),
         "entries": [
-            {"variant": e.variant, "bytes": e.bytes, "state": e.state, "file": e.path.name} for e in native.entries()
+            {"variant": e.function, "bytes": e.bytes, "state": e.state, "file": e.path.name}
+            for e in kept.entries(_functions())
         ],
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgconv.conventions import BORDERS
-from imgconv.engine.native import Variant
+from imgconv.engine.band import Variant
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:

@@ -68,17 +68,17 @@ def plan(correlation: Correlation, dtype: str, method: str = "auto") -> Plan:
 
 
 def _plan(correlation: Correlation, dtype: str, method: str) -> Plan:
-    direct = methods.direct(correlation, dtype)
+    direct = methods.direct.plan(correlation, dtype)
     if method == "direct":
         return direct
     if method != "auto":
-        found = methods.TRIES[method](correlation, dtype, direct)
+        found = methods.METHODS[method].plan(correlation, dtype, direct)
         if isinstance(found, str):
             raise UsageError(f"method {method} cannot be used here: {found}")
         return found
     best = direct
-    for attempt in methods.TRIES.values():
-        found = attempt(correlation, dtype, direct)
+    for each in methods.METHODS.values():
+        found = each.plan(correlation, dtype, direct)
         if isinstance(found, str) or (correlation.exact and found.error_bound):
             continue
         if found.cost < best.cost * (WORTH if found.error_bound > best.error_bound else 1):

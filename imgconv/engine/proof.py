@@ -6,6 +6,7 @@ times what has been added up so far (Higham, Accuracy and Stability of Numerical
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     Weights = npt.NDArray[np.float64]
 
 DOUBLE = 2.0**-53  # one rounding of a float64 sum
+SPREADS = "samples that are not finite would spread by taps of zero"
+MOST_OFF = 0.9  # levels: sums that are closer are cut to the same level or to one beside it
+MOST_OFF_FLOATING = 1e-3  # of the largest sample, or of the largest sum if that is less
+SUMS_OFF = 0.05  # levels that sums may be off by design
+ROUNDING_OFF = 1e-3  # levels: no more than weights that were rounded when they were written
 DIGITS = 53  # of a float64
 HIGHER_ORDER = 1.01  # roundings of roundings
 LARGEST_SVD = 256  # taps on a side: 20 ms
@@ -216,3 +222,16 @@ def _mix(taps: npt.NDArray[np.float64], spread: int, mixed: int, phase: int) -> 
     others = np.linalg.lstsq(rest, wanted - moved[:, 0], rcond=None)[0]
     mix: Weights = np.array([1 - others.sum(), *others])
     return float(np.abs(moved @ mix - wanted).sum()), mix
+
+
+def bound(c: Correlation, dtype: str, error: float, *, exact: bool = True) -> float:
+    """The error bound of a plan whose sums are off by at most `error`; those of the direct method are, too."""
+    off = error + off_direct(c, dtype)
+    if dtype[0] == "f":
+        return off
+    return 0.0 if same_bytes(c, dtype, error, exact=exact) else float(math.ceil(off))
+
+
+def most_off(c: Correlation, dtype: str) -> float:
+    """How far the sums of a method that is chosen by itself may be from the direct one's."""
+    return MOST_OFF if dtype[0] in "ui" else MOST_OFF_FLOATING * min(1.0, reach(c, dtype))

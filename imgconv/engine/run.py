@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imgconv.engine import fourier, native
 from imgconv.engine.channels import to_samples
+from imgconv.engine.methods import fourier
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
 from imgconv.engine.stage import Loop, Span, Stage, Window, border_map, frame, inside
 from imgconv.memory import empty
+from imgconv.native import kept
 from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered
 
 def prepare(chosen: Plan) -> float:
     """Loads the code that a plan needs; returns the seconds spent on compiling it, 0 when it was kept."""
-    return 0.0 if chosen.method == "fourier" else native.loop(chosen.variant).compile_s
+    return 0.0 if chosen.method == "fourier" else kept.loop(chosen.variant.function).compile_s
 
 
 def is_local(chosen: Plan) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imgconv.engine import native
+from imgconv.engine.band import Band
 from imgconv.engine.plan import Plan
 from imgconv.errors import PictureError
+from imgconv.native import kept
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -105,7 +107,7 @@ class Stage:
     def loop(self, window: Window) -> Callable[[], Loop]:
         """What makes, for each thread, the compiled loop over a window in the source's coordinates."""
         chosen, c = self.plan, self.plan.correlation
-        loaded = native.loop(chosen.variant)
+        loaded = kept.loop(chosen.variant.function)
         rows, columns = window
         channels = self.shape[2]
         itemsize = np.dtype(chosen.variant.dtype).itemsize
@@ -128,45 +130,45 @@ class Stage:
             most = min(most, max(most // 4, NEAR_SAMPLES // kernel_rows))
         tile = min(samples, max(most // 4, min(most, fitting)))
         slack = SLACK + -(tile + reach + SLACK) % LINE_BYTES
-        source_stride = self.shape[1] * channels
 
         large = (rows.stop - rows.start) * samples * itemsize > STREAMED_BYTES
 
         def for_thread() -> Loop:
             ring = aligned(chosen.ring_lines * (tile + reach + slack), chosen.line_type)
             lines = np.empty(kernel_rows + sum(chosen.halo) + 16, np.int64)
+            band = Band(
+                column_map=samples_map.ctypes.data,
+                ends=chosen.ends.ctypes.data,
+                shifts=shifts.ctypes.data,
+                weights=chosen.weights.ctypes.data,
+                ring=ring.ctypes.data,
+                lines=lines.ctypes.data,
+                outside=c.outside,
+                base=chosen.base,
+                kernel_rows=kernel_rows,
+                reach=reach,
+                step=channels,
+                samples=samples,
+                source_stride=self.shape[1] * channels,
+                left=left * channels,
+                middle=middle * channels,
+                first=max(0, begin) * channels,
+                tile=tile,
+                slack=slack,
+            )
+            at, rows_at = ctypes.addressof(band), row_map.ctypes.data
 
-            def work(source: int, target: int, target_bytes: int, band: Span) -> int:
-                stream = int(large and target_bytes % LINE_BYTES == 0)
-                clipped: int = loaded.call(
-                    source,
-                    target + band.start * target_bytes,
-                    row_map.ctypes.data + band.start * row_map.itemsize,
-                    samples_map.ctypes.data,
-                    chosen.ends.ctypes.data,
-                    shifts.ctypes.data,
-                    chosen.weights.ctypes.data,
-                    ring.ctypes.data,
-                    lines.ctypes.data,
-                    c.outside,
-                    chosen.base,
-                    kernel_rows,
-                    reach,
-                    channels,
-                    band.stop - band.start,
-                    samples,
-                    source_stride,
-                    target_bytes // itemsize,
-                    left * channels,
-                    middle * channels,
-                    max(0, begin) * channels,
-                    tile,
-                    slack,
-                    band.start,
-                    stream,
-                )
+            def work(source: int, target: int, target_bytes: int, rows: Span) -> int:
+                band.source, band.target = source, target + rows.start * target_bytes
+                band.row_map = rows_at + rows.start * row_map.itemsize
+                band.rows, band.begin = rows.stop - rows.start, rows.start
+                band.target_stride = target_bytes // itemsize
+                band.stream = large and target_bytes % LINE_BYTES == 0
+                clipped: int = loaded.call(at)
                 return clipped
 
+            # what the band has the addresses of lives as long as the function
+            work.held = (band, ring, lines, row_map, samples_map, shifts, chosen)  # type: ignore[attr-defined]
             return work
 
         return for_thread

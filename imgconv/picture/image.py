@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.engine import native
 from imgconv.errors import PictureError
+from imgconv.native import kept
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,6 +40,7 @@ ONLY_IN_MEMORY = ("RGBX", "RGBa", "La")  # no file has them; bytes that can be f
 # left to Pillow's codecs: NumPy takes two bytes of four slower, and of LAB other bytes are kept
 CODED = ("LA", "La", "LAB")
 SHARED = ("L", "RGBA", "CMYK", "I;16")  # Pillow makes images of these over the memory of an array
+MOVES = {name: kept.Function("imgconv.picture.pixels_loop", name, (), "ppi") for name in ("pack", "unpack")}
 STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
 
 
@@ -171,4 +172,4 @@ def _memory(block: Block, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 def _move(kind: str, target: int, source: int, pixels: int) -> None:
     """Pixels of three bytes into, or out of, pixels of four."""
-    native.loop(native.Variant("uint8", kind=kind)).call(target, source, pixels)
+    kept.loop(MOVES[kind]).call(target, source, pixels)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.engine import native
 from imgconv.errors import PictureError
+from imgconv.native import kept
 from imgconv.picture.chunks import UNDERSTOOD, split, told
 from imgconv.picture.limits import DEFLATE, Limits, check_whole, refuse_ratio
-from imgconv.picture.png import CHANNELS, MODES, SLACK, inflated
+from imgconv.picture.png import CHANNELS, MODES, SLACK, UNFILTER, inflated
 from imgconv.picture.value import Picture
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _unfiltered(lines: Array, rows: int, columns: int, pixel: int) -> Array:
     row_bytes = columns * pixel
     samples = np.empty(rows * row_bytes + SLACK, np.uint8)
     above = np.zeros(row_bytes + SLACK, np.uint8)
-    loop = native.loop(native.Variant("uint8", kind="png_unfilter"))
+    loop = kept.loop(UNFILTER)
     if loop.call(samples.ctypes.data, lines.ctypes.data, above.ctypes.data, rows, row_bytes, pixel) != rows:
         raise PictureError("is broken: a row has a filter that PNG does not know")
     return samples[: rows * row_bytes].view(">u2").reshape(rows, columns, pixel // 2)

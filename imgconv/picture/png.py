@@ -1,7 +1,7 @@
 """PNG, written and read by compiled loops in bands of rows, in threads; 16 bits per channel are kept.
 
 Writing a 12-megapixel photograph by Pillow took three quarters of a whole command. Here each band of rows is filtered
-by the loops in `imgconv.engine.rows`, and deflated on its own; the bytes do not depend on the threads.
+by the loops in `rows_loop`, and deflated on its own; the bytes do not depend on the threads.
 Reading is for the plain files that most are; whatever is unusual is left to Pillow.
 """
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from imgconv.engine import native
 from imgconv.errors import PictureError
+from imgconv.native import kept
 from imgconv.picture.chunks import (
     DAMAGED,
     SIGNATURE,
@@ -48,6 +48,8 @@ MODES = {
     ("uint16", 3): "RGB;16",
     ("uint16", 4): "RGBA;16",
 }
+FILTER = kept.Function("imgconv.picture.rows_loop", "filter_rows", (), "pppiii")
+UNFILTER = kept.Function("imgconv.picture.rows_loop", "unfilter_rows", (), "pppiii")
 UNUSUAL = (b"tRNS", b"acTL", b"fcTL")
 BAND_BYTES = 2**17  # of filtered rows: in the second-level cache, and enough bands for two cores in 512×512 RGB
 BANDS = 8  # in a picture whose bands are up to four times as large: graphics are up to 10 % smaller so
@@ -136,7 +138,7 @@ class Encoder:
         self.above: Array = np.zeros((1, columns * channels), dtype)
         self.adler = 1
         self.begun = False
-        self.loop = native.loop(native.Variant("uint8", kind="png_filter"))
+        self.loop = kept.loop(FILTER)
         self.level = level
 
     def strip(self, array: Array) -> list[bytes]:
@@ -257,7 +259,7 @@ class Decoder:
         self.lines = _lines(inflated(file, pixels, size), size, self.row_bytes + 1)
         self.waiting: tuple[Array, int] = np.empty(0, np.uint8), 0  # filtered rows, and how many
         self.above: Array = np.zeros(self.row_bytes + SLACK, np.uint8)
-        self.loop = native.loop(native.Variant("uint8", kind="png_unfilter"))
+        self.loop = kept.loop(UNFILTER)
 
     def read(self, target: Array, threads: int | None = None) -> None:
         """Fills `target`, C-contiguous, of shape (some, columns, channels), with the next rows.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from imgconv.arrayfile import npy_header, npy_start, reason
-from imgconv.errors import PictureError, WriteError
+from imgconv.arrayfile import npy_header, npy_start
+from imgconv.errors import PictureError, WriteError, reason
 from imgconv.picture.chunks import told
 from imgconv.picture.formats import name_for
 from imgconv.picture.png import Encoder, decoder_of

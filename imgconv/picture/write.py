@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from imgconv.arrayfile import npy_bytes, reason, text_bytes
-from imgconv.errors import WriteError
+from imgconv.arrayfile import npy_bytes, text_bytes
+from imgconv.errors import WriteError, reason
 from imgconv.picture.formats import ENCODER_OPTIONS, by_name
 from imgconv.picture.image import BROKEN, from_array
 from imgconv.picture.png import MODES, encode_png

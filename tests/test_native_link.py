@@ -5,15 +5,20 @@ import sys
 
 import pytest
 
-from imgconv.engine import link, native
-from imgconv.engine.native import Variant
+from imgconv.engine.band import Variant
+from imgconv.native import kept, link
+from imgconv.picture.png import FILTER
 
 pytestmark = pytest.mark.skipif(not link.possible(), reason="objects are linked on Linux x86-64 only")
 
 
-@pytest.fixture(scope="module", params=["direct", "box", "decimated", "png_filter"])
+@pytest.fixture(
+    scope="module",
+    params=[*(Variant(name, name, "uint8").function for name in ("direct", "box", "decimated")), FILTER],
+    ids=str,
+)
 def compiled(request):
-    return native._compile(Variant("uint8", kind=request.param))
+    return kept._compile(request.param)
 
 
 def test_an_image_runs_wherever_it_lies(compiled):
@@ -52,7 +57,7 @@ def test_what_is_not_understood_is_left_to_llvm(compiled):
 
 
 def test_no_other_function_of_the_c_library_is_reached():
-    symbol, code = native._compile(Variant("uint8", kind="box"))
+    symbol, code = kept._compile(Variant("box", "box", "uint8").function)
     assert b"memset" in code
     assert link.linked(code.replace(b"memset", b"system"), symbol) is None
 
@@ -72,5 +77,5 @@ def test_where_no_memory_can_be_run_llvm_loads_the_code(monkeypatch):
         raise OSError("no")
 
     monkeypatch.setattr(link, "load", forbidden)
-    monkeypatch.setattr(native, "_loaded", {})
-    assert native.loop(Variant("uint8", (3, 3))).call is not None
+    monkeypatch.setattr(kept, "_loaded", {})
+    assert kept.loop(Variant("direct", "direct", "uint8", (3, 3)).function).call is not None

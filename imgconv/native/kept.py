@@ -1,4 +1,4 @@
-"""Compiles a band loop once, keeps its machine code, and loads it later without importing Numba.
+"""Compiles a loop once, keeps its machine code, and loads it later without importing Numba.
 
 An entry is one file: a line of text (the symbol, the SHA-256 of the code, the key), then an object file as LLVM wrote
 it. The code is handed to LLVM only when owner, mode, key and hash are right: of objects with one bit flipped, one in
@@ -15,50 +15,38 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from imgconv.arrayfile import reason
-from imgconv.engine import link
-from imgconv.errors import ImgconvError
+from imgconv.errors import ImgconvError, reason
+from imgconv.native import link
+from imgconv.native.cpu import cpu
 
 FORMAT = 2
 LONGEST_HEADER = 16_384
 LARGEST_ENTRY = 4 * 2**20
-SHAPES = ((3, 3), (5, 5))  # kernel shapes with a loop of their own
-COARSE_AT_ONCE = 4  # rows that the decimated loop sums at once, and has zeros around its weights for
-PNG_KINDS = ("png_filter", "png_unfilter")
-PIXEL_KINDS = ("pack", "unpack")
-MODULES = dict.fromkeys(PNG_KINDS, "rows") | dict.fromkeys(PIXEL_KINDS, "pixels")
-SAMPLE_TYPES = ("uint8", "uint16", "int32", "float32", "float64")
 
 
-class Variant(NamedTuple):
-    """One compiled loop: for a sample type, and for some kinds a kernel shape (rows, columns) or any shape (None)."""
+class Function(NamedTuple):
+    """What is compiled: a function that a function of a module makes, as name(*arguments, wide).
 
-    dtype: str
-    shape: tuple[int, int] | None = None
-    kind: str = "direct"  # a function of that name builds it, in one of MODULES or in loops
+    `wide` says that the CPU has 32 vector registers of 512 bits. The module may import from imgconv only those beside
+    it whose names end in _loop, and those here. It gives the function and its signature in Numba's types.
+    """
+
+    module: str
+    name: str
+    arguments: tuple[Any, ...] = ()
+    prototype: str = "p"  # of its arguments: p for a pointer, i for a 64-bit integer; it returns one
+    layout: tuple[Any, ...] = ()  # of the memory that it is given: it is made anew where that changes
 
     def __str__(self) -> str:
-        shape = f"{self.shape[0]}×{self.shape[1]}" if self.shape else "any shape"
-        return f"{self.kind} {self.dtype}" + (f" {shape}" if self.kind in ("direct", "integer") else "")
-
-    @property
-    def prototype(self) -> tuple[type[Any], ...]:
-        """The C types of its arguments; it returns a 64-bit integer."""
-        pointer, index = ctypes.c_void_p, ctypes.c_int64
-        if self.kind in PNG_KINDS:
-            return pointer, pointer, pointer, index, index, index
-        if self.kind in PIXEL_KINDS:
-            return pointer, pointer, index
-        single = self.dtype in ("uint8", "uint16", "float32") and self.kind != "separable_double"
-        real = ctypes.c_float if single else ctypes.c_double
-        return (*[pointer] * 9, real, real, *[index] * 14)
+        sizes = ["×".join(map(str, a)) if isinstance(a, tuple) else str(a) for a in self.arguments if a]
+        return " ".join([self.name, *sizes])
 
 
 class Loop(NamedTuple):
@@ -72,12 +60,12 @@ class Entry(NamedTuple):
     """One file of kept code, as `imgconv doctor` shows it."""
 
     path: Path
-    variant: str
+    function: str
     bytes: int
     state: str  # "sound", "stale" or what is wrong
 
 
-_loaded: dict[Variant, Loop] = {}
+_loaded: dict[Function, Loop] = {}
 _engines: list[Any] = []  # LLVM frees the code with its engine
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
@@ -86,51 +74,27 @@ _unkept: list[str] = []  # why, once something was compiled that could not be ke
 _spent = [0.0]  # seconds spent on compiling in this process
 
 
-def loop(variant: Variant) -> Loop:
-    """The loop for `variant`: from this process, else from kept code, else compiled now (and kept)."""
+def loop(function: Function) -> Loop:
+    """The loop for `function`: from this process, else from kept code, else compiled now (and kept)."""
     with _lock:
-        found = _loaded.get(variant)
+        found = _loaded.get(function)
         if found is None:
             started = time.perf_counter()
-            kept = _read(_path(variant), _key(variant))
+            kept = _read(_path(function), _key(function))
             if kept is not None:
-                found = Loop(_link(variant, *kept), 0.0)
+                found = Loop(_link(function, *kept), 0.0)
             else:
-                symbol, code = _compile(variant)
-                _write(variant, symbol, code)
-                found = Loop(_link(variant, symbol, code), time.perf_counter() - started)
+                symbol, code = _compile(function)
+                _write(function, symbol, code)
+                found = Loop(_link(function, symbol, code), time.perf_counter() - started)
                 _spent[0] += found.compile_s
-            _loaded[variant] = found._replace(compile_s=0.0)
+            _loaded[function] = found._replace(compile_s=0.0)
         return found
 
 
 def compile_seconds() -> float:
     """Seconds that this process has spent on compiling."""
     return _spent[0]
-
-
-def every_variant() -> Iterator[Variant]:
-    """All loops that imgconv can ever need."""
-    for dtype in SAMPLE_TYPES:
-        yield Variant(dtype, None)
-        for shape in SHAPES:
-            yield Variant(dtype, shape)
-        yield Variant(dtype, kind="separable")
-        yield Variant(dtype, kind="low_rank")
-        if dtype != "int32":
-            yield Variant(dtype, kind="fused")
-            yield Variant(dtype, kind="fused_by_rows")
-    for dtype in ("uint8", "uint16"):
-        yield Variant(dtype, kind="box")
-        yield Variant(dtype, kind="decimated")
-    yield Variant("uint8", kind="box_wide")
-    yield Variant("uint16", kind="separable_double")
-    yield Variant("float64", kind="in_order")
-    yield Variant("uint8", kind="integer")
-    for shape in SHAPES:
-        yield Variant("uint8", shape, "integer")
-    for kind in (*PNG_KINDS, *PIXEL_KINDS):
-        yield Variant("uint8", kind=kind)
 
 
 def directory() -> Path:
@@ -152,25 +116,25 @@ def directory() -> Path:
     return Path(base) / "imgconv"
 
 
-def entries() -> list[Entry]:
-    """Every kept entry with its state; never raises for what it finds there."""
+def entries(functions: Iterable[Function]) -> list[Entry]:
+    """Every kept entry with its state, of which only those of `functions` are known; never raises."""
     try:
         paths = sorted(directory().glob("*.code"))
     except OSError:
         return []
-    current = {_path(variant): variant for variant in every_variant()}
+    current = {_path(function): function for function in functions}
     result = []
     for path in paths:
         try:
             size = path.stat().st_size
         except OSError:
             continue
-        variant = current.get(path)
-        if variant is None:
+        function = current.get(path)
+        if function is None:
             result.append(Entry(path, "?", size, "stale"))
         else:
-            sound = _read(path, _key(variant)) is not None
-            result.append(Entry(path, str(variant), size, "sound" if sound else "damaged, will be compiled again"))
+            sound = _read(path, _key(function)) is not None
+            result.append(Entry(path, str(function), size, "sound" if sound else "damaged, will be compiled again"))
     return result
 
 
@@ -205,35 +169,6 @@ def _why(problem: OSError, folder: Path) -> str:
     return text if str(folder) in text else f"{folder}: {text}"
 
 
-def cpu_name() -> str:
-    """What this machine's CPU calls itself."""
-    return _cpu()[0]
-
-
-def fuses() -> bool:
-    """Whether the CPU multiplies and adds in one step."""
-    return bool({"fma", "neon"} & _cpu()[2])
-
-
-@cache
-def _cpu() -> tuple[str, str, frozenset[str]]:
-    """(name, everything that tells one CPU from another, its features), on Linux without asking LLVM."""
-    if link.possible():
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            first = file.read(16_384).partition("\n\n")[0]
-        lines = [line.partition(":") for line in first.splitlines()]
-        facts = {name.strip(): value.strip() for name, _, value in lines}
-        if "flags" in facts:
-            told = ("vendor_id", "cpu family", "model", "stepping", "flags")
-            identity = " ".join(facts.get(name, "") for name in told)
-            return facts.get("model name", "?"), identity, frozenset(facts["flags"].split())
-    import llvmlite.binding as llvm
-
-    name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    have = frozenset(feature[1:] for feature in features.split(",") if feature.startswith("+"))
-    return name, f"{name} {features}", have
-
-
 @cache
 def _versions() -> str:
     """Versions of everything that shapes the code, found without importing it."""
@@ -246,20 +181,22 @@ def _versions() -> str:
 
 
 @cache
-def _sources() -> str:
-    here = Path(__file__).parent
-    names = ("lanes.py", "link.py", "loops.py", "native.py", "pixels.py", "rows.py")
-    return hashlib.sha256(b"\0".join((here / name).read_bytes() for name in names)).hexdigest()
+def _sources(module: str) -> str:
+    """The sources that shape a loop: what is here, and the loops beside its own."""
+    found = find_spec(module)
+    beside = Path(found.origin).parent.glob("*_loop.py") if found is not None and found.origin is not None else ()
+    paths = sorted([*Path(__file__).parent.glob("*.py"), *beside])
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 @cache
-def _key(variant: Variant) -> str:
+def _key(function: Function) -> str:
     """All that shapes the code of a loop, as one line."""
-    return repr((FORMAT, _sources(), *variant, _versions(), _cpu()[1], sys.platform))
+    return repr((FORMAT, _sources(function.module), *function, _versions(), cpu().identity, sys.platform))
 
 
-def _path(variant: Variant) -> Path:
-    return directory() / (hashlib.sha256(_key(variant).encode()).hexdigest()[:32] + ".code")
+def _path(function: Function) -> Path:
+    return directory() / (hashlib.sha256(_key(function).encode()).hexdigest()[:32] + ".code")
 
 
 def _private(folder: Path, *, make: bool) -> None:
@@ -301,11 +238,11 @@ def _digest(symbol: str, code: bytes) -> str:
     return hashlib.sha256(symbol.encode() + b"\0" + code).hexdigest()
 
 
-def _write(variant: Variant, symbol: str, code: bytes) -> None:
+def _write(function: Function, symbol: str, code: bytes) -> None:
     """Keeps an entry if that is possible; a reader sees all of it or nothing."""
-    path = _path(variant)
+    path = _path(function)
     part = path.with_name(os.urandom(8).hex() + ".part")
-    header = f"{symbol} {_digest(symbol, code)} {_key(variant)}\n"
+    header = f"{symbol} {_digest(symbol, code)} {_key(function)}\n"
     try:
         _private(path.parent, make=True)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
@@ -320,13 +257,13 @@ def _write(variant: Variant, symbol: str, code: bytes) -> None:
         _unkept[:] = [_why(problem, path.parent)]
 
 
-def _compile(variant: Variant) -> tuple[str, bytes]:
+def _compile(function: Function) -> tuple[str, bytes]:
     """Numba compiles the loop; LLVM turns its code into an object file for this CPU."""
-    symbol, module = _module(variant)
+    symbol, module = _module(function)
     return symbol, _target().emit_object(module)
 
 
-def _module(variant: Variant) -> tuple[str, Any]:
+def _module(function: Function) -> tuple[str, Any]:
     """(symbol, LLVM module) of the loop, with no reference to anything outside itself."""
     if not link.may_compile():
         raise ImgconvError(
@@ -338,11 +275,10 @@ def _module(variant: Variant) -> tuple[str, Any]:
 
     if config.DISABLE_JIT:
         raise ImgconvError("NUMBA_DISABLE_JIT is set, so nothing can be compiled; unset it")
-    wide = "avx512f" in _cpu()[2]
-    source = import_module(f"imgconv.engine.{MODULES.get(variant.kind, 'loops')}")
-    function, signature = getattr(source, variant.kind)(variant.dtype, variant.shape, wide)
+    wide = "avx512f" in cpu().features
+    made, signature = getattr(import_module(function.module), function.name)(*function.arguments, wide)
     # with NumPy's rules a division by zero does not raise, and code that cannot raise needs nothing from Numba
-    compiled = cfunc(signature, error_model="numpy")(function)
+    compiled = cfunc(signature, error_model="numpy")(made)
     module = llvm.parse_assembly(compiled.inspect_llvm())
     # the C wrapper handles errors that the loop cannot have: drop that code, and with it Python's and Numba's symbols;
     # LLVM sees that of functions that nobody else could replace
@@ -370,9 +306,10 @@ def _target() -> Any:
     )
 
 
-def _link(variant: Variant, symbol: str, code: bytes) -> Any:
+def _link(function: Function, symbol: str, code: bytes) -> Any:
     """Object file -> a function that ctypes can call."""
-    prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *variant.prototype)
+    kinds = {"p": ctypes.c_void_p, "i": ctypes.c_int64}
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *(kinds[kind] for kind in function.prototype))
     if link.possible() and (image := link.linked(code, symbol)) is not None:
         try:
             return prototype(link.load(image[0], image[2]) + image[1])

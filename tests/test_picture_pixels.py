@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from makers import noise
 
-from imgconv.engine import native
+from imgconv.native import kept
+from imgconv.picture.image import MOVES
 
 GUARD = 77  # what lies behind the target
 COUNTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 63, 64, 1001)
@@ -14,7 +15,7 @@ COUNTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 63, 64, 1001)
 
 def moved(kind: str, source: np.ndarray, size: int) -> np.ndarray:
     target = np.full((len(source) + 3, size), GUARD, np.uint8)
-    native.loop(native.Variant("uint8", kind=kind)).call(target.ctypes.data, source.ctypes.data, len(source))
+    kept.loop(MOVES[kind]).call(target.ctypes.data, source.ctypes.data, len(source))
     assert (target[len(source) :] == GUARD).all()
     return target[: len(source)]
 
@@ -37,5 +38,5 @@ def test_the_fourth_byte_is_filled_as_pillow_does(count):
 def test_pixels_are_packed_where_they_lie(count):
     pixels = noise(count, 4)
     memory = pixels.copy()
-    native.loop(native.Variant("uint8", kind="pack")).call(memory.ctypes.data, memory.ctypes.data, count)
+    kept.loop(MOVES["pack"]).call(memory.ctypes.data, memory.ctypes.data, count)
     assert np.array_equal(memory.reshape(-1)[: 3 * count].reshape(-1, 3), pixels[:, :3])

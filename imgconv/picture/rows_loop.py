@@ -1,6 +1,6 @@
 """The compiled loops behind PNG: row filters and their inverse.
 
-Numba is imported here, so this file is read only when something must be compiled. As in `loops`, nothing here raises
+Numba is imported here, so this file is read only when something must be compiled. Nothing here raises
 or allocates; the callers hand in all memory, and each function's docstring says how much of it is needed.
 The inside of a row is written with LLVM's builder: Numba took 0.9 s more to compile the same from Python.
 """
@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from imgconv.engine.lanes import I32, I64, advance
+from imgconv.native.lanes import I32, I64, advance
 
 I8, I16 = ir.IntType(8), ir.IntType(16)
 FILTERS = range(5)  # none, left, up, their average, Paeth's
@@ -205,7 +205,7 @@ def first_byte(typingctx: Any, pointer: Any) -> Any:
     return types.int64(pointer), codegen
 
 
-def png_filter(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+def filter_rows(wide: bool) -> tuple[Any, Any]:
     """The loop that filters rows: of those in CHOSEN the one whose result has the least sum of sizes.
 
     dst: rows × (1 + row_bytes); src: rows, without gaps; prior: the row above the first one.
@@ -224,7 +224,7 @@ def png_filter(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[A
     return loop, types.int64(data, data, data, types.int64, types.int64, types.int64)
 
 
-def png_unfilter(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+def unfilter_rows(wide: bool) -> tuple[Any, Any]:
     """The loop that undoes the filters of rows; returns how many rows it did before one with an unknown filter.
 
     dst: rows, without gaps; src: rows × (1 + row_bytes); prior: the row above the first one; each and 8 bytes of slack.

@@ -1,6 +1,6 @@
 """The compiled loops between pixels of three bytes and Pillow's, which keeps three samples in four bytes.
 
-Numba is imported here, so this file is read only when something must be compiled. As in `loops`, nothing here raises
+Numba is imported here, so this file is read only when something must be compiled. Nothing here raises
 or allocates.
 """
 
@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from imgconv.engine.lanes import I32, I64, advance, load, store
+from imgconv.native.lanes import I32, I64, advance, load, store
 
 I8 = ir.IntType(8)
 AT_ONCE = 4  # pixels: 16 bytes, within which every CPU can move them in one step
@@ -47,12 +47,12 @@ def move(size_in: int, size_out: int) -> Any:
     return run
 
 
-def pack(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+def pack(wide: bool) -> tuple[Any, Any]:
     """dst: pixels of 3 bytes, from src: pixels of 4."""
     return _loop(4, 3)
 
 
-def unpack(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+def unpack(wide: bool) -> tuple[Any, Any]:
     """dst: pixels of 4 bytes, from src: pixels of 3."""
     return _loop(3, 4)
 

@@ -1,0 +1,64 @@
+"""The integer method: sums in 16-bit integers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from imgconv.engine import proof
+from imgconv.engine.band import SHAPES, Variant
+from imgconv.engine.correlation import Correlation, Plan
+from imgconv.engine.costs import COSTS
+
+VARIANTS = tuple(Variant("integer", "integer", "uint8", shape) for shape in (None, *SHAPES))
+
+
+def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
+    """Sums in 16-bit integers, divided by a multiplication that is tried on every sum that can come."""
+    if dtype != "uint8":
+        return "it takes 8-bit samples"
+    whole = proof.whole(c)
+    if whole is None:
+        return "weights and scale must be whole numbers"
+    weights, scale = whole
+    if c.outside != int(c.outside) or not 0 <= c.outside <= 255:
+        return "the value outside must be a whole number from 0 to 255"
+    for power in range(8):  # a larger numerator and denominator may be easier to divide
+        factor = 2**power
+        start = (c.offset + 0.5) * scale * factor
+        taps = weights * factor
+        low, high = int(255 * taps[taps < 0].sum() + start), int(255 * taps[taps > 0].sum() + start)
+        if low < -(2**15) or high >= 2**15 or np.abs(taps).max() >= 2**15:
+            return "the sums do not fit in 16 bits" if power == 0 else "no exact division was found for its sums"
+        division = _division(low, high, scale * factor) if start == int(start) else None
+        if division is not None:
+            break
+    else:
+        return "no exact division was found for its sums"
+    used = taps[::-1][taps[::-1] != 0]
+    ordered = taps.ravel() if direct.variant.shape else used
+    return replace(
+        direct,
+        method="integer",
+        reason="whole weights, and every sum fits in 16 bits",
+        error_bound=0.0 if proof.same_bytes(c, dtype, 0.0) else 1.0,
+        cost=used.size * COSTS["integer"] + 3,
+        variant=Variant("integer", "integer", dtype, direct.variant.shape),
+        weights=np.array([*ordered, *division], np.int16),
+        line_type="int16",
+        base=start,
+    )
+
+
+def _division(low: int, high: int, divisor: int) -> tuple[int, int] | None:
+    """(factor, shift) such that (n * factor >> 16) >> shift is n // divisor, from low to high, up to clipping."""
+    numbers = np.arange(low, high + 1, dtype=np.int64)
+    exact = np.clip(numbers // divisor, -1, 256)
+    for shift in range(16):
+        factor = -(-(2 ** (16 + shift)) // divisor)
+        if factor >= 2**15:
+            return None
+        if (np.clip((numbers * factor >> 16) >> shift, -1, 256) == exact).all():
+            return factor, shift
+    return None
