@@ -407,7 +407,7 @@ def test_vary_names_its_files():
         ("gaussian:sgma=0..2", "no parameter 'sgma'"),
         ("gaussian:sigma=-1..2", "out of range"),
         ("gaussian:sigma=0..1e9", "out of range"),
-        ("blur:sigma=0..2", "no formula named"),
+        ("blur:sigma=0..2", "blur is a kernel without parameters"),
     ],
 )
 def test_what_is_no_family(text, problem):

@@ -17,6 +17,7 @@ from imgconv.recipe import Recipe
 from imgconv.recipe import strips as module
 from imgconv.recipe.options import Options
 from imgconv.recipe.strips import in_strips
+from imgconv.threads import available_cores
 
 
 @pytest.fixture(params=[1, 300, 4000])
@@ -40,8 +41,13 @@ def reader(array):
     return read
 
 
+def most_threads():
+    """How many there may be afterwards: those that computed wait for the next picture."""
+    return max(threading.active_count(), available_cores() + 2)
+
+
 def same(recipe, array, mode="", step=1):
-    threads = threading.active_count()
+    threads = most_threads()
     blank = np.broadcast_to(np.zeros((), array.dtype), array.shape)
     work = in_strips(recipe, blank, mode, lambda: (array[:, :, -1] == np.iinfo(array.dtype).max).all())
     strips = [strip.copy() for strip in work.run(reader(array), step)]
@@ -53,7 +59,7 @@ def same(recipe, array, mode="", step=1):
     np.testing.assert_array_equal(found, whole)
     assert work.report().clipped == report.clipped
     assert {plan.method for plan in work.report().plans} == {plan.method for plan in report.plans}
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 BORDERS = ("edge", "reflect", "symmetric", "constant:9", "keep")
@@ -227,21 +233,21 @@ def test_a_broken_picture_stops_it(monkeypatch):
             raise PictureError("is broken")
         target[...] = 0
 
-    threads = threading.active_count()
+    threads = most_threads()
     work = in_strips(Recipe((ODD,)), np.broadcast_to(np.uint8(0), (100, 10)), "L")
     with pytest.raises(PictureError, match="is broken"):
         list(work.run(read, 1))
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_who_stops_early_leaves_no_thread(monkeypatch):
     monkeypatch.setattr(module, "STRIP_BYTES", 100)
-    threads = threading.active_count()
+    threads = most_threads()
     for count in range(4):
         strips = in_strips(Recipe((ODD,)), np.broadcast_to(np.uint8(0), (100, 10)), "L").run(lambda target: None, 1)
         assert len([next(strips) for _ in range(count)]) == count
         strips.close()
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads
 
 
 def test_what_cannot_be_is_told_before_a_row_is_read():
