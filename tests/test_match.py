@@ -282,6 +282,9 @@ def test_json_and_exit_status(tmp_path, rng):
     said = imgconv("match", "a.npy", "1 2 3", "b.npy", cwd=tmp_path)
     assert "no convention" in said.stdout
     assert "interior:" in said.stdout
+    np.save(tmp_path / "b.npy", signal.correlate2d(grid, [[1, 2, 3]], "valid"))
+    told = json.loads(imgconv("match", "a.npy", "1 2 3", "b.npy", "--json", cwd=tmp_path).stdout)
+    assert (told["fit"], told["best"]["border"]) == ("exact", None)
 
 
 def test_pillows_results_are_known_where_many_samples_are_clipped():
@@ -308,3 +311,46 @@ def test_three_channels_into_three(rng):
         k = Kernel(rng.integers(-2, 5, shape).astype(float))
         found = match(before, k, Recipe((k,)).apply(before)[0])
         assert (found.best.fit, found.best.flip, option_words(found.best.options)) == ("exact", "none", [])
+
+
+def test_constants_are_found_where_sums_wrap(rng):
+    before = photo()[:90, :80]
+    for _ in range(4):
+        weights = rng.integers(-5, 8, (5, 5)).astype(float)
+        planes = [ndimage.correlate(before[:, :, c], weights, mode="constant", cval=7) for c in range(3)]
+        found = match(before, Kernel(weights), np.stack(planes, axis=2), "RGB")
+        assert found.best.fit == "exact"
+        assert option_words(found.best.options) == ["--like", "ndimage", "--border", "constant:7"]
+
+
+def test_constants_of_whole_samples_are_whole(rng):
+    before = photo()[100:190, 60:160]
+    odd = np.round(rng.normal(size=(4, 4)), 3)
+    for weights in (odd, odd / odd.sum(), rng.integers(-5, 8, (3, 3)).astype(float)):
+        result = cv2.filter2D(before, -1, weights, borderType=cv2.BORDER_CONSTANT)
+        for made in (result, np.clip(result + rng.integers(-1, 2, result.shape), 0, 255).astype(np.uint8)):
+            found = match(before, Kernel(np.round(weights, 9)), made, "RGB")
+            for each in (found.best, found.runner_up):
+                assert "." not in each.border
+                assert each.border != "constant:"
+
+
+def test_the_plainest_words_come_first(rng):
+    before = photo()[100:190, 60:160]
+    weights = rng.integers(1, 9, (3, 3)) / 39
+    found = match(before, Kernel(weights), cv2.filter2D(before, -1, weights), "RGB")
+    assert option_words(found.best.options) == ["--like", "opencv"]
+    # weights that were rounded when they were written down: nothing is exact, the tool explains it all the same
+    planes = [ndimage.convolve(before[:, :, c], weights, mode="nearest") for c in range(3)]
+    found = match(before, Kernel(np.round(weights, 6)), np.stack(planes, axis=2), "RGB")
+    assert found.best.fit == "rounding"
+    assert option_words(found.best.options)[:4] == ["--like", "ndimage", "--mode", "convolve"]
+
+
+def test_differences_too_small_to_count_are_no_number_of_samples(tmp_path, rng):
+    grid, weights = rng.random((9, 9)), np.array([[0.1, 0.7], [0.3, 0.9]])
+    np.save(tmp_path / "a.npy", grid)
+    np.save(tmp_path / "b.npy", signal.correlate2d(grid, weights, "same") + 1e-15)
+    said = imgconv("match", "a.npy", "0.1 0.7; 0.3 0.9", "b.npy", cwd=tmp_path)
+    assert said.returncode == 0
+    assert "within rounding: samples differ by at most" in said.stdout

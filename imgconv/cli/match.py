@@ -81,6 +81,8 @@ def how(one: Explanation) -> str:
     """How well an explanation fits."""
     if one.fit == "exact":
         return "exact"
+    if one.fit and not one.differing:
+        return f"within rounding: samples differ by at most {one.largest:.4g}"
     share = f"{one.differing:,} of {one.samples:,} samples differ, by at most {one.largest:.4g}"
     return f"within rounding: {share}" if one.fit else share
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,11 +22,12 @@ BORDERS = ("edge", "constant", "reflect", "symmetric", "wrap", "keep", "renormal
 MOST_PLACES = 24  # flips and anchors that are tried with every border
 FAR_PLACES = 2  # of those that are clearly worse: one of them may be the runner-up
 CLEARLY = 0.1  # levels a sample
+WRAPPED = 64  # samples of the frame on which every value outside is tried where sums wrap
 
 
 @dataclass
 class Candidate:
-    """A convention with what it cost on the tiles."""
+    """A convention with what it cost on the tiles; one of a tool, whose sums have their own type, is said as such."""
 
     place: Place
     tone: Tone
@@ -34,6 +35,7 @@ class Candidate:
     outside: float
     cost: float
     order: int = 0
+    like: str | None = None
 
     @property
     def border_words(self) -> str:
@@ -53,25 +55,25 @@ def rank_borders(q: Question, ranked: list[Inner]) -> list[Candidate]:
     for place, tones in groups.items():
         if tones[0][1] > best + CLEARLY:
             tones = tones[:1]  # only for comparison
-        tiles = list(_frame_tiles(q, place))
+        tiles = list(frame_tiles(q, place))
         if not tiles:
             found += [Candidate(place, tone, "", 0.0, cost) for tone, cost in tones]
             continue
-        seen = np.concatenate([q.seen[tile].astype(np.float64).ravel() for tile in tiles])
         for border in BORDERS:
-            if border == "keep" and (place.padding != "same" or q.seen.shape[2] != q.source.shape[2]):
-                continue
-            found += _with_border(q, place, tones, tiles, seen, border)
+            found += with_border(q, place, tones, tiles, border)
     for order, each in enumerate(found):
         each.order = order
     return found
 
 
-def _with_border(
-    q: Question, place: Place, tones: list[tuple[Tone, float]], tiles: list[Tile], seen: Array, border: str
+def with_border(
+    q: Question, place: Place, tones: list[tuple[Tone, float]], tiles: list[Tile], border: str
 ) -> Iterator[Candidate]:
     """What one border costs under every tone."""
+    seen = np.concatenate([q.seen[tile].astype(np.float64).ravel() for tile in tiles])
     if border == "keep":
+        if place.padding != "same" or q.seen.shape[2] != q.source.shape[2]:
+            return
         source = q.source[:: place.stride[0], :: place.stride[1]]
         kept = np.concatenate([source[tile].astype(np.float64).ravel() for tile in tiles])
         cost = float(np.minimum(np.abs(kept - seen) / q.unit, FAR).mean())
@@ -89,24 +91,35 @@ def _with_border(
 
 
 def _outsides(q: Question, sums: Array, weigh: Array, seen: Array, tone: Tone) -> list[float]:
-    """Values for border constant: 0, the top of the range, and what least squares say."""
-    free = weigh != 0
-    if tone.rounding != "float":
-        free &= (seen > 0) & (seen < q.top)
+    """Values for border constant: 0, the top of the range, and the plainest other one, if that explains the frame."""
     tried = [0.0, q.top]
-    if free.any():
-        cut = 0.5 if tone.rounding in ("cut", "wrap") else 0.0  # what is cut lies half a level below, on the average
-        rest = (seen[free] + cut - tone.offset) * tone.scale - sums[free]
-        strong = np.abs(weigh[free]) >= np.abs(weigh[free]).max() / 2
-        for value in (  # the median stands samples that wrapped
-            float((weigh[free] @ rest) / (weigh[free] @ weigh[free])),
-            float(np.median((rest / weigh[free])[strong])),
-        ):
-            tried += [float(round(value)), float(f"{value:.3g}")]
-    return list(dict.fromkeys(tried))
+
+    def fits(value: float) -> bool:
+        return q.cost(sums + value * weigh, seen, tone)[1]
+
+    if any(map(fits, tried)):
+        return tried
+    strong = np.flatnonzero(np.abs(weigh) >= max(np.abs(weigh).max() / 2, 1e-30))
+    if tone.rounding == "wrap" and q.top < 2**16:
+        strong = strong[:: -(-strong.size // WRAPPED) or 1]
+        every = np.arange(q.top + 1)
+        values = (sums[strong] + every[:, None] * weigh[strong]) / tone.scale + tone.offset
+        span = q.top + 1
+        far = np.abs((values - 0.5 - seen[strong] + span / 2) % span - span / 2)
+        guesses = [float(every[np.minimum(far, FAR).sum(axis=1).argmin()])]
+    else:
+        if tone.rounding != "float":
+            strong = strong[(seen[strong] > 0) & (seen[strong] < q.top)]
+        if not strong.size:
+            return tried
+        cut = 0.5 if tone.rounding == "cut" else 0.0  # what is cut lies half a level below, on the average
+        rest = (seen[strong] + cut - tone.offset) * tone.scale - sums[strong]
+        value = float((weigh[strong] @ rest) / (weigh[strong] @ weigh[strong]))
+        guesses = [float(round(value))] + ([] if q.whole else [float(f"{value:.{digits}g}") for digits in (3, 6, 12)])
+    return [*tried, *islice(filter(fits, guesses), 1)]
 
 
-def _frame_tiles(q: Question, place: Place) -> Iterator[Tile]:
+def frame_tiles(q: Question, place: Place) -> Iterator[Tile]:
     """Tiles along the frame: corners and pieces of the sides, only pixels whose windows leave the picture."""
     rows, columns = q.inside(place)
     height, width = q.seen.shape[:2]

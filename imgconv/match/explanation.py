@@ -29,7 +29,7 @@ class Explanation:
     Attributes
     ----------
     flip, padding, border, anchor, rounding : str
-        `anchor` is "low", "high" or "row,column".
+        `anchor` is "low", "high" or "row,column"; `border` is "" where no window leaves the picture.
     stride : (int, int)
     scale, offset : float
     options : Options
@@ -64,7 +64,8 @@ class Explanation:
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return {key: value for key, value in self.__dict__.items() if key != "options"} | {
-            "options": option_words(self.options)
+            "border": self.border or None,
+            "options": option_words(self.options),
         }
 
 

@@ -55,6 +55,11 @@ def rank_interior(q: Question, places: list[Place]) -> list[Inner]:
     return ranked
 
 
+def explains(q: Question, place: Place, tone: Tone) -> bool:
+    """Whether nothing in the interior tiles speaks against it."""
+    return all(q.cost(sums, seen, tone)[1] for _, sums, seen in _interiors(q, [place]))
+
+
 def _few(samples: Array) -> Array:
     """An even share of them, for the first look."""
     return samples[:: -(-samples.size // SCREEN) or 1]

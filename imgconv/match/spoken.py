@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -12,26 +13,30 @@ from imgconv.arrayfile import plain
 from imgconv.conventions import LIKES, MODES
 from imgconv.errors import ImgconvError, UsageError
 from imgconv.kernels.value import Kernel
-from imgconv.match.border import BORDERS, Candidate
+from imgconv.match.border import BORDERS, CLEARLY, Candidate, frame_tiles, with_border
 from imgconv.match.explanation import option_words
+from imgconv.match.interior import explains
 from imgconv.match.question import FLIPS, Place, Question, Tone
+from imgconv.recipe.layout import letters_of
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation, settle
 
 # what the tools themselves can do: turn a kernel by 180°, and give results of other sizes
 TURNING = ("scipy", "ndimage", "imagemagick")
 PADDING = {"scipy": ("same", "valid", "full"), "keras": ("same", "valid")}
+SETTING = 3  # what a setting weighs, where the name of a tool weighs 1
 MOST_CANDIDATES = 1000  # of tools: they come before those that samples suggest
+MOST_BORDERS = 3  # of a tool's that the frame does not tell apart
 TAPS_IN_PLACE = 4096  # weights that a command can hold
 
 
 class Spoken(NamedTuple):
-    """A convention as options."""
+    """A convention as options; `weight` says how much they ask of who reads them."""
 
     kernel: Kernel
     matrix: str
     options: Options
-    words: int
+    weight: int
 
 
 def speak(q: Question, candidate: Candidate) -> Spoken | None:
@@ -45,42 +50,58 @@ def speak(q: Question, candidate: Candidate) -> Spoken | None:
         matrix += ";" if len(turned) == 1 else ""
         kernels.append((Kernel(turned, name="matrix"), matrix))
     for kernel, text in kernels:
-        for like, mode in product((None, *LIKES), MODES):
+        for like, mode in product([candidate.like] if candidate.like else [None, *LIKES], MODES):
             options = _options_for(q, kernel, candidate, like, mode)
             if options is None:
                 continue
-            words = len(option_words(options))
-            if best is None or words < best.words:
-                best = Spoken(kernel, text, options, words)
+            weight = _weight(options, candidate.tone) + (2 * SETTING if text else 0)
+            if best is None or weight < best.weight:
+                best = Spoken(kernel, text, options, weight)
         if best is not None:
             return best
     return None
 
 
-def tool_candidates(q: Question) -> list[Candidate]:
-    """What every tool makes of the kernel as it stands, each border with the tool's own first."""
-    found: list[Candidate] = []
-    for like, mode in product(LIKES, MODES):
+def _weight(options: Options, tone: Tone) -> int:
+    """A tool's word is less to take in than any setting, and half a level as an offset more."""
+    words = [word.partition("=")[0] for word in option_words(options) if word.startswith("--")]
+    tools = len({"--like", "--mode"} & set(words))
+    return tools + SETTING * (len(words) - tools + (tone.rounding == "cut" and options.offset is not None))
+
+
+def tool_candidates(q: Question) -> Iterator[Candidate]:
+    """What the tools make of the kernel as it stands, where the tiles do not speak against it; own borders first."""
+    if q.seen.shape[:2] != q.source.shape[:2]:
+        return
+    blended = letters_of(q.mode) in ("la", "rgba")  # colours may have been weighed by alpha, which no tile tells
+    order = -MOST_CANDIDATES
+    for scale, like, mode in product((None, "sum"), LIKES, MODES):
         if mode == "convolve" and like not in TURNING:
             continue
-        for border in (None, *("constant:0" if name == "constant" else name for name in BORDERS)):
-            options = Options(like=like, mode=mode, border=border, channels=q.channels)
-            try:
-                s = settle(q.kernel, options, picture=bool(q.mode))
-                anchor = correlation(q.kernel, options, shape=q.source.shape).anchor
-            except ImgconvError:
+        options = Options(like=like, mode=mode, channels=q.channels, scale=scale)
+        try:
+            s = settle(q.kernel, options, picture=bool(q.mode))
+            anchor = correlation(q.kernel, options, shape=q.source.shape).anchor
+        except ImgconvError:
+            continue
+        weights = q.kernel.weights[::-1] if s.flip == "vertical" else q.kernel.weights
+        weights = weights[::-1, ::-1] if mode == "convolve" else weights
+        flip = next(name for name, taps in q.taps.items() if np.array_equal(taps, weights))
+        rounding = "float" if s.after == "float" or q.kind.kind == "f" else s.rounding
+        place, tone = Place(flip, "same", (1, 1), anchor), Tone(s.scale, s.offset, rounding)
+        found = [Candidate(place, tone, s.border, s.outside, 0.0)]
+        tiles = list(frame_tiles(q, place))
+        if not blended:
+            if not explains(q, place, tone):
                 continue
-            weights = q.kernel.weights[::-1] if s.flip == "vertical" else q.kernel.weights
-            weights = weights[::-1, ::-1] if mode == "convolve" else weights
-            flip = next(name for name, taps in q.taps.items() if np.array_equal(taps, weights))
-            rounding = "float" if s.after == "float" or q.kind.kind == "f" else s.rounding
-            place = Place(flip, "same", (1, 1), anchor)
-            found.append(
-                Candidate(
-                    place, Tone(s.scale, s.offset, rounding), s.border, s.outside, -1.0, len(found) - MOST_CANDIDATES
-                )
-            )
-    return found
+            if tiles:
+                names = sorted(BORDERS, key=lambda border: border != s.border)
+                found = [each for border in names for each in with_border(q, place, [(tone, 0.0)], tiles, border)]
+                found.sort(key=lambda each: each.cost)
+        for each in found[:MOST_BORDERS]:
+            if each.cost <= CLEARLY:
+                yield replace(each, cost=-1.0, order=order, like=like)
+                order += 1
 
 
 def _options_for(q: Question, kernel: Kernel, candidate: Candidate, like: str | None, mode: str) -> Options | None:

@@ -30,7 +30,7 @@ class Trial(NamedTuple):
     """A candidate that was applied."""
 
     candidate: Candidate
-    words: int
+    weight: int
     explanation: Explanation
 
 
@@ -42,7 +42,7 @@ def check(q: Question, candidates: list[Candidate]) -> list[Trial]:
 
     def words(each: Candidate) -> tuple[bool, int, int]:
         spoken = said.get(each.order)
-        return spoken is None, spoken.words if spoken else 0, each.order
+        return spoken is None, spoken.weight if spoken else 0, each.order
 
     equal.sort(key=words)
     most = MOST_CHECKS if q.seen.size < LARGE else MOST_CHECKS // 2
@@ -56,7 +56,7 @@ def check(q: Question, candidates: list[Candidate]) -> list[Trial]:
         tried.add((spoken.options, spoken.matrix))
         explained = _explain(q, each, spoken)
         if explained is not None:
-            done.append(Trial(each, spoken.words, explained))
+            done.append(Trial(each, spoken.weight, explained))
         return explained
 
     def slow(each: Candidate) -> bool:
@@ -141,11 +141,11 @@ def _compared(q: Question, candidate: Candidate, spoken: Spoken, made: Array) ->
 
 
 def _merit(trial: Trial) -> tuple[Any, ...]:
-    """What makes one better than another: fewer differences, then fewer words."""
+    """What makes one better than another: fewer differences, then what is plainer to say."""
     one = trial.explanation
-    # where nothing fits, a few differences more or less mean nothing
-    differing = one.differing if one.fit else round(20 * one.differing / one.samples)
-    return not one.fit, differing, trial.words, trial.candidate.order
+    # where nothing fits, a few differences more or less mean nothing; within rounding, four times as many mean little
+    differing = one.differing.bit_length() // 2 if one.fit else round(20 * one.differing / one.samples)
+    return ("exact", "rounding", "").index(one.fit), differing, trial.weight, trial.candidate.order
 
 
 def _anchor_word(anchor: Pair, taps: tuple[int, ...]) -> str:
