@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,8 @@ from imgconv.kernels.smoothing import toward
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from imgconv.picture.limits import Limits
 
     Array = npt.NDArray[Any]
 
@@ -263,3 +266,28 @@ def around(
             samples = samples[first:last] if axis == 0 else samples[:, first:last]
         inside.append(slice(start - first, stop - first))
     return np.ascontiguousarray(samples), (inside[0], inside[1])
+
+
+def read_mask(name: str, limits: Limits, *, auto_orient: bool = False) -> Mask:
+    """The mask in a picture or array file: grey, also as colours that are all grey, and opaque.
+
+    Raises
+    ------
+    UsageError
+        When it cannot be read or is no mask: nothing can be filtered then.
+    """
+    from imgconv.picture.read import read  # here, because masks of the library are arrays
+
+    try:
+        picture = read(Path(name), auto_orient=auto_orient, limits=limits)
+        array = picture.array
+        if picture.mode and array.ndim == 3:
+            colours = array[:, :, :-1] if picture.mode in ("LA", "RGBA") else array
+            if picture.mode not in ("LA", "RGB", "RGBA") or (colours != colours[:, :, :1]).any():
+                raise PictureError(f"{name}: a mask is a grey picture, not one in {picture.mode} with colours")
+            if colours is not array and (array[:, :, -1] != np.iinfo(array.dtype).max).any():
+                raise PictureError(f"{name}: a mask is opaque; this one has transparent pixels")
+            array = colours[:, :, 0]
+        return Mask(array, name)
+    except PictureError as problem:
+        raise UsageError(f"--mask {problem}") from None

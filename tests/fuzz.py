@@ -358,7 +358,7 @@ def by_coverage(words: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["imgconv"]):
-        import imgconv.batch
+        import imgconv.batch.run
         import imgconv.cli.apply
         import imgconv.cli.kernels  # noqa: F401
     folder = Path(words[0] if words and not words[0].startswith("-") else tempfile.mkdtemp()).resolve()

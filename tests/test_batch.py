@@ -15,8 +15,12 @@ import pytest
 from makers import exif, leftovers, noise, opened, png16, saved, smooth
 from PIL import Image
 
-from imgconv import batch
-from imgconv.batch import Handling, Targets, check_encoder_options, find_inputs, make_jobs, run
+from imgconv.batch import job as job_module
+from imgconv.batch import run as run_module
+from imgconv.batch.job import Handling
+from imgconv.batch.report import Outcome, as_json
+from imgconv.batch.run import run
+from imgconv.batch.targets import Job, Targets, check_encoder_options, find_inputs, make_jobs
 from imgconv.errors import UsageError
 from imgconv.kernels.spec import kernel
 from imgconv.picture.png import encode_png
@@ -281,7 +285,7 @@ def test_json_has_exactly_the_promised_keys():
     )
     Path("b.png").write_bytes(b"")
     for found in outcomes("a.png", "b.png"):
-        assert list(batch.as_json(found, RECIPE)) == [*keys.split(), "status", "error"]
+        assert list(as_json(found, RECIPE)) == [*keys.split(), "status", "error"]
 
 
 def test_too_little_memory_is_an_error_of_the_file(monkeypatch):
@@ -289,7 +293,7 @@ def test_too_little_memory_is_an_error_of_the_file(monkeypatch):
         raise MemoryError
 
     for name, options in (("encode", {"format": "jpg"}), ("in_strips", {})):
-        monkeypatch.setattr(batch, name, refuse)
+        monkeypatch.setattr(job_module, name, refuse)
         (found,) = outcomes("a.png", **options)
         assert found.error == "a.png: is too large for the memory of this machine"
 
@@ -302,20 +306,20 @@ def test_outcomes_come_in_the_order_of_the_jobs(monkeypatch):
     for number in range(9):
         names.append(f"{number}.png")
         Path(names[-1]).write_bytes(Path("a.png").read_bytes())
-    real = batch.read
+    real = job_module.read
 
     def slow(path, **options):
         time.sleep(0.02 * (path.name == "0.png"))
         return real(path, **options)
 
-    monkeypatch.setattr(batch, "read", slow)
+    monkeypatch.setattr(job_module, "read", slow)
     found = outcomes(*names, at_once=3)
     assert [each.job.input for each in found] == names
     assert {Path(f"{number}.blur.png").read_bytes() for number in range(9)} == {Path("0.blur.png").read_bytes()}
 
 
 def test_the_cores_are_shared_unless_threads_are_given(monkeypatch):
-    monkeypatch.setattr(batch, "available_cores", lambda: 8)
+    monkeypatch.setattr(run_module, "available_cores", lambda: 8)
     assert [each.report.threads for each in outcomes("a.png", "b.png", at_once=4)] == [2, 2]
     recipe = Recipe((kernel("blur"),), Options(threads=3))
     assert [each.report.threads for each in outcomes("a.png", "b.png", recipe=recipe, at_once=4, overwrite=True)] == [
@@ -324,12 +328,12 @@ def test_the_cores_are_shared_unless_threads_are_given(monkeypatch):
     ]
 
 
-MANY = [batch.Job(Path(f"{n}.png"), Path(f"{n}.out.png"), "PNG") for n in range(50)]
+MANY = [Job(Path(f"{n}.png"), Path(f"{n}.out.png"), "PNG") for n in range(50)]
 
 
 def test_few_jobs_are_in_flight(monkeypatch):
     started = []
-    monkeypatch.setattr(batch, "run_one", lambda job, *_: started.append(job) or batch.Outcome(job))
+    monkeypatch.setattr(run_module, "run_one", lambda job, *_: started.append(job) or Outcome(job))
     running = run(MANY, RECIPE, Targets(), at_once=2)
     next(running)
     time.sleep(0.2)  # enough for the pool to do all that it was given
@@ -339,10 +343,10 @@ def test_few_jobs_are_in_flight(monkeypatch):
 
 def test_the_next_picture_is_begun_when_a_job_is_given(monkeypatch):
     begun = []
-    monkeypatch.setattr(batch, "begin", lambda path: begun.append(path.name) or path)
+    monkeypatch.setattr(run_module, "begin", lambda path: begun.append(path.name) or path)
     Path("1.out.png").touch()  # and so 1.png is skipped
     given = []
-    for job in batch._each_begun(MANY[:4], Targets(skip_existing=True)):
+    for job in run_module._each_begun(MANY[:4], Targets(skip_existing=True)):
         given.append(job.begun and job.begun.name)
         assert begun == ["2.png", "3.png"][: max(0, len(given) - 1)]
     assert given == [None, None, "2.png", "3.png"]
@@ -371,9 +375,9 @@ def test_no_job_begins_after_closing(monkeypatch):
         started.append(job)
         if job is not MANY[0]:
             gate.wait(30)
-        return batch.Outcome(job)
+        return Outcome(job)
 
-    monkeypatch.setattr(batch, "run_one", fake)
+    monkeypatch.setattr(run_module, "run_one", fake)
     running = run(MANY, RECIPE, Targets(), at_once=2)
     next(running)
     while len(started) < 3:  # the first is done, two wait, one is queued

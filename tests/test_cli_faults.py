@@ -127,9 +127,9 @@ def read(path, **options):
     if str(path) == "0.png":
         raise ZeroDivisionError("nobody foresaw this")
     return real(path, **options)
-import imgconv.batch
-imgconv.batch.read = read
-imgconv.batch.source_of = lambda *words, **options: None
+import imgconv.batch.job
+imgconv.batch.job.read = read
+imgconv.batch.job.source_of = lambda *words, **options: None
 """
 
 

@@ -15,7 +15,8 @@ import pytest
 from makers import chunk, exif, noise, opened, png, saved, smooth
 from PIL import Image, PngImagePlugin
 
-from imgconv.batch import Targets, make_jobs, run
+from imgconv.batch.run import run
+from imgconv.batch.targets import Targets, make_jobs
 from imgconv.errors import PictureError
 from imgconv.kernels.spec import kernel
 from imgconv.picture.chunks import LARGEST_TEXT, Chunk, split, told

@@ -26,7 +26,8 @@ from imgconv.errors import UsageError
 from imgconv.picture.formats import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
 
 if TYPE_CHECKING:
-    from imgconv.batch import Job, Outcome, Targets
+    from imgconv.batch.report import Outcome
+    from imgconv.batch.targets import Job, Targets
     from imgconv.engine.plan import Plan
     from imgconv.picture.limits import Limits
     from imgconv.recipe import Recipe
@@ -94,16 +95,20 @@ def apply(
     early = not (dry_run or skip_existing or inputs[0] == "-" or options["threads"] == 1)
     begun = begin(Path(inputs[0])) if early else None
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, **options)
-    from imgconv import batch
+    from imgconv.batch.job import Handling
+    from imgconv.batch.report import Count
+    from imgconv.batch.report import as_json as outcome_as_json
+    from imgconv.batch.run import run
+    from imgconv.batch.targets import Targets, check_encoder_options, find_inputs, make_jobs
 
-    targets = batch.Targets(output, out_dir, form, overwrite, in_place, skip_existing)
-    found = batch.find_inputs(inputs, targets, recursive)
-    jobs, results = batch.make_jobs(found.files, recipe.name, targets)
+    targets = Targets(output, out_dir, form, overwrite, in_place, skip_existing)
+    found = find_inputs(inputs, targets, recursive)
+    jobs, results = make_jobs(found.files, recipe.name, targets)
     jobs += found.problems
     if not jobs:
         raise UsageError(f"no pictures in {', '.join(inputs)} ({count(len(found.others), 'file')} of other kinds)")
-    handling = batch.Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)
-    batch.check_encoder_options(jobs, handling.encoder)
+    handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)
+    check_encoder_options(jobs, handling.encoder)
     to_stdout = any(job.target is None and not job.problem for job in jobs)
     if to_stdout and as_json:
         raise UsageError("--json and a picture on standard output do not go together")
@@ -123,34 +128,34 @@ def apply(
     collect_garbage()
     if begun is not None and begun.path == jobs[0].source:
         jobs[0] = jobs[0]._replace(begun=begun)
-    failed = 0
-    outcomes = batch.run(jobs, recipe, targets, handling, at_once)
+    ended = Count()
+    outcomes = run(jobs, recipe, targets, handling, at_once)
     with contextlib.closing(outcomes), _progress(len(jobs)) as advance:
         for outcome in outcomes:
+            ended.add(outcome)
             for note in outcome.notes:
                 say(f"{outcome.job.input}: {note}")
             if outcome.error:
-                failed += 1
                 say(outcome.error)
                 for place in outcome.trace.splitlines() if verbose else ():
                     say(place)
             if as_json:
-                tell(_json(batch.as_json(outcome, recipe)))
+                tell(_json(outcome_as_json(outcome, recipe)))
             elif not quiet and outcome.status != "failed":
                 tell(human_line(outcome), err=to_stdout)
                 for detail in details(outcome, recipe, explain) if verbose or explain else ():
                     tell(f"    {detail}", err=to_stdout)
             advance()
-            if failed and not keep_going:
+            if ended.failed and not keep_going:
                 break
-    if failed and len(jobs) > 1 and not as_json:
-        say(f"{failed} of {len(jobs)} files failed")
-    return FAILED if failed else DONE
+    if ended.failed and len(jobs) > 1 and not as_json:
+        say(f"{ended.failed} of {len(jobs)} files failed")
+    return ended.exit_status
 
 
 def _plan(jobs: list[Job], recipe: Recipe, targets: Targets, as_json: bool) -> int:
     """Says what would be done; what would fail is failed already, and what exists is left out, but for scripts."""
-    from imgconv.batch import is_skipped
+    from imgconv.batch.targets import is_skipped
 
     for job in jobs:
         status = "failed" if job.problem else "skipped" if is_skipped(job, targets) else "planned"

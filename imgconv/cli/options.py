@@ -278,8 +278,7 @@ def make_recipe(
     if not kernel_specs and options.get("vary") is None:
         raise click.UsageError("Missing option '-k' / '--kernel' (or --vary with --mask).")
     if mask is not None:
-        from imgconv.batch import read_mask
-        from imgconv.masks import is_shape
+        from imgconv.masks import is_shape, read_mask
 
-        options["mask"] = mask if is_shape(mask) else read_mask(mask, auto_orient=auto_orient, limits=limits)
+        options["mask"] = mask if is_shape(mask) else read_mask(mask, limits, auto_orient=auto_orient)
     return Recipe(tuple(kernel for spec in kernel_specs for kernel in kernels(spec)), Options(**options))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
 
 if TYPE_CHECKING:
-    from imgconv.batch import Outcome
+    from imgconv.batch.report import Outcome
     from imgconv.recipe.options import Options
     from imgconv.recipe.settings import Settings
 

@@ -1,0 +1,243 @@
+"""One file: read, filtered, written."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from imgconv.arrayfile import opened
+from imgconv.batch.report import Outcome
+from imgconv.batch.targets import Job, Targets, is_skipped
+from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
+from imgconv.native.kept import compile_seconds
+from imgconv.picture.formats import GREY_MODES, METADATA, select
+from imgconv.picture.limits import DEFAULT, Limits, check_memory, limits_for
+from imgconv.picture.read import parse, read
+from imgconv.picture.strips import SINKS, has_sink, sink_of, source_of, unread
+from imgconv.picture.value import Picture
+from imgconv.picture.write import PIECE, encode, fitted, placed, put, write
+from imgconv.recipe import Recipe
+from imgconv.recipe.strips import in_strips
+
+SPOOLED_BYTES = 2**24  # results from larger samples wait on the disk for standard output
+STANDARD_INPUT = Path("standard input")  # as messages call it
+
+
+class Handling(NamedTuple):
+    """What happens to a picture besides being filtered."""
+
+    encoder: Mapping[str, Any] = {}  # from formats.parse_encoder_options
+    metadata: frozenset[str] = frozenset(METADATA)  # words of it: what travels along
+    auto_orient: bool = False
+    limits: Limits = DEFAULT
+
+
+def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Outcome:
+    """Reads, filters and writes one file. What goes wrong is in the outcome, unless nobody reads standard output."""
+    outcome = Outcome(job)
+    started, compiled = time.perf_counter(), compile_seconds()
+    if is_skipped(job, targets):
+        outcome.status = "skipped"
+        return outcome
+    try:
+        if job.problem:
+            raise PictureError(job.problem)
+        _do(job, recipe, targets, handling, outcome)
+    except ImgconvError as problem:
+        outcome.status = "failed"
+        outcome.error = _named(str(problem), job)
+    except MemoryError:
+        outcome.status = "failed"
+        outcome.error = f"{job.input}: is too large for the memory of this machine"
+    except BrokenPipeError:
+        raise
+    except Exception as problem:
+        import traceback
+
+        outcome.status = "failed"
+        outcome.error = f"{job.input}: {unforeseen(problem)}; -v shows where"
+        outcome.trace = "".join(traceback.format_exception(problem))
+    outcome.total_s = time.perf_counter() - started
+    outcome.compile_s = compile_seconds() - compiled
+    return outcome
+
+
+def _clock() -> float:
+    """Seconds, without those spent on compiling."""
+    return time.perf_counter() - compile_seconds()
+
+
+def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> None:
+    started = _clock()
+    file, size = _opened(job)
+    with file:
+        if _do_in_strips(job, file, size, recipe, targets, handling, outcome):
+            return
+        before = _read(job, file, handling.auto_orient, limits_for(handling.limits, recipe.options, job.format))
+    before = fitted(before, job.format or before.format)
+    outcome.read_s = _clock() - started
+    _note(before, targets, outcome)
+    array, mode, outcome.report = recipe.apply(before.array, before.mode)
+    started = _clock()
+    after = _after(before, array, mode, handling, outcome)
+    del before  # its pixels: encoding takes memory of its own
+    form, threads = job.format or after.format, recipe.options.threads
+    if job.target is not None and targets.out_dir is not None:
+        make_folder(job.target.parent)
+    asked = {"progressive": after.info.get("progressive"), **handling.encoder}
+    if job.target is not None and form == "JPEG" and has_sink(form, array.shape, asked):
+        with _target(job, targets, array.nbytes) as target:  # without its bytes in one piece
+            sink = sink_of(target, after, form, handling.encoder, threads)
+            sink.write(array)
+            sink.end()
+        outcome.notes += sink.notes
+    else:
+        data, notes = encode(after, form, handling.encoder, threads)
+        if job.target is None:
+            _write_stream([data])
+        else:
+            write(job.target, data, overwrite=targets.overwrite or targets.in_place)
+        outcome.notes += notes
+    outcome.write_s = _clock() - started
+
+
+def _do_in_strips(
+    job: Job, file: BinaryIO, size: int, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome
+) -> bool:
+    """Does a job some rows at a time, where its formats and the recipe allow that: the rest is read ahead meanwhile."""
+    started = _clock()
+    threads = recipe.options.threads
+    source = source_of(file, size, job.source or STANDARD_INPUT, auto_orient=handling.auto_orient, threads=threads)
+    form = job.format or source.about.format if source else ""
+    if source is None or form not in SINKS:
+        return False
+    work = in_strips(recipe, source.about.array, source.about.mode, source.is_opaque)
+    if work is None or not has_sink(form, work.shape, handling.encoder):
+        return False
+    check_memory(work.memory, size, handling.limits)
+    outcome.read_s = _clock() - started
+    _note(source.about, targets, outcome)
+    after = _after(source.about, unread(work.shape, work.dtype), work.mode, handling, outcome)
+    if targets.out_dir is not None and job.target is not None:
+        make_folder(job.target.parent)
+    with _target(job, targets, after.array.nbytes) as target:
+        sink = sink_of(target, after, form, handling.encoder, threads)
+        with closing(work.run(source.read, sink.step)) as strips:
+            for strip in strips:
+                sink.write(strip)
+        sink.end()
+        outcome.notes += sink.notes
+        file.close()  # it may be replaced now
+    outcome.report = work.report()
+    outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
+    outcome.read_s += work.waited_s
+    outcome.write_s = _clock() - started - outcome.read_s - outcome.report.filter_s
+    return True
+
+
+@contextmanager
+def _target(job: Job, targets: Targets, size: int) -> Iterator[BinaryIO]:
+    """A file to be written, which becomes the job's target, or goes to standard output, when it is complete.
+
+    `size` is that of the samples in bytes.
+    """
+    if job.target is not None:
+        with placed(job.target, overwrite=targets.overwrite or targets.in_place) as file:
+            yield file
+        return
+    with io.BytesIO() if size <= SPOOLED_BYTES else _nameless() as file:
+        yield file
+        file.seek(0)
+        _write_stream(iter(lambda: file.read(PIECE), b""))
+
+
+def _nameless() -> BinaryIO:
+    """A file on the disk that goes when it is closed."""
+    import tempfile  # here, because it takes 3 ms
+
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError as problem:
+        raise WriteError(f"standard output: {reason(problem)}") from None
+
+
+def _note(before: Picture, targets: Targets, outcome: Outcome) -> None:
+    """Puts down what was read. Raises PictureError where --in-place would lose frames."""
+    outcome.shape, outcome.mode, outcome.dtype = before.array.shape, before.mode, before.array.dtype.name
+    if before.frames > 1 and targets.in_place:
+        raise PictureError(f"{outcome.job.input}: has {before.frames} frames; --in-place would leave only the first")
+    if before.frames > 1:
+        outcome.notes.append(f"only the first of {before.frames} frames was filtered")
+    outcome.notes += before.notes
+
+
+def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: Outcome) -> Picture:
+    """The picture with its new pixels, and what is to be said about it."""
+    outcome.result_shape, outcome.result_mode = array.shape, mode
+    info = select(before.info, handling.metadata)
+    if "exif" in info or "xmp" in info or any(chunk.kind for chunk in info.get("chunks", ())):
+        from imgconv.picture import exif  # here, because many pictures have none
+
+        info, notes = exif.for_result(info, before.array.shape, array.shape, before.frames)
+        outcome.notes += notes
+    if "icc_profile" in info and (mode in GREY_MODES) != (before.mode in GREY_MODES):
+        del info["icc_profile"]
+        outcome.notes.append(f"its ICC profile is for {'colours' if mode in GREY_MODES else 'greys'} and left out")
+    return replace(before, array=array, mode=mode, info=info)
+
+
+def _opened(job: Job) -> tuple[BinaryIO, int]:
+    """The input, and its size in bytes; what comes through standard input is held in memory as it is."""
+    if job.source is not None:
+        return opened(job.source, PictureError, buffering=0)
+    try:
+        data = sys.stdin.buffer.read()
+    except (OSError, AttributeError):  # closed by the caller: <&-
+        raise PictureError(f"{STANDARD_INPUT}: cannot be read") from None
+    return io.BytesIO(data), len(data)
+
+
+def _read(job: Job, file: BinaryIO, auto_orient: bool, limits: Limits) -> Picture:
+    if job.source is not None:
+        return read(job.source, auto_orient=auto_orient, begun=job.begun, limits=limits)
+    file.seek(0)
+    return parse(file.read(), str(STANDARD_INPUT), auto_orient=auto_orient, limits=limits)
+
+
+def _write_stream(parts: Iterable[bytes]) -> None:
+    if sys.__stdout__ is None:
+        raise WriteError("standard output: is closed")
+    try:
+        # without Python's buffer, which would be written once more at the end, and fail once more
+        stream = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
+        for part in parts:
+            put(stream, part)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise WriteError(f"standard output: {reason(problem)}") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and its parents. Raises WriteError."""
+    missing = [folder]
+    while not missing[-1].exists() and missing[-1] != missing[-1].parent:
+        missing.append(missing[-1].parent)
+    try:
+        for each in reversed(missing):  # mkdir(parents=True) calls itself for each of them, which may be too many
+            each.mkdir(exist_ok=True)
+    except OSError as problem:
+        raise WriteError(f"{folder}: {reason(problem)}") from None
+
+
+def _named(text: str, job: Job) -> str:
+    """The error with the file's name in front, if it does not name one."""
+    names = (job.input, job.output, str(job.target and job.target.parent), "standard input", "standard output")
+    return text if text.startswith(names) else f"{job.input}: {text}"
