@@ -305,10 +305,9 @@ def test_sums_beyond_all_integers_wrap_without_a_warning():
     imgconv.correlate(np.array([[255]], np.uint8), [[1e30]], like="ndimage")
 
 
-def test_settings_can_be_told():
-    told = settle(imgconv.kernel("blur"), Options(like="scipy"), picture=True).describe()
-    assert told["border"] == "constant:0"
-    assert (told["after"], told["anchor"], told["alpha"]) == ("clip", "low", "straight")
+def test_nothing_is_left_open_when_settings_are_settled():
+    s = settle(imgconv.kernel("blur"), Options(like="scipy"), picture=True)
+    assert (s.border, s.outside, s.after, s.anchor, s.alpha) == ("constant", 0.0, "clip", "low", "straight")
 
 
 WHOLE = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
