@@ -42,7 +42,9 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     texts = (chunk(b"tEXt", b"Title\0a"), chunk(b"zTXt", b"Title\0\0" + zlib.compress(b"a" * 99)),
              chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>"), chunk(b"gAMA", b"\0\0\xb1\x8f"),
              chunk(b"bKGD", b"\0\1"), chunk(b"iCCP", b"icc\0\0" + zlib.compress(b"icc")),
-             chunk(b"pHYs", b"\0\0\1\0\0\0\1\0\1"))  # fmt: skip
+             chunk(b"pHYs", b"\0\0\1\0\0\0\1\0\1"), chunk(b"iTXt", b"Comment\0\0\0\0\0a"),
+             chunk(b"tEXt", b"Raw profile type exif\0\nexif\n8\n49492a00080000000000"),
+             chunk(b"zTXt", b"Raw profile type 8bim\0\0" + zlib.compress(b"\n8bim\n4\n3842494d")))  # fmt: skip
     yield ".png", png(4, 3, 8, 0, b"\0abcd\1efgh\2ijkl", *texts)
     for channels in ([], [2], [3], [4]):
         yield ".png", png16(noise(5, 6, *channels, dtype="uint16"))
