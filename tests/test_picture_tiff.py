@@ -95,6 +95,11 @@ def test_what_libtiff_refuses_is_refused(tmp_path):
     judged(tmp_path, tagged(file.getvalue(), 257, SHORT, 2, struct.pack("<HH", 4, 0)))
 
 
+@pytest.mark.parametrize(("kind", "values", "value"), [(SHORT, 1, b"\5\0"), (FLOAT, 1, bytes(4)), (2, 4, b"abc\0")])
+def test_xmp_that_pillow_cannot_search_is_pillows_to_refuse(tmp_path, kind, values, value):
+    judged(tmp_path, tagged(tiff(noise(4, 5, 3)), XMP, kind, values, value))
+
+
 def judged(folder, data):
     try:
         with Image.open(io.BytesIO(data)) as image:

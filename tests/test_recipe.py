@@ -2,6 +2,7 @@ import numpy as np
 import oracle
 import pytest
 
+import imgconv
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
@@ -105,6 +106,15 @@ def test_what_is_no_picture_is_refused(array):
 def test_whole_numbers_that_float64_cannot_hold_are_refused():
     with pytest.raises(PictureError, match="exactly"):
         Recipe((CORNER,)).apply(np.array([[2**60]], np.int64))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_whole_numbers_that_float64_can_hold_are_not_rounded_away(dtype):
+    array = np.array([[2**52 - 1, 2**52, 2**52 + 1, 2**53 - 1]], dtype)
+    signs = (1, -1) if dtype == "int64" else (1,)
+    for sign in signs:
+        assert (imgconv.correlate(sign * array, [[1.0]]) == sign * array).all()
+    assert imgconv.correlate(array[:, :1] // 2, [[0.5]]).item() == 2**50  # half up
 
 
 def test_a_chain_rounds_between_its_kernels():

@@ -92,6 +92,8 @@ def to_samples(values: Array, dtype: np.dtype[Any], rounding: str = "half-up") -
     if int(high) > top:  # 2**63 - 1 rounds up, out of the range
         high = float(np.nextafter(high, 0))
     whole = np.rint(values) if rounding == "half-even" else np.floor(values + 0.5)
+    if dtype.itemsize == 8:  # above, numbers have no half, and adding one would round them
+        whole = np.where(np.abs(values) < 2**52, whole, values)
     inside = np.clip(whole, low, high)
     return inside.astype(dtype), int(np.count_nonzero(whole != inside))
 

@@ -19,6 +19,7 @@ from imgconv.errors import PictureError
 # bytes of each type
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 SHORT, LONG = 3, 4
+RAW = (1, 7)  # types of bytes
 WHOLE = {1: "B", SHORT: "H", LONG: "I"}  # types of whole numbers without a sign, as `struct` has them
 WIDTH, LENGTH, BITS, COMPRESSION, MEANING, OFFSETS, SAMPLES = 256, 257, 258, 259, 262, 273, 277
 STRIP_ROWS, COUNTS, PLANES, ORIENTATION, XMP = 278, 279, 284, 274, 700
@@ -232,6 +233,7 @@ class Strips:
             and self.columns > 0
             and d.whole(*LAYOUT)
             and d.number(PLANES, 1) == 1
+            and (XMP not in d.entries or d.entries[XMP].kind in RAW)  # where Pillow looks for an orientation
             and d.orientation == 1
             and d.number(COMPRESSION, 1) != OLD_JPEG
             and len(self.strips) == math.ceil(self.rows / self.strip_rows)
