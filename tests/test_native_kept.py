@@ -7,10 +7,13 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from imgconv.cli.doctor import doctor
 from imgconv.engine.band import Variant
 from imgconv.engine.methods import VARIANTS
 from imgconv.native import kept
+from imgconv.picture.image import MOVES
 
 FUNCTIONS = [variant.function for variant in VARIANTS]
 VARIANT = Variant("direct", "direct", "uint8", (3, 3)).function
@@ -156,3 +159,14 @@ def test_loops_need_no_symbol_from_outside_and_never_fuse():
             code = kept._target().emit_assembly(module)
             assert re.search(r"v?mulp[sd]", code)
             assert "vfmadd" not in code
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_everything_is_compiled_before_it_is_needed(store, monkeypatch, cores):
+    functions = [*MOVES.values()]
+    monkeypatch.setattr("imgconv.cli.doctor._functions", lambda: functions)
+    monkeypatch.setattr("imgconv.threads.available_cores", lambda: cores)
+    first, second = (CliRunner().invoke(doctor, ["warm"], standalone_mode=False) for _ in range(2))
+    assert [first.return_value, second.return_value] == [0, 0]
+    assert first.stdout.count("compiled in") == second.stdout.count("was there") == len(functions)
+    assert [entry.state for entry in kept.entries(functions)] == ["sound"] * len(functions)

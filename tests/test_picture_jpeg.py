@@ -13,12 +13,17 @@ from PIL import Image
 
 from imgconv.errors import WriteError
 from imgconv.picture import jpeg
-from imgconv.picture.jpeg import Encoder, encode_jpeg, segments
+from imgconv.picture.jpeg import Encoder, segments
 from imgconv.picture.read import parse
 from imgconv.picture.value import Picture
 from imgconv.picture.write import encode
 
 MODES = {"L": 1, "RGB": 3, "CMYK": 4}
+
+
+def encode_jpeg(array, mode, options, threads=None):
+    encoder = Encoder(array, mode, options, threads)
+    return b"".join([encoder.start, *encoder.strip(array), encoder.end])
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import signal
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -61,14 +63,31 @@ def clear() -> None:
 def warm() -> int:
     """Compile everything now, so that no later run has to."""
     from imgconv.native import kept
+    from imgconv.threads import available_cores
 
-    for function in _functions():
-        seconds = kept.loop(function).compile_s
-        click.echo(f"{function!s:18} {'compiled in ' + duration(seconds) if seconds else 'was there'}")
-    problem = kept.keeping_problem()
-    if problem:
-        click.echo(f"not kept: {problem}", err=True)
-    return FAILED if problem else DONE
+    if problem := kept.keeping_problem():
+        click.echo(f"nothing can be kept: {problem}", err=True)
+        return FAILED
+    functions = _functions()
+    workers = min(available_cores(), len(functions))
+    if workers == 1:
+        _tell_compiled(zip(functions, map(kept.prepare, functions), strict=True))
+        return DONE
+    # Numba compiles one loop at a time in a process
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        _tell_compiled(zip(functions, pool.map(kept.prepare, functions), strict=True))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return DONE
+
+
+def _tell_compiled(found: Iterable[tuple[Function, float]]) -> None:
+    for function, seconds in found:
+        click.echo(f"{function!s:26} {'compiled in ' + duration(seconds) if seconds else 'was there'}")
 
 
 def _functions() -> list[Function]:

@@ -92,6 +92,11 @@ def loop(function: Function) -> Loop:
         return found
 
 
+def prepare(function: Function) -> float:
+    """Loads a loop, so that it is kept; returns the seconds spent on compiling it, 0 when it was."""
+    return loop(function).compile_s
+
+
 def compile_seconds() -> float:
     """Seconds that this process has spent on compiling."""
     return _spent[0]

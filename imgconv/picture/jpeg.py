@@ -106,12 +106,6 @@ class Encoder:
         return done
 
 
-def encode_jpeg(array: Array, mode: str, options: Mapping[str, Any], threads: int | None = None) -> bytes:
-    """A picture as the bytes of a JPEG file. Parameters are those of `Encoder`."""
-    encoder = Encoder(array, mode, options, threads)
-    return b"".join([encoder.start, *encoder.strip(array), encoder.end])
-
-
 def in_strips(shape: tuple[int, ...], options: Mapping[str, Any]) -> bool:
     """Whether a picture is for `Encoder`: it is large, and its file has one scan with codes that are known before."""
     return shape[0] * shape[1] >= SMALLEST and not options.get("progressive") and not options.get("optimize")
