@@ -11,50 +11,44 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # as in typing, without the time that importing it takes: a signal may come
 if TYPE_CHECKING:
-    from typing import Any
-
-    from imgconv.api import apply, convolve, correlate
+    from imgconv.api import apply, compare_with, convolve, correlate, fit_kernel, match_convention
     from imgconv.errors import ImgconvError, KernelError, PictureError, UsageError, WriteError
-    from imgconv.kernels.spec import kernel
+    from imgconv.fit import Fit
+    from imgconv.kernels.spec import kernel, kernel_names
     from imgconv.kernels.value import Kernel
+    from imgconv.match.explanation import Explanation, Match
+    from imgconv.peers import Comparison
     from imgconv.pillow import PillowFilter
+    from imgconv.recipe.signature import ApplyOptions, FilterOptions
 
-# Where each public name lives. Loaded on first use: `imgconv --help` must not pay for NumPy.
-_HOMES = {
-    "apply": "imgconv.api",
-    "convolve": "imgconv.api",
-    "correlate": "imgconv.api",
-    "kernel": "imgconv.kernels.spec",
-    "Kernel": "imgconv.kernels.value",
-    "ImgconvError": "imgconv.errors",
-    "KernelError": "imgconv.errors",
-    "PillowFilter": "imgconv.pillow",
-    "PictureError": "imgconv.errors",
-    "UsageError": "imgconv.errors",
-    "WriteError": "imgconv.errors",
-}
 __all__ = [
-    "ImgconvError",
-    "Kernel",
-    "KernelError",
-    "PictureError",
-    "PillowFilter",
-    "UsageError",
-    "WriteError",
-    "__version__",
-    "apply",
-    "convolve",
-    "correlate",
-    "kernel",
-]
+    "ApplyOptions", "Comparison", "Explanation", "FilterOptions", "Fit", "ImgconvError", "Kernel", "KernelError",
+    "Match", "PictureError", "PillowFilter", "UsageError", "WriteError", "__version__", "apply", "compare_with",
+    "convolve", "correlate", "fit_kernel", "kernel", "kernel_names", "match_convention",
+]  # fmt: skip
 
+# Where public names live. Loaded on first use: `imgconv --help` must not pay for NumPy. Type checkers read the imports
+# above instead: to them __getattr__ would make every name valid.
+if not TYPE_CHECKING:
+    _HOMES = {
+        "imgconv.api": ("apply", "compare_with", "convolve", "correlate", "fit_kernel", "match_convention"),
+        "imgconv.errors": ("ImgconvError", "KernelError", "PictureError", "UsageError", "WriteError"),
+        "imgconv.fit": ("Fit",),
+        "imgconv.kernels.spec": ("kernel", "kernel_names"),
+        "imgconv.kernels.value": ("Kernel",),
+        "imgconv.match.explanation": ("Explanation", "Match"),
+        "imgconv.peers": ("Comparison",),
+        "imgconv.pillow": ("PillowFilter",),
+        "imgconv.recipe.signature": ("ApplyOptions", "FilterOptions"),
+    }
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        from importlib import import_module
+    def __getattr__(name):
+        for home, names in _HOMES.items():
+            if name in names:
+                from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'imgconv' has no attribute {name!r}")
+                return getattr(import_module(home), name)
+        raise AttributeError(f"module 'imgconv' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

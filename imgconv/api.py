@@ -1,27 +1,43 @@
-"""The library: arrays in, arrays out; Pillow images in, Pillow images out."""
+"""The library: arrays in, arrays out; Pillow images in, Pillow images out; and what tells kernels and conventions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from imgconv.conventions import PADDINGS
+from imgconv.conventions import PADDINGS, is_pair
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.kernels.value import Kernel
 from imgconv.recipe import Recipe
+from imgconv.recipe.layout import layout_of
 from imgconv.recipe.options import Options
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import numpy.typing as npt
     from PIL.Image import Image
 
+    from imgconv.fit import Fit
+    from imgconv.kernels.spec import KernelLike, KernelsLike
+    from imgconv.match.explanation import Match
+    from imgconv.peers import Comparison
+    from imgconv.picture.value import Picture
+    from imgconv.recipe.signature import ApplyOptions, FilterOptions
 
-def correlate(array: npt.ArrayLike, kernel: Any = None, **options: Any) -> npt.NDArray[Any]:
+    PictureLike = str | PathLike[str] | Image | npt.ArrayLike
+
+
+def correlate(
+    array: npt.ArrayLike, kernel: KernelLike | None = None, **options: Unpack[FilterOptions]
+) -> npt.NDArray[Any]:
     """Slides a kernel over an array as it is written.
 
     Parameters
@@ -31,20 +47,41 @@ def correlate(array: npt.ArrayLike, kernel: Any = None, **options: Any) -> npt.N
     kernel : str, path, Kernel or array_like
         Whatever `imgconv.kernel` takes: a name, a file, a matrix. None with `vary`.
     **options
-        border : {"edge", "reflect", "symmetric", "wrap", "constant", "constant:V", "keep", "renormalize"}
+        border : {"edge", "reflect", "symmetric", "wrap", "constant", "keep", "renormalize"} or "constant:VALUE"
+            What stands in for pixels outside. Default "edge", or the kernel's own.
         padding : {"same", "valid", "full", "tf-same"}
+            How large the result is; "tf-same" is TensorFlow's rule under strides. Default "same".
         anchor : (row, column), "low" or "high"
-        scale : float, "sum", "abs-sum" or "none"
-        offset : float, in sample units
+            The tap on the output pixel. "low", the default, is (k - 1) // 2, "high" is k // 2.
+        scale : float other than 0, "sum", "abs-sum" or "none"
+            What the weights are divided by. Default the kernel's own.
+        offset : float
+            What is added to every sum, in sample units; nothing where border "keep" copies a pixel.
         bias : float or one for each output channel
-        stride, dilation : int or (rows, columns)
+            As the offset, but added to the channel: also to pixels that border "keep" copies.
+        stride, dilation : int from 1 up, or (rows, columns)
+            Steps between output pixels, and between taps.
         channels : {"each", "sum"} or letters such as "rgb"
+            Filter each by itself, add them up as Conv2D does, or filter only those. Default "each".
         after : {"clip", "abs", "relu", "minmax", "offset128", "float"}
+            What becomes of values outside the range. Default "clip".
+        alpha : {"auto", "straight", "keep", "premultiply"}
+            Of images: "straight" filters alpha like any channel, "keep" leaves it, "premultiply" weighs colours by it.
+            Default "auto": premultiply where the weights sum to the scale, else keep; straight for kernels in Pillow's
+            convention, and for the identity.
+        linear : bool
+            Filter in linear light: samples are taken as sRGB.
+        combine : {"hypot", "sum", "max", "mean"}
+            Apply every kernel of a list to the image itself, and take this of the results.
         like : {"pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"}
-        method : {"auto", "direct", "fused", "integer", "separable", "box", "fourier"}
-        threads : int
+            The tool whose conventions hold; single options still win.
+        method : {"auto", "direct", "fused", "integer", "separable", "decimated", "box", "fourier"}
+            How it is computed; "auto", the default, chooses.
+        threads : int from 1 up
+            Default: all cores that the process may use.
         mask : array_like of shape (rows, columns) from 0 to 1, or a shape such as "radial:inner=0.2"
-            How strongly the kernel acts: in + mask * (filtered - in), before rounding. 8 and 16 bits are scaled.
+            How strongly the kernels act: in + mask * (filtered - in), before rounding and once for a whole list. 8 and
+            16 bits are scaled. In linear light with `linear`, weighed by alpha where the kernels are.
         vary : str
             A formula with a range, "gaussian:sigma=0..8": the mask says where in it the kernel of each pixel is.
 
@@ -78,7 +115,9 @@ def correlate(array: npt.ArrayLike, kernel: Any = None, **options: Any) -> npt.N
     return _filter(array, kernel, "correlate", options)
 
 
-def convolve(array: npt.ArrayLike, kernel: Any = None, **options: Any) -> npt.NDArray[Any]:
+def convolve(
+    array: npt.ArrayLike, kernel: KernelLike | None = None, **options: Unpack[FilterOptions]
+) -> npt.NDArray[Any]:
     """True convolution: as `correlate`, with the kernel turned by 180° and its anchor mirrored.
 
     With border="constant" it is ``scipy.signal.convolve2d(mode="same")``, even-sized kernels included.
@@ -94,7 +133,7 @@ def convolve(array: npt.ArrayLike, kernel: Any = None, **options: Any) -> npt.ND
     return _filter(array, kernel, "convolve", options)
 
 
-def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
+def apply(image: Image, kernel: KernelsLike | None = None, **options: Unpack[ApplyOptions]) -> Image:
     """Filters a Pillow image.
 
     Parameters
@@ -123,11 +162,8 @@ def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
     if not hasattr(image, "getbands"):
         kind = type(image).__name__
         raise PictureError(f"apply() takes a Pillow image, not {kind}; correlate() and convolve() take arrays")
-    chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
-    kernels = kernel if chain else [] if kernel is None else [kernel]
     prepared = image if image.mode in ONLY_IN_MEMORY else plain(image)
-    recipe = Recipe(tuple(to_kernel(k) for k in kernels), _options("apply", options))
-    array, mode, _ = recipe.apply(to_array(prepared), prepared.mode)
+    array, mode, _ = _recipe("apply", kernel, options).apply(to_array(prepared), prepared.mode)
     result = from_array(array, mode)
     if mode == prepared.mode:
         result = back_in(image.mode, result)
@@ -140,7 +176,117 @@ def apply(image: Image, kernel: Any = None, **options: Any) -> Image:
     return result
 
 
-def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: dict[str, Any]) -> npt.NDArray[Any]:
+def match_convention(before: PictureLike, kernel: KernelLike, result: PictureLike) -> Match:
+    """Finds the convention (flip, anchor, border, scale, offset, rounding, padding) under which a result was made.
+
+    Parameters
+    ----------
+    before, result : path, PIL.Image.Image, or array_like of shape (rows, columns) or (rows, columns, channels)
+        Any real type, finite. `result` is what another tool made of `before`; it may be smaller or larger by the
+        kernel (padding) or a stride, and have one channel where those of `before` are added up.
+    kernel : str, path, Kernel or array_like
+        As `imgconv.kernel` takes it.
+
+    Returns
+    -------
+    Match
+        ``best.fit`` is "exact", "rounding" or "" when no convention gives it;
+        ``apply(before, best.matrix or kernel, **dataclasses.asdict(best.options))`` gives it again
+        from an image.
+
+    Raises
+    ------
+    KernelError
+        When the kernel cannot be found or used.
+    PictureError
+        When a picture cannot be read or is not finite, or no convention gives a result of that size.
+
+    Examples
+    --------
+    >>> match_convention([[1, 5, 2], [4, 3, 8]], "1 2 4", [[11, 16, 26], [27, 30, 36]]).best.flip
+    'both'
+    """
+    from imgconv.match import match
+
+    first, second, weights = _picture(before), _picture(result), to_kernel(kernel)
+    return match(first.array, weights, second.array, first.mode)
+
+
+def fit_kernel(before: PictureLike, after: PictureLike, size: int | tuple[int, int] | None = None) -> Fit:
+    """Finds the kernel that best explains `after` as a filtered `before`, by least squares.
+
+    Parameters
+    ----------
+    before, after : path, PIL.Image.Image, or array_like of shape (rows, columns) or (rows, columns, channels)
+        Any real type, finite; of the same shape, or `after` smaller by the kernel less one (padding valid).
+    size : int or (rows, columns), from 1 up, of 1024 weights at most
+        By default the smallest of 3, 5 and 7 that explains it.
+
+    Returns
+    -------
+    Fit
+        ``kernel`` is one of the catalogue, or small whole numbers over a scale, where those explain `after`; it slides
+        as it stands (correlation), unless it names another convention itself.
+        ``explains`` says whether no sample is further off than rounding, ``rms`` and ``largest`` how far, in levels.
+
+    Raises
+    ------
+    PictureError
+        When a picture cannot be read, they cannot go together, or say too little: too few samples, or flat.
+    UsageError
+        When the size is out of range.
+    """
+    from imgconv.fit import fit
+
+    pair = size if size is None or isinstance(size, tuple) else (size, size)
+    if pair is not None and not is_pair(pair, 1):
+        raise UsageError(f"size must be one or two whole numbers from 1 up, not {size!r}")
+    return fit(_picture(before).array, _picture(after).array, pair)
+
+
+def compare_with(
+    peer: Literal["pillow", "scipy", "opencv"],
+    picture: PictureLike,
+    kernel: KernelsLike,
+    rounds: int = 5,
+    **options: Unpack[ApplyOptions],
+) -> Comparison:
+    """Does the same work in imgconv and in another tool: the same samples? how much faster?
+
+    Parameters
+    ----------
+    peer : {"pillow", "scipy", "opencv"}
+        It gets the border, anchor and flip that hold here, as far as it has them.
+    picture : path, PIL.Image.Image, or array_like of shape (rows, columns) or (rows, columns, channels)
+    kernel : str, path, Kernel, array_like, or a list of them
+        As `apply` takes it.
+    rounds : int from 1 up
+        Runs of each, turn by turn; the times are medians.
+    **options
+        Those of `apply`.
+
+    Returns
+    -------
+    Comparison
+        Where the peer is not installed or cannot do it, ``impossible`` says why, and ``equal`` is False.
+
+    Raises
+    ------
+    KernelError, PictureError
+        As `apply` does, and when the picture cannot be read.
+    UsageError
+        When the peer is no such tool, `rounds` is below 1, or an option is out of range.
+    """
+    from imgconv.peers import PEERS, compare
+
+    if peer not in PEERS:
+        raise UsageError(f"peer {peer!r} is not one of {', '.join(PEERS)}")
+    if not isinstance(rounds, int) or rounds < 1:
+        raise UsageError(f"rounds must be a whole number from 1 up, not {rounds!r}")
+    return compare(peer, _picture(picture), _recipe("compare_with", kernel, options), rounds)
+
+
+def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: Mapping[str, Any]) -> npt.NDArray[Any]:
     if "mode" in options:
         padding = f"; padding={options['mode']!r} says how large the result is" if options["mode"] in PADDINGS else ""
         raise UsageError(f"{mode}() takes no mode{padding or '; correlate() and convolve() are the two'}")
@@ -155,7 +301,32 @@ def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: dict[str, Any
     return recipe.apply(samples)[0]
 
 
-def _options(function: str, given: dict[str, Any]) -> Options:
+def _recipe(function: str, kernel: Any, options: Mapping[str, Any]) -> Recipe:
+    """A kernel or a chain of them, with options."""
+    chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
+    kernels = kernel if chain else [] if kernel is None else [kernel]
+    return Recipe(tuple(to_kernel(k) for k in kernels), _options(function, options))
+
+
+def _picture(given: Any) -> Picture:
+    """What a path, a Pillow image or an array holds."""
+    from imgconv.picture.image import plain, to_array
+    from imgconv.picture.value import Picture
+
+    if isinstance(given, (str, PathLike)):
+        from imgconv.picture.read import read
+
+        return read(Path(given))
+    image = plain(given) if hasattr(given, "getbands") else None
+    try:
+        found = Picture(to_array(image) if image else np.asarray(given), image.mode if image else "", "")
+    except (TypeError, ValueError) as problem:
+        raise PictureError(f"a picture is a path, a Pillow image or an array of numbers: {problem}") from None
+    layout_of(found.array, found.mode)  # refuses what is no picture
+    return found
+
+
+def _options(function: str, given: Mapping[str, Any]) -> Options:
     """Options from what a function of the library was given."""
     known = [field.name for field in fields(Options)]
     for name in given:

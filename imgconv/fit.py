@@ -86,27 +86,7 @@ class _Equations(NamedTuple):
 
 
 def fit(before: Array, after: Array, size: Pair | None = None) -> Fit:
-    """Finds the kernel that makes `after` out of `before`.
-
-    Parameters
-    ----------
-    before, after : ndarray, shape (rows, columns) or (rows, columns, channels)
-        Of the same shape, or `after` smaller by the kernel less one (padding valid).
-    size : (int, int), optional
-        Rows and columns of the kernel; by default the smallest of 3×3, 5×5, 7×7 that explains it.
-
-    Returns
-    -------
-    Fit
-        Its kernel slides as it stands (correlation), unless it names another convention itself.
-
-    Raises
-    ------
-    PictureError
-        When the pictures cannot go together, or say too little: too few samples, or flat.
-    UsageError
-        When the size is too large.
-    """
+    """As `imgconv.fit_kernel`, of arrays and a size (rows, columns)."""
     first, second = before.reshape(*before.shape[:2], -1), after.reshape(*after.shape[:2], -1)
     if first.shape[2] != second.shape[2]:
         raise PictureError(f"BEFORE has {first.shape[2]} channels and AFTER {second.shape[2]}; convert one of them")

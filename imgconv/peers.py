@@ -39,17 +39,35 @@ CLOSE = {"float32": 1e-5, "float64": 1e-12}  # floating sums in another order: o
 
 @dataclass(frozen=True)
 class Comparison:
-    """imgconv beside a peer on one picture."""
+    """imgconv beside a peer on one picture.
 
-    equal: bool = False  # the same bytes; floating results: up to rounding
-    pixels: int = 0  # that differ in any channel
-    all_pixels: int = 0  # that were compared
-    largest: float = 0  # difference, in levels
-    only_border: bool = False  # all that differ have a window that leaves the picture
-    imgconv_s: float = 0.0  # medians
+    Attributes
+    ----------
+    equal : bool
+        The same bytes; floating results: up to rounding.
+    pixels, all_pixels : int
+        How many differ in any channel, of how many that were compared.
+    largest : float
+        Difference, in levels.
+    only_border : bool
+        Whether all that differ have a window that leaves the picture.
+    imgconv_s, peer_s : float
+        Medians, in seconds.
+    lacks : str
+        The border that the peer does not have, so that only pixels inside were compared; or "".
+    impossible : str
+        Why the peer cannot do it, or "".
+    """
+
+    equal: bool = False
+    pixels: int = 0
+    all_pixels: int = 0
+    largest: float = 0
+    only_border: bool = False
+    imgconv_s: float = 0.0
     peer_s: float = 0.0
-    lacks: str = ""  # the border that the peer does not have, so that only pixels inside were compared
-    impossible: str = ""  # why the peer cannot do it
+    lacks: str = ""
+    impossible: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Every field, and the ratio of the times."""

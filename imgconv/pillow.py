@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageFilter
 
 from imgconv.api import apply
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from imgconv.kernels.spec import KernelsLike
+    from imgconv.recipe.signature import ApplyOptions
 
 
 class PillowFilter(ImageFilter.MultibandFilter):
@@ -33,7 +39,7 @@ class PillowFilter(ImageFilter.MultibandFilter):
 
     name = "imgconv"
 
-    def __init__(self, kernel: Any, **options: Any) -> None:
+    def __init__(self, kernel: KernelsLike, **options: Unpack[ApplyOptions]) -> None:
         self.kernel = kernel
         self.options = options
 

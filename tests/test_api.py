@@ -1,6 +1,7 @@
 import copy
 import doctest
 import pickle
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -182,8 +183,45 @@ def test_the_documented_examples_are_true():
             "convolve": imgconv.convolve,
             "kernel": imgconv.kernel,
             "PillowFilter": imgconv.PillowFilter,
+            "kernel_names": imgconv.kernel_names,
+            "match_convention": imgconv.match_convention,
         }
         assert doctest.testmod(module, extraglobs=names).failed == 0
+
+
+def test_pictures_are_arrays_images_and_paths_alike(tmp_path):
+    before = image(np.random.default_rng(10), "RGB", 40, 30)
+    after = before.filter(ImageFilter.EMBOSS)
+    before.save(tmp_path / "a.png")
+    after.save(tmp_path / "b.png")
+    weights = "-1 0 0; 0 1 0; 0 0 0"
+    for first, second in [
+        (before, after),
+        (np.asarray(before), np.asarray(after)),
+        (tmp_path / "a.png", str(tmp_path / "b.png")),
+    ]:
+        best = imgconv.match_convention(first, weights, second).best
+        assert (best.fit, best.flip, best.border, best.offset) == ("exact", "vertical", "keep", 128)
+        found = imgconv.fit_kernel(first, second, 3)
+        assert (found.explains, found.kernel) == (True, imgconv.kernel("emboss"))
+        for peer in ("scipy", "opencv"):
+            compared = imgconv.compare_with(peer, first, ["emboss", weights], rounds=1, border="edge")
+            assert compared.impossible or compared.equal
+    assert imgconv.compare_with("pillow", before, "emboss", 1).equal
+    assert imgconv.compare_with("pillow", np.asarray(before), "emboss", 1).impossible
+
+
+def test_what_match_finds_gives_the_result_again():
+    before = image(np.random.default_rng(11), "L", 30, 20)
+    after = imgconv.apply(before, "sobel_x", like="opencv", mode="convolve", stride=2)
+    best = imgconv.match_convention(before, "sobel_x", after).best
+    assert imgconv.apply(before, best.matrix or "sobel_x", **asdict(best.options)) == after
+
+
+def test_every_kernel_name_means_a_kernel():
+    names = imgconv.kernel_names()
+    assert {*PILLOW, "gaussian", "box"} <= set(names)
+    assert all(imgconv.kernel(name).about for name in names)
 
 
 def test_every_public_name_is_there_and_documented():
@@ -239,6 +277,15 @@ ARRAY = np.arange(12, dtype=np.uint8).reshape(3, 4)
         (lambda: imgconv.Kernel([[1]], border=0), "border 0 is not one of"),
         (lambda: imgconv.Kernel([[1]], like=["pillow"]), "like = ['pillow'] is not one of"),
         (lambda: imgconv.kernel(None), "weights"),
+        (lambda: imgconv.match_convention([1, 2], "blur", ARRAY), "an array of 1 dimensions is no picture"),
+        (lambda: imgconv.match_convention([[1, 2], [3]], "blur", ARRAY), "a picture is a path, a Pillow image or an"),
+        (lambda: imgconv.match_convention(ARRAY, "blurr", ARRAY), "no kernel named 'blurr'; did you mean blur"),
+        (lambda: imgconv.fit_kernel("none.png", ARRAY), "none.png: no such file"),
+        (lambda: imgconv.fit_kernel(ARRAY, ARRAY, "3"), "size must be one or two whole numbers from 1 up, not '3'"),
+        (lambda: imgconv.fit_kernel(ARRAY, ARRAY, (0, 3)), "size must be one or two whole numbers from 1 up, not (0"),
+        (lambda: imgconv.compare_with("gimp", ARRAY, "blur"), "peer 'gimp' is not one of pillow, scipy, opencv"),
+        (lambda: imgconv.compare_with("scipy", ARRAY, "blur", 0), "rounds must be a whole number from 1 up, not 0"),
+        (lambda: imgconv.compare_with("scipy", ARRAY, "blur", boarder="wrap"), "compare_with() got an unknown option"),
     ],
 )  # fmt: skip
 def test_errors_speak_of_the_arguments(call, words):

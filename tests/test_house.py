@@ -28,7 +28,8 @@ FLOORS = (
     ("kernels", "picture"),
     ("masks",),
     ("recipe",),
-    ("batch", "peers", "match", "fit", "api"),
+    ("batch", "peers", "match", "fit"),
+    ("api",),
     ("bench", "pillow"),
     ("",),  # imgconv itself, which loads the library on demand
     ("cli",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,12 @@ from imgconv.kernels.catalogue import named, names
 from imgconv.kernels.files import ENDINGS, only, parse, read_kernels
 from imgconv.kernels.value import Kernel
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    KernelLike = str | os.PathLike[str] | Kernel | npt.ArrayLike
+    KernelsLike = KernelLike | list[Any] | tuple[Any, ...]  # a chain; Any, since mypy joins mixed lists to objects
+
 # how a kernel begins that is written in place as another tool has it
 FOREIGN = {
     "imagemagick": r"\d[\dx+\-@<>]*\s*:",  # 3x3: …, 3x3+0+2: …, 3x3@: …
@@ -23,7 +29,7 @@ FOREIGN = {
 }
 
 
-def kernel(spec: str | os.PathLike[str] | Kernel | Any) -> Kernel:
+def kernel(spec: KernelLike) -> Kernel:
     """The kernel that `spec` means.
 
     Parameters
@@ -53,7 +59,7 @@ def kernel(spec: str | os.PathLike[str] | Kernel | Any) -> Kernel:
     return found[0] if len(found) == 1 else only(found, _short(str(spec)))  # large arrays take long to print
 
 
-def kernels(spec: str | os.PathLike[str] | Kernel | Any) -> list[Kernel]:
+def kernels(spec: KernelLike) -> list[Kernel]:
     """All kernels that `spec` means: one, or those of an ImageMagick string such as "3x3@: …" or "3x1: …; 1x3: …".
 
     Raises
@@ -85,6 +91,19 @@ def kernels(spec: str | os.PathLike[str] | Kernel | Any) -> list[Kernel]:
     if "/" in text or os.sep in text or text.lower().endswith(ENDINGS):
         return read_kernels(Path(text))
     return [_named(text)]
+
+
+def kernel_names() -> list[str]:
+    """Every name that `imgconv.kernel` knows, sorted: those of the catalogue, and the formulas.
+
+    Examples
+    --------
+    >>> [name for name in kernel_names() if "sharpen" in name or name == "gaussian"]
+    ['gaussian', 'sharpen']
+    """
+    from imgconv.kernels.formulas import FORMULAS
+
+    return sorted({*names(), *FORMULAS})
 
 
 def is_formula(text: str) -> bool:

@@ -26,24 +26,7 @@ if TYPE_CHECKING:
 
 
 def match(before: Array, kernel: Kernel, result: Array, mode: str = "") -> Match:
-    """Finds the convention under which `kernel` makes `result` out of `before`.
-
-    Parameters
-    ----------
-    before, result : ndarray, shape (rows, columns) or (rows, columns, channels)
-    kernel : Kernel
-    mode : str
-        Pillow's mode of `before`, "" for a bare array; it tells which channel is alpha.
-
-    Returns
-    -------
-    Match
-
-    Raises
-    ------
-    PictureError
-        When no padding or stride gives a result of that size, or the channels cannot go together.
-    """
+    """As `imgconv.match_convention`, of arrays; `mode` is Pillow's of `before`, "" for a bare array: it tells alpha."""
     q = Question(before, kernel, result, mode)
     found = places(q)
     if not found:

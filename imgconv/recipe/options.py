@@ -26,53 +26,9 @@ from imgconv.errors import UsageError
 
 @dataclass(frozen=True)
 class Options:
-    """How kernels are applied; None means what `like` says, else the kernel's own word, else the default.
+    """How kernels are applied: `signature.ApplyOptions`, checked and with defaults; `imgconv.correlate` describes each.
 
-    Attributes
-    ----------
-    mode : str
-        "correlate" slides the kernel as it stands, "convolve" turns it by 180° first.
-    border : str or None
-        One of edge, reflect, symmetric, wrap, constant (or constant:VALUE), keep, renormalize. Default edge.
-    padding : str or None
-        "same", "valid", "full" or "tf-same" (TensorFlow's rule under strides): how large the result is. Default same.
-    anchor : (int, int), "low", "high" or None
-        The tap on the output pixel, rows first. "low" is (k - 1) // 2, "high" is k // 2. Default low.
-    scale : float, "sum", "abs-sum", "none" or None
-        What the weights are divided by.
-    offset : float or None
-        What is added to every sum; there is none where border keep copies a pixel.
-    bias : tuple of float or None
-        What is added to each output channel; one number for all of them. Unlike the offset, which belongs to the sum,
-        it is added to pixels that border keep copies, too.
-    stride, dilation : (int, int)
-        Steps between output pixels, and between taps; rows first.
-    channels : str
-        "each", "sum" (adds over the channels, as Conv2D), or the letters of those to filter, such as "rgb".
-    after : str or None
-        What becomes of values outside the range: clip, abs, relu, minmax, offset128, float. Default clip.
-    alpha : str or None
-        "straight" filters alpha like any channel, "keep" leaves it, "premultiply" weighs colours by it. Default
-        "auto": premultiply where the weights sum to the scale, else keep; straight for kernels in Pillow's convention,
-        and for the identity.
-    linear : bool
-        Filter in linear light: samples are taken as sRGB.
-    combine : str or None
-        Apply every kernel to the picture itself and take the hypot, sum, max or mean of the results.
-    like : str or None
-        The tool whose conventions hold; one of pillow, scipy, ndimage, opencv, keras, imagemagick.
-    method : str
-        How it is computed; "auto" chooses.
-    threads : int or None
-        Default: all cores that the process may use.
-    mask : str, ndarray or None
-        Where, and how strongly, the kernels act: a shape such as "radial:inner=0.2" (see `imgconv.masks`), or an array
-        of the picture's rows and columns, from 0 to 1 (8 and 16 bits are scaled). The result is
-        in + mask · (filtered − in): of unrounded values, and once for the whole chain, so that the kernels see the
-        whole picture between them. In linear light with `linear`, weighed by alpha where the kernels are.
-    vary : str or None
-        Instead of kernels, a formula with a range, such as "gaussian:sigma=0..8": the mask says which value each pixel
-        gets (see `imgconv.kernels.family`).
+    None means what `like` says, else the kernel's own word, else the default.
     """
 
     mode: str = "correlate"
