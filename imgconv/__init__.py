@@ -12,12 +12,12 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # as in typing, without the time that importing it takes: a signal may come
 if TYPE_CHECKING:
     from imgconv.api import apply, compare_with, convolve, correlate, fit_kernel, match_convention
+    from imgconv.compare import Comparison
     from imgconv.errors import ImgconvError, KernelError, PictureError, UsageError, WriteError
     from imgconv.fit import Fit
     from imgconv.kernels.spec import kernel, kernel_names
     from imgconv.kernels.value import Kernel
     from imgconv.match.explanation import Explanation, Match
-    from imgconv.peers import Comparison
     from imgconv.pillow import PillowFilter
     from imgconv.recipe.signature import ApplyOptions, FilterOptions
 
@@ -32,12 +32,12 @@ __all__ = [
 if not TYPE_CHECKING:
     _HOMES = {
         "imgconv.api": ("apply", "compare_with", "convolve", "correlate", "fit_kernel", "match_convention"),
+        "imgconv.compare": ("Comparison",),
         "imgconv.errors": ("ImgconvError", "KernelError", "PictureError", "UsageError", "WriteError"),
         "imgconv.fit": ("Fit",),
         "imgconv.kernels.spec": ("kernel", "kernel_names"),
         "imgconv.kernels.value": ("Kernel",),
         "imgconv.match.explanation": ("Explanation", "Match"),
-        "imgconv.peers": ("Comparison",),
         "imgconv.pillow": ("PillowFilter",),
         "imgconv.recipe.signature": ("ApplyOptions", "FilterOptions"),
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from imgconv.conventions import PADDINGS, is_pair
+from imgconv.conventions import COMPARED, PADDINGS, is_pair
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.kernels.value import Kernel
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.Image import Image
 
+    from imgconv.compare import Comparison
     from imgconv.fit import Fit
     from imgconv.kernels.spec import KernelLike, KernelsLike
     from imgconv.match.explanation import Match
-    from imgconv.peers import Comparison
     from imgconv.picture.value import Picture
     from imgconv.recipe.signature import ApplyOptions, FilterOptions
 
@@ -277,10 +277,10 @@ def compare_with(
     UsageError
         When the peer is no such tool, `rounds` is below 1, or an option is out of range.
     """
-    from imgconv.peers import PEERS, compare
+    from imgconv.compare import compare
 
-    if peer not in PEERS:
-        raise UsageError(f"peer {peer!r} is not one of {', '.join(PEERS)}")
+    if peer not in COMPARED:
+        raise UsageError(f"peer {peer!r} is not one of {', '.join(COMPARED)}")
     if not isinstance(rounds, int) or rounds < 1:
         raise UsageError(f"rounds must be a whole number from 1 up, not {rounds!r}")
     return compare(peer, _picture(picture), _recipe("compare_with", kernel, options), rounds)

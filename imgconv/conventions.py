@@ -15,6 +15,7 @@ METHODS = ("auto", "direct", "fused", "integer", "separable", "decimated", "box"
 AFTERS = ("clip", "abs", "relu", "minmax", "offset128", "float")
 ALPHAS = ("auto", "straight", "keep", "premultiply")
 COMBINES = ("hypot", "sum", "max", "mean")
+COMPARED = ("pillow", "scipy", "opencv")  # the tools of `imgconv compare`
 
 # what other tools call borders
 ELSEWHERE = {

@@ -1,255 +1,304 @@
-"""The same work in other tools, for comparison: Pillow, SciPy (ndimage) and OpenCV."""
+"""Other tools that filter pictures: what each can do, and how it is called. `compare`, `bench` and the tests use it."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial, reduce
 from importlib.util import find_spec
-from typing import Any
+from operator import add
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from imgconv.engine.channels import to_samples
-from imgconv.engine.plan import Correlation
-from imgconv.picture.image import from_array, to_array
-from imgconv.picture.value import Picture
-from imgconv.recipe import Recipe
-from imgconv.recipe.settings import Settings, correlation, settle
+from imgconv.engine.correlation import Correlation
+from imgconv.picture.image import from_array
+
+if TYPE_CHECKING:
+    from imgconv.recipe.settings import Settings
 
 Array = npt.NDArray[Any]
-Step = tuple[Correlation, Settings]
-
-PEERS = {"pillow": "Pillow", "scipy": "SciPy", "opencv": "OpenCV"}
-MODULES = {"pillow": "PIL", "scipy": "scipy", "opencv": "cv2"}
-# options that no peer has a counterpart of, and the value with which they do nothing
-BEYOND = {
-    "stride": (1, 1), "channels": "each", "after": "clip", "alpha": "straight", "linear": False, "combine": None,
-    "mask": None, "vary": None,
-}  # fmt: skip
-NDIMAGE_BORDERS = {
-    "edge": "nearest", "reflect": "mirror", "symmetric": "reflect", "wrap": "wrap", "constant": "constant",
-}  # fmt: skip
-OPENCV_BORDERS = {"edge": "REPLICATE", "reflect": "REFLECT_101", "symmetric": "REFLECT", "constant": "CONSTANT"}
-OPENCV_TYPES = ("uint8", "uint16", "int16", "float32", "float64")
-CLOSE = {"float32": 1e-5, "float64": 1e-12}  # floating sums in another order: of the largest magnitude in the result
+Step = tuple[Correlation, "Settings | None"]  # without settings the peer rounds as it does by itself
+Run = Callable[[], Any]
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """imgconv beside a peer on one picture.
+class Task(NamedTuple):
+    """What a peer is asked for."""
 
-    Attributes
-    ----------
-    equal : bool
-        The same bytes; floating results: up to rounding.
-    pixels, all_pixels : int
-        How many differ in any channel, of how many that were compared.
-    largest : float
-        Difference, in levels.
-    only_border : bool
-        Whether all that differ have a window that leaves the picture.
-    imgconv_s, peer_s : float
-        Medians, in seconds.
-    lacks : str
-        The border that the peer does not have, so that only pixels inside were compared; or "".
-    impossible : str
-        Why the peer cannot do it, or "".
-    """
+    kind: str  # "copy"; "dense", a chain; "gaussian" or "box", which peers may have functions of their own for
+    steps: tuple[Step, ...]
+    mode: str = ""  # Pillow's, of the picture; "" for arrays
+    sigma: float = 0  # of a gaussian
 
-    equal: bool = False
-    pixels: int = 0
-    all_pixels: int = 0
-    largest: float = 0
-    only_border: bool = False
-    imgconv_s: float = 0.0
-    peer_s: float = 0.0
-    lacks: str = ""
-    impossible: str = ""
+    @property
+    def weights(self) -> Array:
+        """Weights of the first step over the scale, as they are slid: shape (rows, columns)."""
+        c, _ = self.steps[0]
+        return c.weights / c.scale
 
-    def as_dict(self) -> dict[str, Any]:
-        """Every field, and the ratio of the times."""
-        return asdict(self) | {"ratio": self.peer_s / self.imgconv_s if self.imgconv_s else None}
+    @property
+    def taps(self) -> Array:
+        """For gaussians and boxes: the 1-D weights whose outer product with themselves is the kernel."""
+        middle = self.weights[self.radius]
+        return np.asarray(middle / middle.sum())
+
+    @property
+    def radius(self) -> int:
+        """Rows that the window of the first step reaches from its middle."""
+        return self.steps[0][0].weights.shape[0] // 2 if self.steps else 0
 
 
 class Lacking(Exception):
     """The peer cannot do the work; the text says why."""
 
 
-def available(peer: str) -> bool:
-    """Whether a peer of `PEERS` can be imported."""
-    return find_spec(MODULES[peer]) is not None
+class Peer(NamedTuple):
+    """A tool, what it can do, and how it is called.
+
+    `make` takes a task, a source, memory for the result or None, and threads (0: as many as it likes). With memory the
+    fastest of the tool's own ways counts, with settings in the steps the nearest to imgconv's.
+    """
+
+    name: str
+    module: str
+    distributions: tuple[str, ...]  # that may bring the module
+    make: Callable[[Task, Array, Array | None, int], Run]
+    kinds: tuple[str, ...] = ("dense", "gaussian", "box")  # of tasks
+    types: Collection[str] = "iuf"  # of samples, by NumPy's names or kinds
+    borders: Mapping[str, str] = {"edge": "edge"}  # the tool's words for them; none: it has a border of its own
+    sides: Collection[int] = ()  # of its dense kernels, which are square then
+    centred: bool = True  # the anchor is the middle, and the result as large as the picture
+    pictures: bool = False  # it takes images, not arrays
+    refusal: str = "it does not filter {dtype}"
+
+    @property
+    def installed(self) -> bool:
+        """Whether its module is there."""
+        return find_spec(self.module) is not None
+
+    def border(self, c: Correlation) -> str:
+        """Its word for the border of a correlation; "" where it has none."""
+        return self.borders.get(c.border, "") or self.borders.get(border_name(c), "")
+
+    def prepare(self, task: Task, source: Array, target: Array | None = None, threads: int = 0) -> Run:
+        """A call that does the task and gives an array, or Pillow's image; raises Lacking."""
+        if task.kind not in self.kinds:
+            raise Lacking(f"it has no {task.kind}")
+        for c, _ in task.steps:
+            rows, columns = c.weights.shape
+            if task.kind == "dense" and self.sides and (rows != columns or rows not in self.sides):
+                sides = " or ".join(f"{side}×{side}" for side in self.sides)
+                raise Lacking(f"its kernels are {sides}, this one is {rows}×{columns}")
+            if self.centred and c.anchor != (rows // 2, columns // 2):
+                raise Lacking("its anchor is always the middle")
+            if self.centred and c.padding != "same":
+                raise Lacking("its result always has the size of the picture")
+        if not {source.dtype.name, source.dtype.kind} & {*self.types} or (self.pictures and not task.mode):
+            raise Lacking(self.refusal.format(dtype=source.dtype, mode=task.mode or "arrays of"))
+        return self.make(task, source, target, threads)
 
 
-def compare(peer: str, picture: Picture, recipe: Recipe, rounds: int = 5) -> Comparison:
-    """Filters with imgconv and with a peer of `PEERS`, turn by turn, and compares every sample."""
-    if not available(peer):
-        return Comparison(impossible="it is not installed")
-    try:
-        steps = _steps(picture, recipe)
-        lacks, theirs = {"pillow": _pillow, "scipy": _scipy, "opencv": _opencv}[peer](picture, steps)
-    except Lacking as why:
-        return Comparison(impossible=str(why))
-    ours_s, theirs_s = [], []
-    recipe.apply(picture.array, picture.mode)  # compiles, if that is to do
-    for _ in range(rounds):
-        started = time.perf_counter()
-        result, _, _ = recipe.apply(picture.array, picture.mode)
-        ours_s.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        other = theirs()
-        theirs_s.append(time.perf_counter() - started)
-    return _judge(result, np.asarray(to_array(other) if peer == "pillow" else other), steps, lacks, ours_s, theirs_s)
+def border_name(c: Correlation) -> str:
+    """As --border has it: "edge", "constant:9"."""
+    return f"constant:{c.outside + 0.0:g}" if c.border == "constant" else c.border  # 0.0 for -0.0
 
 
-def _judge(
-    ours: Array, theirs: Array, steps: list[Step], lacks: str, ours_s: list[float], theirs_s: list[float]
-) -> Comparison:
-    theirs = theirs.reshape(ours.shape)
-    difference = np.abs(ours.astype(np.float64) - theirs)
-    differs: Array = difference > 0
-    if ours.dtype.kind == "f":
-        difference[(ours == theirs) | (np.isnan(ours) & np.isnan(theirs))] = 0  # infinities too
-        largest = float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0))
-        near = CLOSE.get(ours.dtype.name, 1e-3) * largest
-        differs = np.asarray(~(difference <= near))
-    differs = np.asarray(differs.reshape(*differs.shape[:2], -1).any(axis=2))
-    before, beyond = [0, 0], [0, 0]  # how far windows reach
-    for c, _ in steps:
-        if c.padding == "same":
-            before = [b + a for b, a in zip(before, c.anchor, strict=True)]
-            beyond = [b + k - 1 - a for b, k, a in zip(beyond, c.weights.shape, c.anchor, strict=True)]
-    window = tuple(slice(b, max(b, size - e)) for b, e, size in zip(before, beyond, differs.shape, strict=True))
-    inside = differs[window]
-    if lacks:
-        differs, difference = inside, difference[window]
-    return Comparison(
-        equal=not differs.any(),
-        pixels=int(np.count_nonzero(differs)),
-        all_pixels=differs.size,
-        largest=float(difference.max(initial=0)) if ours.dtype.kind == "f" else int(difference.max(initial=0)),
-        only_border=bool(differs.any() and not inside.any()),
-        imgconv_s=statistics.median(ours_s),
-        peer_s=statistics.median(theirs_s),
-        lacks=lacks,
-    )
+def _numpy(task: Task, source: Array, target: Array | None, threads: int) -> Run:
+    result = np.empty_like(source) if target is None else target
 
-
-def _steps(picture: Picture, recipe: Recipe) -> list[Step]:
-    """Every kernel as one correlation, or Lacking what no peer has."""
-    for option, plain in BEYOND.items():
-        if getattr(recipe.options, option) not in (None, plain):
-            raise Lacking(f"it has no --{option}")
-    steps = []
-    for kernel in recipe.kernels:
-        if kernel.weights.ndim > 2:
-            raise Lacking(f"it filters each channel with the same weights, {kernel.name} has more")
-        s = settle(kernel, recipe.options, picture=bool(picture.mode))
-        if s.bias:
-            raise Lacking("it adds the same to every channel")
-        c = correlation(kernel, recipe.options, s, shape=picture.array.shape)
-        if c.padding == "full":
-            raise Lacking("its result never has more than the size of the picture")
-        steps.append((c, s))
-    return steps
-
-
-def _pillow(picture: Picture, steps: list[Step]) -> tuple[str, Callable[[], Any]]:
-    from PIL import ImageFilter
-
-    filters = []
-    for c, _ in steps:
-        rows, columns = c.weights.shape
-        if (rows, columns) not in ((3, 3), (5, 5)):
-            raise Lacking(f"its kernels are 3×3 or 5×5, this one is {rows}×{columns}")
-        if c.anchor != (rows // 2, columns // 2):
-            raise Lacking("its anchor is always the middle")
-        if c.padding != "same":
-            raise Lacking("its result always has the size of the picture")
-        # Pillow flips a kernel vertically before it slides it
-        filters.append(ImageFilter.Kernel((columns, rows), c.weights[::-1].ravel().tolist(), c.scale, c.offset))
-    if picture.array.dtype != np.uint8 or not picture.mode:
-        raise Lacking(f"it filters 8-bit pictures, not {picture.mode or 'arrays of'} {picture.array.dtype}")
-    image = from_array(picture.array, picture.mode)
-    image.load()
-
-    def run() -> Any:
-        result = image
-        for each in filters:
-            result = result.filter(each)
+    def run() -> Array:
+        np.copyto(result, source)
         return result
 
-    return "", run
+    return run
 
 
-def _scipy(picture: Picture, steps: list[Step]) -> tuple[str, Callable[[], Array]]:
-    """scipy.ndimage.correlate in float64, then rounded and clipped as the settings say; it has no such step itself."""
-    from scipy import ndimage
+def _pillow(task: Task, source: Array, target: Array | None, threads: int) -> Run:
+    """One thread, as always; gaussians out of boxes."""
+    from PIL import ImageFilter
 
-    if picture.array.dtype.kind not in "iuf":
-        raise Lacking(f"it is not compared on {picture.array.dtype}")
-
-    def one(array: Array, c: Correlation, s: Settings) -> Array:
-        size = c.weights.shape
-        levels = (1,) * (array.ndim - 2)
-        origin = tuple(a - k // 2 for a, k in zip(c.anchor, size, strict=True)) + (0,) * len(levels)
-        weights = (c.weights / c.scale).reshape(*size, *levels)
-        border = NDIMAGE_BORDERS.get(c.border, "nearest")
-        wraps = s.rounding == "wrap" and not c.offset
-        values = ndimage.correlate(
-            array, weights, array.dtype if wraps else np.float64, border, cval=c.outside, origin=origin
-        )
-        values = _inner(values, c) if c.padding == "valid" else values
-        if wraps or s.after == "float":
-            return np.asarray(values + c.offset if c.offset else values)
-        if array.dtype.kind == "f":
-            return np.asarray((values + c.offset).astype(array.dtype))
-        return to_samples(values + c.offset, array.dtype, s.rounding)[0]
-
-    return _missing(steps, NDIMAGE_BORDERS), lambda: _chain(picture.array, steps, one)
+    image = from_array(source, task.mode)
+    image.load()
+    if task.kind == "gaussian":
+        return partial(image.filter, ImageFilter.GaussianBlur(task.sigma))
+    if task.kind == "box":
+        return partial(image.filter, ImageFilter.BoxBlur(task.radius))
+    filters = [  # Pillow flips a kernel vertically before it slides it
+        ImageFilter.Kernel(c.weights.shape[::-1], c.weights[::-1].ravel().tolist(), c.scale, c.offset)
+        for c, _ in task.steps
+    ]
+    return lambda: reduce(lambda result, each: result.filter(each), filters, image)
 
 
-def _opencv(picture: Picture, steps: list[Step]) -> tuple[str, Callable[[], Array]]:
-    """cv2.filter2D as it is: it rounds ties to even."""
+def _opencv(task: Task, source: Array, target: Array | None, threads: int) -> Run:
+    """filter2D as it is: it rounds ties to even; GaussianBlur, blur."""
     import cv2
 
-    if picture.array.dtype.name not in OPENCV_TYPES:
-        raise Lacking(f"it does not filter {picture.array.dtype}")
+    if threads:
+        cv2.setNumThreads(threads)
+    side = 2 * task.radius + 1
+    if task.kind == "gaussian":
+        return partial(cv2.GaussianBlur, source, (side, side), task.sigma, dst=target, borderType=cv2.BORDER_REPLICATE)
+    if task.kind == "box":
+        return partial(cv2.blur, source, (side, side), dst=target, borderType=cv2.BORDER_REPLICATE)
+    weight_type = np.float64 if target is None else np.float32  # the latter is the faster way
+    source = np.ascontiguousarray(source)
 
-    def one(array: Array, c: Correlation, s: Settings) -> Array:
-        border = getattr(cv2, f"BORDER_{OPENCV_BORDERS.get(c.border, 'REPLICATE')}")
-        floating = s.after == "float" and array.dtype.kind != "f"
+    def one(array: Array, step: Step) -> Array:
+        c, s = step
+        floating = s is not None and s.after == "float" and array.dtype.kind != "f"
+        border = getattr(cv2, f"BORDER_{PEERS['opencv'].border(c) or 'REPLICATE'}")
+        weights = (c.weights / c.scale).astype(weight_type)
         depth = cv2.CV_64F if floating else -1
-        result = cv2.filter2D(
-            array, depth, c.weights / c.scale, anchor=c.anchor[::-1], delta=c.offset, borderType=border
-        )
-        result = result.reshape(array.shape)
-        return _inner(result, c) if c.padding == "valid" else result
+        result = cv2.filter2D(array, depth, weights, target, c.anchor[::-1], c.offset, border)
+        return _inner(result.reshape(array.shape), c)
 
-    borders = {name: way for name, way in OPENCV_BORDERS.items() if name != "constant"}
-    if all(c.outside == 0 for c, _ in steps):
-        borders["constant"] = OPENCV_BORDERS["constant"]  # filter2D takes no other value
-    array = np.ascontiguousarray(picture.array)
-    return _missing(steps, borders), lambda: _chain(array, steps, one)
+    return partial(reduce, one, task.steps, source)
 
 
-def _missing(steps: list[Step], borders: dict[str, str]) -> str:
-    """The first border that a peer does not have; where no window leaves the picture none is needed."""
-    for c, _ in steps:
-        if c.border not in borders and c.padding == "same":
-            return f"border {c.border}" + (f":{c.outside:g}" if c.border == "constant" else "")
-    return ""
+def _scipy(task: Task, source: Array, target: Array | None, threads: int) -> Run:
+    """scipy.ndimage, one thread: by itself it cuts toward zero.
+
+    With settings it sums in float64, then the sums are rounded and clipped as those say; it has no such step itself.
+    """
+    from scipy import ndimage
+
+    reach = (task.radius, task.radius, 0)
+    if task.kind == "gaussian":
+        sigmas = (task.sigma, task.sigma, 0)
+        return partial(ndimage.gaussian_filter, source, sigmas, output=target, mode="nearest", radius=reach)
+    if task.kind == "box":
+        return partial(ndimage.uniform_filter, source, [2 * r + 1 for r in reach], target, "nearest")
+
+    def one(array: Array, step: Step) -> Array:
+        c, s = step
+        around = (1,) * (array.ndim - 2)
+        origin = [a - k // 2 for a, k in zip((*c.anchor, *[0] * len(around)), c.weights.shape + around, strict=True)]
+        weights = (c.weights / c.scale).reshape(c.weights.shape + around)
+        wraps = s is not None and s.rounding == "wrap" and not c.offset
+        output = target if s is None else array.dtype if wraps else np.float64
+        border = PEERS["scipy"].border(c) or "nearest"
+        values = _inner(ndimage.correlate(array, weights, output, border, c.outside, origin), c)
+        if s is None or wraps:
+            return values
+        return values + c.offset if s.after == "float" else to_samples(values + c.offset, array.dtype, s.rounding)[0]
+
+    return partial(reduce, one, task.steps, source)
 
 
-def _chain(array: Array, steps: list[Step], one: Callable[[Array, Correlation, Settings], Array]) -> Array:
-    for c, s in steps:
-        array = one(array, c, s)
-    return array
+def _skimage(task: Task, source: Array, target: Array | None, threads: int) -> Run:
+    """filters.gaussian and correlate_sparse; floating results, one thread."""
+    from skimage import filters
+
+    if task.kind == "gaussian":
+        return partial(
+            filters.gaussian, source, task.sigma, out=np.empty(source.shape, np.float32), mode="nearest",
+            preserve_range=True, truncate=task.radius / task.sigma, channel_axis=-1,
+        )  # fmt: skip
+    weights = task.weights[:, :, None]
+    return lambda: filters.correlate_sparse(source.astype(np.float32), weights, "nearest")
+
+
+VIPS_FORMATS = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
+
+
+def _libvips(task: Task, source: Array, target: Array | None, threads: int) -> Run:
+    """conv, convsep and gaussblur; integers for integers."""
+    os.environ["VIPS_CONCURRENCY"] = str(threads)  # read when it starts; 0: the cores
+    import pyvips
+
+    dtype = source.dtype
+    ((c, _),) = task.steps
+    pyvips.cache_set_max(0)
+    image = pyvips.Image.new_from_memory(source.data, *source.shape[1::-1], source.shape[2], VIPS_FORMATS[dtype.name])
+    precision = "float" if dtype == np.float32 else "integer"
+    if task.kind == "gaussian":
+        make = partial(image.gaussblur, task.sigma, min_ampl=0.001, precision=precision)
+    elif task.kind == "box":
+        row = [1] * (2 * task.radius + 1)
+        make = partial(image.convsep, pyvips.Image.new_from_array([row], scale=len(row)), precision=precision)
+    else:
+        weights, scale = c.weights, c.scale
+        if precision == "integer" and (weights != np.rint(weights)).any():  # it would round them to whole numbers
+            weights = np.rint(weights * 8192 / scale)
+            scale = weights.sum()
+        matrix = pyvips.Image.new_from_array(weights.tolist(), scale=float(scale))
+        make = partial(image.conv, matrix, precision=precision)
+    return lambda: np.frombuffer(make().write_to_memory(), dtype).reshape(source.shape)
+
+
+def _halide(task: Task, source: Array, target: Array | None, threads: int) -> Run:
+    """Float32 sums, bands of rows in parallel, 16 lanes: the schedule that one writes first."""
+    os.environ["HL_NUM_THREADS"] = str(threads)
+    import halide as hl
+
+    rows, samples, channels = source.shape[0], source.shape[1] * source.shape[2], source.shape[2]
+    x, y, outer, inner = (hl.Var(name) for name in ("x", "y", "outer", "inner"))
+    lines = hl.BoundaryConditions.repeat_edge(hl.Buffer(source.reshape(rows, samples)))
+    reach = task.radius
+
+    def total(terms: Iterable[tuple[float, Any]]) -> Any:
+        return reduce(add, (hl.f32(value) * hl.f32(float(weight)) for weight, value in terms))
+
+    result, between = hl.Func("result"), hl.Func("between")
+    if task.kind == "dense":
+        taps = np.ndenumerate(task.weights)
+        sums = total((w, lines[x + (j - reach) * channels, y + i - reach]) for (i, j), w in taps)
+    else:
+        between[x, y] = total((w, lines[x, y + i - reach]) for i, w in enumerate(task.taps))
+        sums = total((w, between[x + (j - reach) * channels, y]) for j, w in enumerate(task.taps))
+    if source.dtype == np.float32:
+        result[x, y] = sums
+    else:
+        cast = hl.u8 if source.dtype == np.uint8 else hl.u16
+        result[x, y] = cast(hl.clamp(sums + 0.5, 0.0, float(np.iinfo(source.dtype).max)))
+    lanes = min(16, samples)
+    result.split(y, outer, inner, min(32, rows)).parallel(outer).vectorize(x, lanes)
+    if task.kind != "dense":
+        between.compute_at(result, inner).vectorize(x, lanes)
+    memory = np.empty_like(source) if target is None else target
+    buffer = hl.Buffer(memory.reshape(rows, samples))
+    result.compile_jit()
+
+    def run() -> Array:
+        result.realize(buffer)
+        return memory
+
+    return run
 
 
 def _inner(array: Array, c: Correlation) -> Array:
-    """The part whose windows lie inside: padding valid."""
+    """For padding valid the part whose windows lie inside."""
+    if c.padding == "same":
+        return array
     (rows, columns), (y, x) = c.weights.shape, c.anchor
     return np.ascontiguousarray(array[y : array.shape[0] - (rows - 1 - y), x : array.shape[1] - (columns - 1 - x)])
+
+
+OPENCV_PACKAGES = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
+PEERS = {
+    "numpy": Peer("NumPy", "numpy", ("numpy",), _numpy, kinds=("copy",)),
+    "pillow": Peer(
+        "Pillow", "PIL", ("pillow",), _pillow, types=("uint8",), borders={}, sides=(3, 5), pictures=True,
+        refusal="it filters 8-bit pictures, not {mode} {dtype}",
+    ),
+    "opencv": Peer(
+        "OpenCV", "cv2", OPENCV_PACKAGES, _opencv, types=("uint8", "uint16", "int16", "float32", "float64"),
+        borders={"edge": "REPLICATE", "reflect": "REFLECT_101", "symmetric": "REFLECT", "constant:0": "CONSTANT"},
+        centred=False,
+    ),
+    "scipy": Peer(
+        "SciPy", "scipy", ("scipy",), _scipy, centred=False, refusal="it is not compared on {dtype}",
+        borders={
+            "edge": "nearest", "reflect": "mirror", "symmetric": "reflect", "wrap": "wrap", "constant": "constant",
+        },
+    ),
+    "scikit-image": Peer(
+        "scikit-image", "skimage", ("scikit-image",), _skimage, kinds=("dense", "gaussian"), sides=range(1, 8)
+    ),
+    "libvips": Peer("libvips", "pyvips", ("pyvips-binary", "pyvips"), _libvips, types=VIPS_FORMATS),
+    # every tap is written out, and compiled
+    "halide": Peer("Halide", "halide", ("halide",), _halide, types=VIPS_FORMATS, sides=range(1, 8)),
+}  # fmt: skip

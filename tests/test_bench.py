@@ -13,11 +13,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from imgconv.bench import chart, commands, costs, measure, peers, scaling
+from imgconv.bench import chart, commands, costs, measure, scaling
 from imgconv.bench.works import WORKS, Reference, Work, picture
 from imgconv.cli import cli
 from imgconv.engine.proof import SUMS_OFF
 from imgconv.errors import UsageError
+from imgconv.peers import PEERS, Lacking, Peer
 
 TINY = measure.Settings(rows=61, columns=80, rounds=1, threads=2)
 MIDDLING = measure.Settings(rows=190, columns=200, rounds=1, threads=2)  # larger than the largest kernel
@@ -42,7 +43,7 @@ def run(*words):
 def _only_what_is_quick(request, monkeypatch):
     """Halide compiles for seconds; one test asks for it."""
     if "halide" not in request.node.name:
-        monkeypatch.setitem(peers.LIBRARIES, "Halide", (("halide",), lambda *_: None))
+        monkeypatch.delitem(PEERS, "halide")
 
 
 @pytest.mark.parametrize("work", LIBRARY, ids=lambda work: work.name)
@@ -78,12 +79,13 @@ def test_halide_does_the_work(name):
     pytest.importorskip("halide")
     work = named(name)
     source = picture(TINY.rows, TINY.columns, 3, work.dtype)
-    found = peers.halide(work, source, np.empty_like(source), 2)()
+    found = PEERS["halide"].prepare(work.task, source, np.empty_like(source), 2)()
     assert Reference(work, source).error(found) < RIGHT[work.dtype]
 
 
 def test_a_wrong_result_shows(monkeypatch):
-    monkeypatch.setitem(peers.LIBRARIES, "Liar", (("numpy",), lambda work, source, target, threads: source.copy))
+    liar = Peer("Liar", "numpy", ("numpy",), lambda task, source, target, threads: source.copy)
+    monkeypatch.setitem(PEERS, "liar", liar)
     source = picture(TINY.rows, TINY.columns, 3, "uint8")
     row = measure.measure(named("5x5"), source, TINY)
     liar = row.timings[-1]
@@ -99,11 +101,14 @@ def test_a_missing_peer_is_left_out_and_a_failing_one_is_shown(monkeypatch):
     def failing(*_):
         raise RuntimeError("out of\nluck")
 
-    monkeypatch.setitem(peers.LIBRARIES, "OpenCV", (("none",), missing))
-    monkeypatch.setitem(peers.LIBRARIES, "SciPy", (("none",), failing))
+    def lacking(*_):
+        raise Lacking("it has no such thing")
+
+    for name, make in (("opencv", missing), ("scipy", failing), ("libvips", lacking)):
+        monkeypatch.setitem(PEERS, name, PEERS[name]._replace(make=make))
     row = measure.measure(named("3x3"), picture(9, 9, 1, "uint8"), TINY)
     found = {timing.tool: timing for timing in row.timings}
-    assert "OpenCV" not in found
+    assert not {"OpenCV", "libvips"} & set(found)
     assert found["SciPy"].problem == "RuntimeError: out of luck"
     assert found["SciPy"].median_s is None
     assert "failed" in chart.markdown([row], FACTS, (9, 9, 1))
@@ -150,7 +155,7 @@ def test_the_reference_is_the_sum():
     exact = np.zeros(source.shape)
     for y in range(1, 19):
         for x in range(1, 22):
-            exact[y, x, 0] = (work.weights * source[y - 1 : y + 2, x - 1 : x + 2, 0]).sum()
+            exact[y, x, 0] = (work.task.weights * source[y - 1 : y + 2, x - 1 : x + 2, 0]).sum()
     assert Reference(work, source).error(exact) < 1e-9
     exact[10, 5] += 3
     assert Reference(work, source).error(exact) == pytest.approx(3)

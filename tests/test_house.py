@@ -26,9 +26,9 @@ FLOORS = (
     ("memory", "native"),
     ("engine",),
     ("kernels", "picture"),
-    ("masks",),
+    ("masks", "peers"),
     ("recipe",),
-    ("batch", "peers", "match", "fit"),
+    ("batch", "compare", "match", "fit"),
     ("api",),
     ("bench", "pillow"),
     ("",),  # imgconv itself, which loads the library on demand
@@ -95,7 +95,7 @@ def test_each_package_is_known_in_one_place_only(module):
             late_kernel = room(module) == "kernels" and not at_once  # a kernel that is a grey picture
             assert room(module) in ("picture", "pillow", "peers", "bench") or late_kernel
         elif package in ("scipy", "cv2", "skimage", "pyvips", "halide"):
-            assert room(module) in ("peers", "bench")
+            assert room(module) == "peers"
             assert not at_once
 
 

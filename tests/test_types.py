@@ -13,7 +13,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 import imgconv
-from imgconv import conventions, peers
+from imgconv import conventions
 from imgconv.recipe.options import Options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,5 +97,5 @@ def test_the_words_of_options_are_documented_and_known_to_type_checkers():
         words = [word for part in (types[name], *get_args(types[name])) for word in get_args(part) if type(word) is str]
         assert words == re.findall(r'"([\w-]+)"', kinds[name]) == list(getattr(conventions, f"{name.upper()}S")), name
     assert re.findall(r"\w+", inspect.getdoc(imgconv.compare_with).split("peer : ")[1].split("\n")[0]) == list(
-        peers.PEERS
+        conventions.COMPARED
     )

@@ -124,7 +124,7 @@ def contenders(source: Path, folder: Path, channels: int, threads: int) -> dict[
 
 def measure(work: Work, settings: Settings, tell: Callable[[str], None] = lambda _: None) -> Row | None:
     """One piece of work by every program that is there; None for a picture that the format cannot hold."""
-    if settings.channels not in ((1, 3) if work.task == ".jpg" else (1, 3, 4)):
+    if settings.channels not in ((1, 3) if work.ending == ".jpg" else (1, 3, 4)):
         return None
     from PIL import Image
 
@@ -134,7 +134,7 @@ def measure(work: Work, settings: Settings, tell: Callable[[str], None] = lambda
     source = picture(rows, columns, settings.channels, "uint8")
     plain = source[:, :, 0] if settings.channels == 1 else source
     # files keep what was lost in JPEG from the start, so their pixels cannot be held against the sums
-    reference = Reference(work, source) if work.task == ".png" else None
+    reference = Reference(work, source) if work.ending == ".png" else None
     environment = os.environ | {
         "VIPS_CONCURRENCY": str(settings.threads),
         "OMP_NUM_THREADS": str(settings.threads),
@@ -144,7 +144,7 @@ def measure(work: Work, settings: Settings, tell: Callable[[str], None] = lambda
     runs: list[Contender] = []
     with tempfile.TemporaryDirectory(prefix="imgconv-bench-") as name:
         folder = Path(name)
-        file = folder / f"source{work.task}"
+        file = folder / f"source{work.ending}"
         Image.fromarray(plain).save(file, quality=QUALITY)
         for tool, (command, out) in contenders(file, folder, settings.channels, settings.threads).items():
             tell(tool)

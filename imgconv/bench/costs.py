@@ -7,14 +7,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from imgconv.bench.measure import Settings, once
-from imgconv.bench.works import picture
-from imgconv.conventions import METHODS
+from imgconv.bench.measure import Settings, once, plans
+from imgconv.bench.works import EDGES, picture
 from imgconv.engine.plan import WORTH, plan
 from imgconv.engine.run import execute, prepare
-from imgconv.errors import UsageError
 from imgconv.kernels.spec import kernel
-from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
 
 DENSE = {n: "; ".join(" ".join(str((7 * i + 3 * j) % 11 / 10 + 0.15) for j in range(n)) for i in range(n))
@@ -64,27 +61,19 @@ def costs(settings: Settings, names: tuple[str, ...] = tuple(CASES), dtypes: tup
     for dtype in dtypes:
         source = picture(settings.rows, settings.columns, settings.channels, dtype)
         for name in names:
-            c = correlation(kernel(CASES[name]), Options(border="edge"))
+            c = correlation(kernel(CASES[name]), EDGES)
             choice = plan(c, dtype)
-            plans = []
-            for method in METHODS:
-                if method == "auto":
-                    continue
-                try:
-                    tried = plan(c, dtype, method)
-                except UsageError:
-                    continue
-                if tried.cost < LONGEST_COST or method == choice.method:
-                    plans.append(tried)
-            for each in plans:
+            tried = plans(c, dtype).values()
+            kept = [each for each in tried if each.cost < LONGEST_COST or each.method == choice.method]
+            for each in kept:
                 prepare(each)
                 execute(each, source, 1)
-            times: dict[str, list[float]] = {each.method: [] for each in plans}
+            times: dict[str, list[float]] = {each.method: [] for each in kept}
             for _ in range(settings.rounds):
-                for each in plans:
+                for each in kept:
                     times[each.method].append(once(partial(execute, each, source, 1)))
             taps = int((c.weights != 0).sum())
-            for each in plans:
+            for each in kept:
                 ns = min(times[each.method]) * 1e9 / (source.size / 16)
                 allowed = not (c.exact and each.error_bound)
                 chosen = each.method == choice.method

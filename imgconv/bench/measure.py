@@ -7,20 +7,29 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from imgconv.bench.peers import LIBRARIES, imgconv, imgconv_methods
-from imgconv.bench.works import Reference, Work, picture
+from imgconv.bench.works import EDGES, Reference, Work, picture
+from imgconv.conventions import METHODS
+from imgconv.engine.correlation import Correlation, Plan
+from imgconv.engine.plan import plan
+from imgconv.errors import UsageError
+from imgconv.kernels.value import Kernel
 from imgconv.native.cpu import cpu
+from imgconv.peers import PEERS, Lacking
+from imgconv.recipe import Recipe
 from imgconv.threads import available_cores
 
 Array = npt.NDArray[Any]
+Maker = Callable[[Array, Array, int], Callable[[], Any]]
 
 SHARE = 16  # of the rows: a trial on this part tells how long all of it takes
 TOO_LONG_S = 15.0  # what takes longer is not run, only estimated from its trial
@@ -111,12 +120,31 @@ def shape_of(megapixels: float) -> tuple[int, int]:
     return rows, max(1, round(rows * 4 / 3))
 
 
+def plans(c: Correlation, dtype: str) -> dict[str, Plan]:
+    """Of every method that can do a correlation."""
+    found = {}
+    for method in METHODS[1:]:
+        with suppress(UsageError):
+            found[method] = plan(c, dtype, method)
+    return found
+
+
+def _imgconv(kernel: Kernel, method: str, source: Array, target: Array, threads: int) -> Callable[[], Array]:
+    recipe = Recipe((kernel,), replace(EDGES, method=method, threads=threads))
+    return lambda: recipe.apply(source)[0]  # it takes no target
+
+
 def measure(work: Work, source: Array, settings: Settings, tell: Callable[[str], None] = lambda _: None) -> Row:
     """One piece of work by every library that is installed and can do it; tells the name of each before its trial."""
     target = np.empty_like(source)
-    part = max(min(len(source), 2 * work.radius + 1), len(source) // SHARE)
-    makers = [("imgconv", method, imgconv(method)) for method in imgconv_methods(work)]
-    makers += [(tool, "", maker) for tool, (_, maker) in LIBRARIES.items()]
+    task = work.task._replace(mode=("L", "LA", "RGB", "RGBA")[source.shape[2] - 1])
+    part = max(min(len(source), 2 * task.radius + 1), len(source) // SHARE)
+    makers: list[tuple[str, str, Maker]] = []
+    for c, _ in task.steps:
+        chosen = plan(c, work.dtype).method  # goes first
+        methods = sorted(plans(c, work.dtype), key=lambda method: method != chosen)
+        makers = [("imgconv", method, partial(_imgconv, work.kernel, method)) for method in methods]
+    makers += [(peer.name, "", partial(peer.prepare, task)) for peer in PEERS.values()]
     reference = Reference(work, source)
     runs: list[Contender] = []
     timings: list[Timing] = []
@@ -124,16 +152,13 @@ def measure(work: Work, source: Array, settings: Settings, tell: Callable[[str],
         timing = Timing(tool, method, chosen=number == 0 or tool != "imgconv")
         tell(timing.name)
         try:
-            trial = maker(work, source[:part], target[:part], settings.threads)
-            if trial is None:
-                continue
+            trial = maker(source[:part], target[:part], settings.threads)
             trial()  # compiles, fills caches
             estimate = once(trial) * len(source) / part
             if estimate > TOO_LONG_S:
                 timing.times_s, timing.estimated = [estimate], True
             else:
-                run = maker(work, source, target, settings.threads)
-                assert run is not None
+                run = maker(source, target, settings.threads)
                 started = time.perf_counter()
                 result = run()
                 warm_s = time.perf_counter() - started
@@ -143,7 +168,7 @@ def measure(work: Work, source: Array, settings: Settings, tell: Callable[[str],
                     timing.times_s = [warm_s]
                 else:
                     runs.append((timing, run, int(PATIENCE_S / max(warm_s, 1e-9))))
-        except ImportError:
+        except (ImportError, Lacking):
             continue
         except Exception as problem:  # whatever a peer raises is shown in its place
             timing.problem = f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}"
@@ -188,12 +213,10 @@ class Source:
 def machine(threads: int) -> dict[str, Any]:
     """What the numbers depend on: CPU, cores, threads, system, versions, date."""
     versions = {"imgconv": version("imgconv"), "python": platform.python_version()}
-    for tool, (packages, _) in LIBRARIES.items():
-        for package in packages:
-            try:
-                versions.setdefault(tool, version(package))
-            except PackageNotFoundError:
-                continue
+    for peer in PEERS.values():
+        for package in peer.distributions:
+            with suppress(PackageNotFoundError):
+                versions.setdefault(peer.name, version(package))
     return {
         "cpu": _cpu(),
         "cores": available_cores(),

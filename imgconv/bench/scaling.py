@@ -8,23 +8,21 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from imgconv.bench.measure import once, shape_of
-from imgconv.bench.works import picture
-from imgconv.conventions import METHODS
-from imgconv.engine.plan import Plan, plan
+from imgconv.bench.measure import once, plans, shape_of
+from imgconv.bench.works import EDGES, made, picture
+from imgconv.engine.correlation import Plan
+from imgconv.engine.plan import plan
 from imgconv.engine.run import execute, prepare
-from imgconv.errors import UsageError
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
-from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
 from imgconv.threads import available_cores
 
 SIZES = (0.25, 1.0, 4.0, 12.0, 50.0, 200.0)  # megapixels
 SIDES = (3, 5, 7, 9, 11, 15, 21, 31, 45, 63, 101)  # taps
-SAME = ("edge_enhance", "dense 7×7", "gaussian, sigma 5")  # what sizes and threads are tried on
+SAME = {  # what sizes and threads are tried on
+    "edge_enhance": kernel("edge_enhance"), "dense 7×7": made("dense", 7), "gaussian, sigma 5": made("gaussian", 5),
+}  # fmt: skip
 LONGEST_S = 2.0  # what takes longer at one side is not tried at larger ones
 
 
@@ -51,27 +49,11 @@ class Point:
         return asdict(self) | {"ms_per_megapixel": self.ms_per_megapixel}
 
 
-def dense(side: int) -> Kernel:
-    """Weights of which no two are alike."""
-    weights = np.random.default_rng(side).random((side, side)) + 0.05
-    return Kernel(weights / weights.sum(), name=f"dense {side}×{side}")
-
-
-def gaussian(side: int) -> Kernel:
-    """Out to four sigma."""
-    return kernel(f"gaussian:sigma={side / 8:g},radius={side // 2}")
-
-
-def box(side: int) -> Kernel:
-    """Equal weights."""
-    return kernel(f"box:radius={side // 2}")
-
-
-FAMILIES: dict[str, Callable[[int], Kernel]] = {"dense": dense, "gaussian": gaussian, "box": box}
-
-
-def _same() -> list[tuple[str, Kernel]]:
-    return list(zip(SAME, (kernel("edge_enhance"), dense(7), kernel("gaussian:sigma=5")), strict=True))
+FAMILIES: dict[str, Callable[[int], Kernel]] = {
+    "dense": partial(made, "dense"),
+    "gaussian": lambda side: kernel(f"gaussian:sigma={side / 8:g},radius={side // 2}"),  # out to four sigma
+    "box": lambda side: made("box", side // 2),
+}
 
 
 def measure(largest: float, rounds: int, threads: int, tell: Callable[[str], None] = lambda _: None) -> Iterator[Point]:
@@ -90,35 +72,31 @@ def measure(largest: float, rounds: int, threads: int, tell: Callable[[str], Non
     for size in sizes:
         tell(f"{size:g} megapixels")
         source = picture(*shape_of(size), 3, "uint8")
-        for name, each in _same():
+        for name, each in SAME.items():
             yield _point("size", name, _plan(each), source, size, threads, rounds)
     middle = min(largest, 12.0)
     source = picture(*shape_of(middle), 3, "uint8")
     for count in sorted({1, *(2**n for n in range(1, available_cores().bit_length())), available_cores()}):
         tell(f"{count} threads")
-        for name, each in _same():
+        for name, each in SAME.items():
             yield _point("threads", name, _plan(each), source, middle, count, rounds)
     slow: set[tuple[str, str]] = set()
     for side in SIDES:
         for family, make in FAMILIES.items():
-            each = make(side)
-            chosen = _plan(each).method
-            for method in METHODS[1:]:
+            c = correlation(make(side), EDGES)
+            chosen = plan(c, "uint8").method
+            for method, found in plans(c, "uint8").items():
                 if (family, method) in slow:
                     continue
                 tell(f"{family} {side}×{side} {method}")
-                try:
-                    found = _plan(each, method)
-                except UsageError:
-                    continue
                 point = _point("kernel", family, found, source, middle, threads, rounds, side, method == chosen)
                 if point.median_s > LONGEST_S:
                     slow.add((family, method))
                 yield point
 
 
-def _plan(each: Kernel, method: str = "auto") -> Plan:
-    return plan(correlation(each, Options(border="edge")), "uint8", method)
+def _plan(each: Kernel) -> Plan:
+    return plan(correlation(each, EDGES), "uint8")
 
 
 def _point(

@@ -12,62 +12,45 @@ import numpy.typing as npt
 
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
+from imgconv.peers import Task
+from imgconv.recipe.options import Options
+from imgconv.recipe.settings import correlation
 
 Array = npt.NDArray[Any]
 
 STRIP = 16  # rows and columns of the two strips on which results are checked
+EDGES = Options(border="edge")  # every peer has it
 EDGE = [[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]
 
 
 @dataclass(frozen=True)
 class Work:
-    """One piece of work on a picture.
-
-    Attributes
-    ----------
-    name, about : str
-    kind : str
-        "copy", "dense", "gaussian" or "box", which peers may have a function of their own for; "command" for whole
-        programs.
-    size : float
-        Rows of a dense kernel, sigma of a gaussian, radius of a box.
-    dtype : str
-    task : str
-        For commands: the ending of the files.
-    """
+    """One piece of work on a picture."""
 
     name: str
     about: str
-    kind: str
-    size: float = 0
+    kind: str  # of a task for peers, or "command" for whole programs
+    size: float = 0  # rows of a dense kernel, sigma of a gaussian, radius of a box
     dtype: str = "uint8"
-    task: str = ""
+    ending: str = ""  # of a command's files
 
     @property
     def kernel(self) -> Kernel:
-        """What imgconv is given. Border edge everywhere: every peer has it."""
-        return _kernel(self.kind, self.size)
+        """What imgconv is given."""
+        return made(self.kind, self.size)
 
     @property
-    def weights(self) -> Array:
-        """Weights over the scale, as they are slid: shape (rows, columns)."""
-        return self.kernel.weights / self.kernel.scale
-
-    @property
-    def taps(self) -> Array:
-        """For gaussians and boxes: the 1-D weights whose outer product with themselves is the kernel."""
-        weights = self.weights
-        middle = weights[weights.shape[0] // 2]
-        return np.asarray(middle / middle.sum())
-
-    @property
-    def radius(self) -> int:
-        """Pixels that the window reaches from its middle."""
-        return 0 if self.kind == "copy" else self.kernel.shape[0] // 2
+    def task(self) -> Task:
+        """What peers are asked for."""
+        if self.kind == "copy":
+            return Task("copy", ())
+        kind = "dense" if self.kind == "command" else self.kind
+        return Task(kind, ((correlation(self.kernel, EDGES), None),), sigma=self.size)
 
 
 @cache
-def _kernel(kind: str, size: float) -> Kernel:
+def made(kind: str, size: float) -> Kernel:
+    """The kernel of a work; 0 rows are edge_enhance."""
     if kind == "gaussian":
         return kernel(f"gaussian:sigma={size:g}")
     if kind == "box":
@@ -90,9 +73,9 @@ WORKS = (
     Work("7x7-16bit", "dense asymmetric 7×7, 16 bits", "dense", 7, "uint16"),
     Work("3x3-float", "dense asymmetric 3×3, float32", "dense", 3, "float32"),
     Work("7x7-float", "dense asymmetric 7×7, float32", "dense", 7, "float32"),
-    Work("png", "edge_enhance, PNG to PNG", "command", task=".png"),
-    Work("jpeg", "edge_enhance, JPEG to JPEG", "command", task=".jpg"),
-    Work("small-png", "edge_enhance, PNG to PNG, 512×512", "command", task=".png"),
+    Work("png", "edge_enhance, PNG to PNG", "command", ending=".png"),
+    Work("jpeg", "edge_enhance, JPEG to JPEG", "command", ending=".jpg"),
+    Work("small-png", "edge_enhance, PNG to PNG, 512×512", "command", ending=".png"),
 )
 
 
@@ -134,7 +117,7 @@ class Reference:
     """The float64 sums of a work on two crossing strips of a picture: where no window leaves it."""
 
     def __init__(self, work: Work, source: Array) -> None:
-        self.parts = list(_reference(work, source)) if work.kind != "copy" else []
+        self.parts = list(_reference(work.task, source)) if work.kind != "copy" else []
         self.top = float(np.iinfo(work.dtype).max) if work.dtype[0] == "u" else None
 
     def error(self, result: Array) -> float | None:
@@ -149,9 +132,9 @@ class Reference:
         return largest
 
 
-def _reference(work: Work, source: Array) -> Iterator[tuple[tuple[slice, slice], Array]]:
+def _reference(task: Task, source: Array) -> Iterator[tuple[tuple[slice, slice], Array]]:
     rows, columns = source.shape[:2]
-    reach = work.radius
+    reach = task.radius
     if min(rows, columns) <= 2 * reach:
         return
     across = slice(max(reach, rows // 2 - STRIP // 2), min(rows - reach, rows // 2 + STRIP // 2))
@@ -159,16 +142,13 @@ def _reference(work: Work, source: Array) -> Iterator[tuple[tuple[slice, slice],
     for window in ((across, slice(reach, columns - reach)), (slice(reach, rows - reach), down)):
         around = tuple(slice(span.start - reach, span.stop + reach) for span in window)
         part = source[around].astype(np.float64)
-        if work.kind in ("dense", "command"):
-            yield window, _slid(part, work.weights)
+        if task.kind == "dense":
+            yield window, _slid(part, task.weights)
         else:
-            yield window, _slid(_slid(part, work.taps[:, None]), work.taps[None])
+            yield window, _slid(_slid(part, task.taps[:, None]), task.taps[None])
 
 
 def _slid(part: Array, weights: Array) -> Array:
     """Sums of every window that lies inside."""
-    shape = part.shape[0] - weights.shape[0] + 1, part.shape[1] - weights.shape[1] + 1
-    total = np.zeros((*shape, *part.shape[2:]))
-    for (i, j), weight in np.ndenumerate(weights):
-        total += weight * part[i : i + shape[0], j : j + shape[1]]
-    return total
+    windows = np.lib.stride_tricks.sliding_window_view(part, weights.shape, (0, 1))
+    return np.asarray(sum(weight * windows[..., i, j] for (i, j), weight in np.ndenumerate(weights)))

@@ -11,9 +11,10 @@ import click
 from imgconv.cli import DONE, FAILED, one_line
 from imgconv.cli.apply import duration
 from imgconv.cli.options import FILE, FileCommand, filter_options, kernel_option, make_recipe, max_pixels_option
+from imgconv.conventions import COMPARED
 
 if TYPE_CHECKING:
-    from imgconv.peers import Comparison
+    from imgconv.compare import Comparison
     from imgconv.picture.limits import Limits
 
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("input", metavar="INPUT", type=FILE)
 @kernel_option
 @filter_options
-@click.option("--peer", type=click.Choice(["pillow", "scipy", "opencv", "all"]), default="all", show_default=True,
+@click.option("--peer", type=click.Choice([*COMPARED, "all"]), default="all", show_default=True,
               help="The tool to compare with; all are Pillow and the others that are installed.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Runs of each; medians are shown.")
 @max_pixels_option
@@ -43,25 +44,26 @@ def compare(
     imgconv compare photo.png -k sharpen --like opencv --peer opencv
     """
     recipe = make_recipe(kernels, limits=limits, **options)
-    from imgconv import peers
+    from imgconv.compare import Comparison, compare
+    from imgconv.peers import PEERS
     from imgconv.picture.read import read
 
     picture = read(Path(input), limits=limits)
-    names = [name for name in peers.PEERS if name == "pillow" or peers.available(name)] if peer == "all" else [peer]
-    results = {name: peers.compare(name, picture, recipe, rounds) for name in names}
+    names = [name for name in COMPARED if name == "pillow" or PEERS[name].installed] if peer == "all" else [peer]
+    results = {name: compare(name, picture, recipe, rounds) for name in names}
     able = [result for result in results.values() if not result.impossible]
     if "pillow" in results and not results["pillow"].impossible:
         able = [results["pillow"]]
     status = DONE if able and all(result.equal for result in able) else FAILED
     if as_json:
-        pillow = results.get("pillow", peers.Comparison(impossible="it was not asked for")).as_dict()
+        pillow = results.get("pillow", Comparison(impossible="it was not asked for")).as_dict()
         pillow["pillow_s"] = pillow.pop("peer_s")
         told = {"input": input, "kernel": recipe.name, **pillow}
         told["peers"] = [{"peer": name, **result.as_dict()} for name, result in results.items()]
         click.echo(json.dumps(told))
         return status
     for name, result in results.items():
-        click.echo(one_line(f"{input}   {recipe.name}   {_line(peers.PEERS[name], result, recipe.options.like)}"))
+        click.echo(one_line(f"{input}   {recipe.name}   {_line(PEERS[name].name, result, recipe.options.like)}"))
     return status
 
 
