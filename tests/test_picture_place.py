@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import stat
@@ -118,6 +119,16 @@ def test_a_private_file_is_private_while_it_is_written(monkeypatch):
 # what killed runs leave
 
 
+def is_locked(name):
+    """Whether the run that makes the file has come so far; until then another one may sweep it, and it makes a new one."""
+    try:
+        with open(name, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def amid_writing(name):
     """A run that has begun to write and stands still there; it is killed in the end. Gives the name of its part."""
@@ -129,7 +140,7 @@ def amid_writing(name):
     command = [sys.executable, "-m", "imgconv", "apply", name, "-k", "blur", "-o", "large.png"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            while not (new := set(leftovers(Path())) - there):
+            while not (new := set(leftovers(Path())) - there) or not is_locked(*new):
                 assert process.poll() is None
                 time.sleep(0.01)
             process.send_signal(signal.SIGSTOP)
