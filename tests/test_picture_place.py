@@ -120,7 +120,7 @@ def test_a_private_file_is_private_while_it_is_written(monkeypatch):
 
 
 def is_locked(name):
-    """Whether the run that makes the file has come so far; until then another one may sweep it, and it makes a new one."""
+    """Whether its run has come so far: until then another run may sweep the file, and it makes a new one."""
     try:
         with open(name, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
