@@ -49,7 +49,7 @@ def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered
 
 def prepare(chosen: Plan) -> float:
     """Loads the code that a plan needs; returns the seconds spent on compiling it, 0 when it was kept."""
-    return 0.0 if chosen.method == "fourier" else kept.loop(chosen.variant.function).compile_s
+    return 0.0 if chosen.method == "fourier" else kept.prepare(chosen.variant.function)
 
 
 def is_local(chosen: Plan) -> bool:

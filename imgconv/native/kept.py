@@ -108,9 +108,8 @@ def directory() -> Path:
         return Path(chosen).absolute()
     try:
         home = Path.home()
-    except (
-        RuntimeError
-    ):  # a user whom the system does not know, without HOME; what lies there must be ours, as everywhere
+    except RuntimeError:
+        # a user whom the system does not know, without HOME; what lies there must be ours, as everywhere
         return Path(os.environ.get("TMPDIR", "/tmp"), f"imgconv-{os.getuid()}")
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
