@@ -1,6 +1,9 @@
 """Conv2D and DepthwiseConv2D: against a plain loop, against numbers that Keras gave, and against PyTorch and Keras."""
 
+import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -162,20 +165,49 @@ def test_conv2d_against_pytorch(stride, dilation):
     np.testing.assert_array_equal(ours, theirs[0].numpy().transpose(1, 2, 0))
 
 
-@pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize(("strides", "dilation_rate"), [(1, 1), (2, 1), (3, 1), (1, 2)])
-def test_conv2d_against_keras(padding, strides, dilation_rate, monkeypatch, tmp_path):
-    pytest.importorskip("jax")
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    keras = pytest.importorskip("keras")
+CONV2D = [
+    {"strides": strides, "padding": padding, "dilation_rate": dilation}
+    for padding in ("same", "valid")
+    for strides, dilation in ((1, 1), (2, 1), (3, 1), (1, 2))
+]
+CONV2D_ROWS = (7, 8, 9)
+IN_KERAS = """
+import json, os, sys
+os.environ.update(KERAS_BACKEND="jax", KERAS_HOME=sys.argv[1])
+try:
+    import jax, keras
+except ImportError:
+    sys.exit(77)
+import numpy as np
+given = np.load(sys.argv[1] + "/given.npz")
+for case, words in enumerate(json.loads(sys.argv[2])):
+    for rows in map(int, sys.argv[3:]):
+        found = keras.ops.conv(given[f"picture{rows}"], given["weights"], data_format="channels_last", **words)
+        np.save(f"{sys.argv[1]}/{case}_{rows}.npy", np.asarray(found)[0])
+"""
+
+
+@pytest.fixture(scope="module")
+def keras_results(tmp_path_factory):
+    """The folder of what Keras makes, in a process of its own: JAX has threads, and warns whoever forks beside them."""
+    folder = tmp_path_factory.mktemp("keras")
     rng = np.random.default_rng(3)
-    for rows in (7, 8, 9):
-        picture = rng.integers(-9, 9, (rows, 10, 3)).astype(np.float32)
-        weights = rng.integers(-9, 9, (4, 3, 3, 2)).astype(np.float32)
-        words = {"strides": strides, "padding": padding, "dilation_rate": dilation_rate}
-        theirs = np.asarray(keras.ops.conv(picture[None], weights, data_format="channels_last", **words))[0]
-        np.testing.assert_array_equal(imgconv.correlate(picture, weights, **options(**words)), theirs)
+    pictures = {f"picture{rows}": rng.integers(-9, 9, (1, rows, 10, 3)).astype(np.float32) for rows in CONV2D_ROWS}
+    np.savez(folder / "given.npz", weights=rng.integers(-9, 9, (4, 3, 3, 2)).astype(np.float32), **pictures)
+    words = [sys.executable, "-c", IN_KERAS, str(folder), json.dumps(CONV2D), *map(str, CONV2D_ROWS)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode == 77:
+        pytest.skip("keras and jax are not installed")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("case", range(len(CONV2D)))
+def test_conv2d_against_keras(case, keras_results):
+    given = np.load(keras_results / "given.npz")
+    for rows in CONV2D_ROWS:
+        ours = imgconv.correlate(given[f"picture{rows}"][0], given["weights"], **options(**CONV2D[case]))
+        np.testing.assert_array_equal(ours, np.load(keras_results / f"{case}_{rows}.npy"))
 
 
 def test_after():
