@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from imgconv.compare import Comparison
     from imgconv.fit import Fit
+    from imgconv.formats.picture import Picture
     from imgconv.kernels.spec import KernelLike, KernelsLike
     from imgconv.match.explanation import Match
-    from imgconv.picture.value import Picture
     from imgconv.recipe.signature import ApplyOptions, FilterOptions
 
     PictureLike = str | PathLike[str] | Image | npt.ArrayLike
@@ -157,7 +157,7 @@ def apply(image: Image, kernel: KernelsLike | None = None, **options: Unpack[App
     KernelError, PictureError, UsageError
         As `correlate` does.
     """
-    from imgconv.picture.image import ONLY_IN_MEMORY, back_in, from_array, plain, to_array
+    from imgconv.formats.pillow import ONLY_IN_MEMORY, back_in, from_array, plain, to_array
 
     if not hasattr(image, "getbands"):
         kind = type(image).__name__
@@ -170,7 +170,7 @@ def apply(image: Image, kernel: KernelsLike | None = None, **options: Unpack[App
     result.info = {key: value for key, value in image.info.items() if key != "transparency"}
     said = {key: image.info[key] for key in ("exif", "xmp") if isinstance(image.info.get(key), bytes)}
     if said:
-        from imgconv.picture.exif import for_result
+        from imgconv.formats.exif import for_result
 
         result.info.update(for_result(said, (image.height, image.width), array.shape, 1)[0].items())
     return result
@@ -310,11 +310,11 @@ def _recipe(function: str, kernel: Any, options: Mapping[str, Any]) -> Recipe:
 
 def _picture(given: Any) -> Picture:
     """What a path, a Pillow image or an array holds."""
-    from imgconv.picture.image import plain, to_array
-    from imgconv.picture.value import Picture
+    from imgconv.formats.picture import Picture
+    from imgconv.formats.pillow import plain, to_array
 
     if isinstance(given, (str, PathLike)):
-        from imgconv.picture.read import read
+        from imgconv.formats.read import read
 
         return read(Path(given))
     image = plain(given) if hasattr(given, "getbands") else None

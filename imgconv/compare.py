@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imgconv.engine.correlation import Correlation
+from imgconv.formats.picture import Picture
 from imgconv.peers import PEERS, Lacking, Step, Task, border_name
-from imgconv.picture.value import Picture
 from imgconv.recipe import Recipe
 from imgconv.recipe.settings import correlation, settle
 

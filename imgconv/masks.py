@@ -30,7 +30,7 @@ from imgconv.kernels.smoothing import toward
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from imgconv.picture.limits import Limits
+    from imgconv.formats.limits import Limits
 
     Array = npt.NDArray[Any]
 
@@ -276,7 +276,7 @@ def read_mask(name: str, limits: Limits, *, auto_orient: bool = False) -> Mask:
     UsageError
         When it cannot be read or is no mask: nothing can be filtered then.
     """
-    from imgconv.picture.read import read  # here, because masks of the library are arrays
+    from imgconv.formats.read import read  # here, because masks of the library are arrays
 
     try:
         picture = read(Path(name), auto_orient=auto_orient, limits=limits)

@@ -22,10 +22,10 @@ from imgconv.batch.report import Outcome, as_json
 from imgconv.batch.run import run
 from imgconv.batch.targets import Job, Targets, check_encoder_options, find_inputs, make_jobs
 from imgconv.errors import UsageError
+from imgconv.formats.png.codec import encode_png
+from imgconv.formats.read import read
+from imgconv.formats.write import encode
 from imgconv.kernels.spec import kernel
-from imgconv.picture.png import encode_png
-from imgconv.picture.read import read
-from imgconv.picture.write import encode
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 
@@ -419,8 +419,8 @@ def stored(ending: str, mode: str, rows: int = 90, columns: int = 70) -> Path:
 @pytest.mark.parametrize("names", [["blur"], ["sharpen", "gaussian:sigma=2"]])
 def test_strips_make_the_file_that_the_whole_makes(ending, mode, names, monkeypatch):
     monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
-    monkeypatch.setattr("imgconv.picture.png.BAND_BYTES", 1000)
-    monkeypatch.setattr("imgconv.picture.strips.TIFF_BYTES", 500)
+    monkeypatch.setattr("imgconv.formats.png.codec.BAND_BYTES", 1000)
+    monkeypatch.setattr("imgconv.formats.strips.TIFF_BYTES", 500)
     path = stored(ending, mode)
     recipe = Recipe(tuple(kernel(name) for name in names))
     whole = recipe.apply(read(path).array, read(path).mode)
@@ -440,11 +440,11 @@ def test_strips_make_the_file_that_the_whole_makes(ending, mode, names, monkeypa
 
 def test_a_large_jpeg_is_written_in_strips(monkeypatch):
     monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
-    monkeypatch.setattr("imgconv.picture.jpeg.STRIP_PIXELS", 1000)
+    monkeypatch.setattr("imgconv.formats.jpeg.STRIP_PIXELS", 1000)
     path = stored(".png", "RGB")
     files = []
     for smallest in (1, 2**20):
-        monkeypatch.setattr("imgconv.picture.jpeg.SMALLEST", smallest)
+        monkeypatch.setattr("imgconv.formats.jpeg.SMALLEST", smallest)
         (found,) = outcomes(str(path), format="jpg", out_dir=Path("out"), overwrite=True)
         assert bool(found.strip_rows) == (smallest == 1)
         files.append(opened(Path("out/RGB.blur.jpg").read_bytes()))
@@ -453,8 +453,8 @@ def test_a_large_jpeg_is_written_in_strips(monkeypatch):
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_large_jpeg_from_a_jpeg_is_what_encode_gives(progressive, monkeypatch):
-    monkeypatch.setattr("imgconv.picture.jpeg.STRIP_PIXELS", 1000)
-    monkeypatch.setattr("imgconv.picture.jpeg.SMALLEST", 1)
+    monkeypatch.setattr("imgconv.formats.jpeg.STRIP_PIXELS", 1000)
+    monkeypatch.setattr("imgconv.formats.jpeg.SMALLEST", 1)
     Image.fromarray(smooth(90, 70)).save("a.jpg", quality=80, progressive=progressive, exif=exif())
     picture = read(Path("a.jpg"))
     array, mode, _ = RECIPE.apply(picture.array, picture.mode)
@@ -489,9 +489,9 @@ def test_a_target_that_needs_the_whole_gets_it(monkeypatch):
 @pytest.mark.parametrize("names", [["blur"], ["gaussian:sigma=2"], ["laplacian"]])
 def test_alpha_is_looked_at_before_it_is_filtered(most, opaque, names, monkeypatch):
     monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
-    monkeypatch.setattr("imgconv.picture.png.BAND_BYTES", 1000)
-    monkeypatch.setattr("imgconv.picture.strips.LOOK_BYTES", 3000)
-    monkeypatch.setattr("imgconv.picture.strips.HELD_BYTES", most)
+    monkeypatch.setattr("imgconv.formats.png.codec.BAND_BYTES", 1000)
+    monkeypatch.setattr("imgconv.formats.strips.LOOK_BYTES", 3000)
+    monkeypatch.setattr("imgconv.formats.strips.HELD_BYTES", most)
     array = noise(90, 70, 4)
     array[:, :, 3] = 255
     array[60:62, 5, 3] = 255 if opaque else 254
@@ -504,7 +504,7 @@ def test_alpha_is_looked_at_before_it_is_filtered(most, opaque, names, monkeypat
 
 def test_other_recipes_change_the_mode(monkeypatch):
     monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
-    monkeypatch.setattr("imgconv.picture.png.BAND_BYTES", 1000)
+    monkeypatch.setattr("imgconv.formats.png.codec.BAND_BYTES", 1000)
     path = stored(".png", "RGB")
     recipe = Recipe((kernel("sobel_x"), kernel("sobel_y")), Options(combine="hypot", channels="sum"))
     for ending in (".png", ".npy"):
@@ -521,7 +521,7 @@ def test_other_recipes_change_the_mode(monkeypatch):
 @pytest.mark.parametrize("ending", [".png", ".tif", ".npy"])
 def test_damage_at_the_end_leaves_nothing(ending, monkeypatch):
     monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
-    monkeypatch.setattr("imgconv.picture.png.BAND_BYTES", 1000)
+    monkeypatch.setattr("imgconv.formats.png.codec.BAND_BYTES", 1000)
     array = noise(200, 100, 3)
     if ending == ".npy":
         np.save("t.npy", array)

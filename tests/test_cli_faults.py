@@ -121,7 +121,7 @@ def test_without_a_thread_to_be_had_the_work_is_done_all_the_same(form, jobs):
 
 
 BROKEN = """
-import imgconv.picture.read as module
+import imgconv.formats.read as module
 real = module.read
 def read(path, **options):
     if str(path) == "0.png":

@@ -12,9 +12,9 @@ from makers import noise
 from imgconv.cli import cli
 from imgconv.compare import compare
 from imgconv.conventions import COMPARED
+from imgconv.formats.picture import Picture
 from imgconv.kernels.spec import kernel
 from imgconv.peers import PEERS
-from imgconv.picture.value import Picture
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 

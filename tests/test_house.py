@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import imgconv
+from imgconv.formats.png.codec import encode_png
 from imgconv.native import link
-from imgconv.picture.png import encode_png
 
 HOUSE = Path(imgconv.__file__).parent
 MODULES = {
@@ -25,7 +25,7 @@ FLOORS = (
     ("conventions", "arrayfile", "threads"),
     ("memory", "native"),
     ("engine",),
-    ("kernels", "picture"),
+    ("kernels", "formats"),
     ("masks", "peers"),
     ("recipe",),
     ("batch", "compare", "match", "fit"),
@@ -93,7 +93,7 @@ def test_each_package_is_known_in_one_place_only(module):
             assert not at_once, f"{module} imports {name}, and so Numba, before anything is compiled"
         elif package == "PIL":
             late_kernel = room(module) == "kernels" and not at_once  # a kernel that is a grey picture
-            assert room(module) in ("picture", "pillow", "peers", "bench") or late_kernel
+            assert room(module) in ("formats", "pillow", "peers", "bench") or late_kernel
         elif package in ("scipy", "cv2", "skimage", "pyvips", "halide"):
             assert room(module) == "peers"
             assert not at_once
@@ -151,7 +151,7 @@ def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
     assert not loaded & {"numba", "rich", "PIL", "concurrent.futures", "json", "numpy.typing", "queue", "tempfile"}
     assert not link.possible() or "llvmlite" not in loaded
     unused = {"masks", "recipe.masked", "kernels.formulas", "kernels.foreign"}
-    unused |= {f"picture.{name}" for name in ("blocks", "interlace", "jpeg", "ppm", "tiff")}
+    unused |= {f"formats.{name}" for name in ("blocks", "png.interlace", "jpeg", "ppm", "tiff")}
     assert not loaded & {f"imgconv.{module}" for module in unused}
 
 

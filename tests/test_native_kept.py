@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from imgconv.cli.doctor import doctor
 from imgconv.engine.band import Variant
 from imgconv.engine.methods import VARIANTS
+from imgconv.formats.pillow import MOVES
 from imgconv.native import kept
-from imgconv.picture.image import MOVES
 
 FUNCTIONS = [variant.function for variant in VARIANTS]
 VARIANT = Variant("direct", "direct", "uint8", (3, 3)).function

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from imgconv.engine.band import Variant
+from imgconv.formats.png.codec import FILTER
 from imgconv.native import kept, link
-from imgconv.picture.png import FILTER
 
 pytestmark = pytest.mark.skipif(not link.possible(), reason="objects are linked on Linux x86-64 only")
 

@@ -15,13 +15,13 @@ from imgconv.arrayfile import opened
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job, Targets, is_skipped
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
+from imgconv.formats.limits import DEFAULT, Limits, check_memory, limits_for
+from imgconv.formats.picture import Picture
+from imgconv.formats.read import parse, read
+from imgconv.formats.strips import SINKS, has_sink, sink_of, source_of, unread
+from imgconv.formats.table import GREY_MODES, METADATA, select
+from imgconv.formats.write import PIECE, encode, fitted, placed, put, write
 from imgconv.native.kept import compile_seconds
-from imgconv.picture.formats import GREY_MODES, METADATA, select
-from imgconv.picture.limits import DEFAULT, Limits, check_memory, limits_for
-from imgconv.picture.read import parse, read
-from imgconv.picture.strips import SINKS, has_sink, sink_of, source_of, unread
-from imgconv.picture.value import Picture
-from imgconv.picture.write import PIECE, encode, fitted, placed, put, write
 from imgconv.recipe import Recipe
 from imgconv.recipe.strips import in_strips
 
@@ -182,7 +182,7 @@ def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: 
     outcome.result_shape, outcome.result_mode = array.shape, mode
     info = select(before.info, handling.metadata)
     if "exif" in info or "xmp" in info or any(chunk.kind for chunk in info.get("chunks", ())):
-        from imgconv.picture import exif  # here, because many pictures have none
+        from imgconv.formats import exif  # here, because many pictures have none
 
         info, notes = exif.for_result(info, before.array.shape, array.shape, before.frames)
         outcome.notes += notes

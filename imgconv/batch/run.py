@@ -12,7 +12,7 @@ from functools import partial
 from imgconv.batch.job import Handling, run_one
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job, Targets, is_skipped
-from imgconv.picture.decode import begin
+from imgconv.formats.decode import begin
 from imgconv.recipe import Recipe
 from imgconv.threads import available_cores
 

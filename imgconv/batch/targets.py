@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from imgconv.arrayfile import opened
 from imgconv.errors import PictureError, UsageError, reason
-from imgconv.picture.decode import Begun
-from imgconv.picture.formats import ENCODER_OPTIONS, FORMATS, START_BYTES, endings, format_of, name_for
+from imgconv.formats.decode import Begun
+from imgconv.formats.table import ENCODER_OPTIONS, FORMATS, START_BYTES, endings, format_of, name_for
 
 STREAM = "-"
 DEFAULT_NAME = "{dir}/{stem}.{kernel}{ext}"

@@ -23,13 +23,13 @@ from imgconv.cli.options import (
     place_options,
 )
 from imgconv.errors import UsageError
-from imgconv.picture.formats import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
+from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
 
 if TYPE_CHECKING:
     from imgconv.batch.report import Outcome
     from imgconv.batch.targets import Job, Targets
     from imgconv.engine.plan import Plan
-    from imgconv.picture.limits import Limits
+    from imgconv.formats.limits import Limits
     from imgconv.recipe import Recipe
 
 ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
@@ -89,7 +89,7 @@ def apply(
     imgconv apply a.txt -k '1 2; 3 4' --mode convolve --padding full -o -
     imgconv apply street.jpg --vary gaussian:sigma=0..8 --mask linear:band=0.4
     """
-    from imgconv.picture.decode import begin
+    from imgconv.formats.decode import begin
 
     # the first picture is decoded while the rest is being imported
     early = not (dry_run or skip_existing or inputs[0] == "-" or options["threads"] == 1)

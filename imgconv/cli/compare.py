@@ -15,7 +15,7 @@ from imgconv.conventions import COMPARED
 
 if TYPE_CHECKING:
     from imgconv.compare import Comparison
-    from imgconv.picture.limits import Limits
+    from imgconv.formats.limits import Limits
 
 
 @click.command(cls=FileCommand)
@@ -45,8 +45,8 @@ def compare(
     """
     recipe = make_recipe(kernels, limits=limits, **options)
     from imgconv.compare import Comparison, compare
+    from imgconv.formats.read import read
     from imgconv.peers import PEERS
-    from imgconv.picture.read import read
 
     picture = read(Path(input), limits=limits)
     names = [name for name in COMPARED if name == "pillow" or PEERS[name].installed] if peer == "all" else [peer]

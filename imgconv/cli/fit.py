@@ -12,7 +12,7 @@ from imgconv.cli import DONE, FAILED, one_line
 from imgconv.cli.options import FILE, FileCommand, Steps, max_pixels_option
 
 if TYPE_CHECKING:
-    from imgconv.picture.limits import Limits
+    from imgconv.formats.limits import Limits
 
 
 @click.command(cls=FileCommand)
@@ -38,9 +38,9 @@ def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: boo
     """
     from imgconv.errors import UsageError
     from imgconv.fit import fit as find
+    from imgconv.formats.read import read
+    from imgconv.formats.write import write
     from imgconv.kernels.write import toml_text
-    from imgconv.picture.read import read
-    from imgconv.picture.write import write
 
     target = None if output in (None, "-") else Path(str(output))
     if target is not None and target.suffix.lower() != ".toml":

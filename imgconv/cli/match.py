@@ -13,9 +13,9 @@ from imgconv.cli import DONE, FAILED, one_line
 from imgconv.cli.options import KernelCommand, max_pixels_option, offer_kernels
 
 if TYPE_CHECKING:
+    from imgconv.formats.limits import Limits
+    from imgconv.formats.picture import Picture
     from imgconv.match.explanation import Explanation
-    from imgconv.picture.limits import Limits
-    from imgconv.picture.value import Picture
 
 
 @click.command(cls=KernelCommand)
@@ -37,10 +37,10 @@ def match(input: Path, kernel: str, result: Path, as_json: bool, limits: Limits)
     imgconv match a.npy '1 2; 3 4' from_scipy.npy
     imgconv match in.txt kernel.txt from_keras.txt --json
     """
+    from imgconv.formats.read import read
     from imgconv.kernels.spec import kernel as to_kernel
     from imgconv.match import match as find
     from imgconv.match.explanation import FLIP_WORDS, option_words
-    from imgconv.picture.read import read
 
     weights = to_kernel(kernel)
     before, after = read(input, limits=limits), read(result, limits=limits)

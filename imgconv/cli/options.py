@@ -24,10 +24,10 @@ from imgconv.conventions import (
     SCALES,
     parse_border,
 )
-from imgconv.picture.formats import METADATA
+from imgconv.formats.table import METADATA
 
 if TYPE_CHECKING:
-    from imgconv.picture.limits import Limits
+    from imgconv.formats.limits import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -195,7 +195,7 @@ def max_pixels_option(function: F) -> F:
     """--max-pixels: the function gets `limits`."""
 
     def to_limits(ctx: click.Context, param: click.Parameter, value: int | None) -> Limits:
-        from imgconv.picture.limits import DEFAULT, Limits
+        from imgconv.formats.limits import DEFAULT, Limits
 
         return DEFAULT if value is None else Limits(value, vouched=True)
 

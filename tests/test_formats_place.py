@@ -108,7 +108,7 @@ def test_a_private_file_is_private_while_it_is_written(monkeypatch):
     os.chmod("b.png", 0o600)
     seen = []
     real = os.fsync
-    from imgconv.picture import write
+    from imgconv.formats import write
 
     monkeypatch.setattr(write, "_take_rights", lambda descriptor, target: seen.append(os.fstat(descriptor).st_mode))
     monkeypatch.setattr(os, "fsync", lambda descriptor: real(descriptor))

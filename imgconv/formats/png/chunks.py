@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 from isal import isal_zlib
 
 from imgconv.errors import PictureError
-from imgconv.picture.value import sound_dpi
+from imgconv.formats.picture import sound_dpi
 
 inflater: Any = isal_zlib  # three times as fast as zlib, at CRCs eleven times
 DAMAGED: Any = (inflater.error,)

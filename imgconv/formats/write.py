@@ -18,10 +18,10 @@ import numpy as np
 
 from imgconv.arrayfile import npy_bytes, text_bytes
 from imgconv.errors import WriteError, reason
-from imgconv.picture.formats import ENCODER_OPTIONS, by_name
-from imgconv.picture.image import BROKEN, from_array
-from imgconv.picture.png import MODES, encode_png
-from imgconv.picture.value import Picture
+from imgconv.formats.picture import Picture
+from imgconv.formats.pillow import BROKEN, from_array
+from imgconv.formats.png.codec import MODES, encode_png
+from imgconv.formats.table import ENCODER_OPTIONS, by_name
 
 try:
     import fcntl
@@ -31,7 +31,7 @@ except ImportError:  # Windows
 if TYPE_CHECKING:
     from PIL import Image
 
-    from imgconv.picture import jpeg
+    from imgconv.formats import jpeg
 
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
@@ -82,11 +82,11 @@ def encode(
     given = {key: value for key, value in (options or {}).items() if form in ENCODER_OPTIONS[key].formats}
     told = _metadata(picture, form) | _encoder_options(picture, form, given)
     if form == "PPM" and mode == "RGB;16":
-        from imgconv.picture.ppm import start_of  # here, because few pictures need it
+        from imgconv.formats.ppm import start_of  # here, because few pictures need it
 
         return start_of(picture.array.shape, picture.array.dtype) + picture.array.astype(">u2").tobytes(), ()
     if form == "JPEG":
-        from imgconv.picture import jpeg
+        from imgconv.formats import jpeg
 
         if jpeg.in_strips(picture.array.shape, told):
             encoder, left_out = jpeg_encoder(picture, options or {}, threads)
@@ -105,11 +105,11 @@ def encode(
         notes += _lost_in_gif(image)
     data = file.getvalue()
     if deep:
-        from imgconv.picture.tiff import deepened  # here, because few pictures need it
+        from imgconv.formats.tiff import deepened  # here, because few pictures need it
 
         data = deepened(data, *picture.array.shape[1:])
     if exif or xmp:
-        from imgconv.picture.exif import into_tiff
+        from imgconv.formats.exif import into_tiff
 
         data = into_tiff(data, exif, xmp)
     return data, tuple(notes)
@@ -128,7 +128,7 @@ def jpeg_encoder(
     WriteError
         When JPEG cannot hold the picture as it is.
     """
-    from imgconv.picture import jpeg
+    from imgconv.formats import jpeg
 
     mode = mode_in("JPEG", about)
     given = {key: value for key, value in options.items() if "JPEG" in ENCODER_OPTIONS[key].formats}

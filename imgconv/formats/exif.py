@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from imgconv.picture.chunks import meaning
-from imgconv.picture.tiff import LONG, ORIENTATION, SHORT, SIZES, WIDTH, XMP, Entry, directory_of
+from imgconv.formats.png.chunks import meaning
+from imgconv.formats.tiff import LONG, ORIENTATION, SHORT, SIZES, WIDTH, XMP, Entry, directory_of
 
 BYTE = 1
 MARK = b"Exif\0\0"

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgconv.errors import PictureError
-from imgconv.picture.formats import ARRAY_ENDINGS, FORMATS
-from imgconv.picture.limits import DEFAULT, Limits, check_image
+from imgconv.formats.limits import DEFAULT, Limits, check_image
+from imgconv.formats.table import ARRAY_ENDINGS, FORMATS
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
-    from imgconv.picture.blocks import Block
+    from imgconv.formats.blocks import Block
 
 LARGEST = 2**28  # bytes of a file that is read before its turn
 
@@ -47,7 +47,7 @@ def decode(data: bytes, name: str, limits: Limits = DEFAULT) -> Loaded:
     """
     from PIL import Image
 
-    from imgconv.picture.blocks import load
+    from imgconv.formats.blocks import load
 
     prepare_pillow()
     _check_tags(data)
@@ -119,7 +119,7 @@ def _check_tags(data: bytes) -> None:
         exif = 0
     elif exif < 6:
         return
-    from imgconv.picture.tiff import claim_more  # here, because most pictures have neither
+    from imgconv.formats.tiff import claim_more  # here, because most pictures have neither
 
     if data[:3] == b"\xff\xd8\xff":  # Pillow puts the parts together
         parts = re.finditer(rb"\xff\xe1(..)Exif\0\0", data, re.DOTALL)

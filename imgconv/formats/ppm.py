@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imgconv.errors import PictureError
-from imgconv.picture.limits import Limits, check_whole
-from imgconv.picture.value import Picture
+from imgconv.formats.limits import Limits, check_whole
+from imgconv.formats.picture import Picture
 
 LONGEST_HEADER = 4096  # bytes, remarks included
 GAP = rb"(?:\s|#[^\n]*\n)+"

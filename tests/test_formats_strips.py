@@ -17,12 +17,12 @@ from makers import exif, noise, png, png16, saved, smooth, tiff
 from PIL import Image
 
 from imgconv.errors import PictureError, WriteError
-from imgconv.picture import jpeg
-from imgconv.picture import strips as module
-from imgconv.picture.read import parse
-from imgconv.picture.strips import has_sink, sink_of, source_of, unread
-from imgconv.picture.value import Picture
-from imgconv.picture.write import encode
+from imgconv.formats import jpeg
+from imgconv.formats import strips as module
+from imgconv.formats.picture import Picture
+from imgconv.formats.read import parse
+from imgconv.formats.strips import has_sink, sink_of, source_of, unread
+from imgconv.formats.write import encode
 
 
 def source(data: bytes, name: str = "a", **options):

@@ -12,8 +12,8 @@ from makers import exif, imgconv, leftovers, saved, smooth
 from PIL import Image
 
 from imgconv.errors import PictureError
-from imgconv.picture.decode import begin
-from imgconv.picture.read import read
+from imgconv.formats.decode import begin
+from imgconv.formats.read import read
 
 
 def photo(mode="RGB"):
@@ -78,7 +78,7 @@ def test_what_holds_up_other_threads_does_not_begin(tmp_path, jpeg):
 
 def test_numpy_need_not_be_there(jpeg):
     code = (
-        "import sys; from pathlib import Path; from imgconv.picture.decode import begin\n"
+        "import sys; from pathlib import Path; from imgconv.formats.decode import begin\n"
         "assert begin(Path(sys.argv[1])).take().image.size == (120, 90)\n"
         "sys.exit('numpy' in sys.modules)"
     )

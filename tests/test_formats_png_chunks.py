@@ -18,12 +18,12 @@ from PIL import Image, PngImagePlugin
 from imgconv.batch.run import run
 from imgconv.batch.targets import Targets, make_jobs
 from imgconv.errors import PictureError
+from imgconv.formats.picture import Picture
+from imgconv.formats.png.chunks import LARGEST_TEXT, Chunk, split, told
+from imgconv.formats.read import parse
+from imgconv.formats.table import METADATA, by_name, select
+from imgconv.formats.write import encode
 from imgconv.kernels.spec import kernel
-from imgconv.picture.chunks import LARGEST_TEXT, Chunk, split, told
-from imgconv.picture.formats import METADATA, by_name, select
-from imgconv.picture.read import parse
-from imgconv.picture.value import Picture
-from imgconv.picture.write import encode
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 

@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from imgconv.picture.image import block_for, from_array
+from imgconv.formats.pillow import block_for, from_array
 from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from imgconv.picture.blocks import Block
+    from imgconv.formats.blocks import Block
 
     Array = npt.NDArray[Any]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
 
-    from imgconv.picture.blocks import Block
+    from imgconv.formats.blocks import Block
 
 # everything that Pillow has been seen to raise on broken files and odd metadata
 BROKEN = (
@@ -40,7 +40,7 @@ ONLY_IN_MEMORY = ("RGBX", "RGBa", "La")  # no file has them; bytes that can be f
 # left to Pillow's codecs: NumPy takes two bytes of four slower, and of LAB other bytes are kept
 CODED = ("LA", "La", "LAB")
 SHARED = ("L", "RGBA", "CMYK", "I;16")  # Pillow makes images of these over the memory of an array
-MOVES = {name: kept.Function("imgconv.picture.pixels_loop", name, (), "ppi") for name in ("pack", "unpack")}
+MOVES = {name: kept.Function("imgconv.formats.pixels_loop", name, (), "ppi") for name in ("pack", "unpack")}
 STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
 
 
@@ -82,7 +82,7 @@ def back_in(mode: str, image: Image.Image) -> Image.Image:
 
 def to_array(image: Image.Image) -> npt.NDArray[Any]:
     """Pixels of an image in a plain mode, shape (rows, columns) or (rows, columns, channels)."""
-    from imgconv.picture import blocks
+    from imgconv.formats import blocks
 
     image.load()
     dtype = np.dtype(SAMPLES.get(image.mode, "uint8"))
@@ -126,7 +126,7 @@ def from_array(array: npt.NDArray[Any], mode: str, block: Block | None = None) -
     """
     from PIL import Image
 
-    from imgconv.picture import blocks
+    from imgconv.formats import blocks
 
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
@@ -145,7 +145,7 @@ def from_array(array: npt.NDArray[Any], mode: str, block: Block | None = None) -
 
 def block_for(array: npt.NDArray[Any], mode: str) -> Block | None:
     """Memory of Pillow for an image of the array's size; None where it has no need of it, or does not tell."""
-    from imgconv.picture import blocks
+    from imgconv.formats import blocks
 
     return None if mode in (*SHARED, *CODED) else blocks.new(mode, (array.shape[1], array.shape[0]))
 

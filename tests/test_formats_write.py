@@ -29,10 +29,10 @@ from PIL.JpegImagePlugin import get_sampling
 
 from imgconv import correlate as filtered
 from imgconv.errors import UsageError, WriteError
-from imgconv.picture.formats import ENCODER_OPTIONS, by_name, endings, name_for, parse_encoder_options
-from imgconv.picture.read import parse
-from imgconv.picture.value import Picture
-from imgconv.picture.write import encode, placed, put, write
+from imgconv.formats.picture import Picture
+from imgconv.formats.read import parse
+from imgconv.formats.table import ENCODER_OPTIONS, by_name, endings, name_for, parse_encoder_options
+from imgconv.formats.write import encode, placed, put, write
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 LOSSLESS = {
@@ -401,7 +401,7 @@ def test_what_goes_wrong_while_a_file_is_written_leaves_the_old_one(tmp_path, pr
 
 
 def test_short_writes_of_the_system_are_continued(tmp_path, monkeypatch):
-    monkeypatch.setattr("imgconv.picture.write.PIECE", 3)
+    monkeypatch.setattr("imgconv.formats.write.PIECE", 3)
     write(tmp_path / "a", b"0123456789", overwrite=False)
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 

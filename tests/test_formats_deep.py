@@ -16,11 +16,11 @@ from makers import adam7, chunk, exif, imgconv, noise, opened, png, saved, tiff
 from PIL import Image
 
 from imgconv.errors import PictureError
-from imgconv.picture.read import parse
-from imgconv.picture.strips import source_of
-from imgconv.picture.tiff import deep_of, directory_of
-from imgconv.picture.value import Picture
-from imgconv.picture.write import encode
+from imgconv.formats.picture import Picture
+from imgconv.formats.read import parse
+from imgconv.formats.strips import source_of
+from imgconv.formats.tiff import deep_of, directory_of
+from imgconv.formats.write import encode
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 

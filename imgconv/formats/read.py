@@ -14,19 +14,19 @@ import numpy as np
 
 from imgconv.arrayfile import parse_npy, parse_text, read_bytes
 from imgconv.errors import PictureError
-from imgconv.picture.chunks import SIGNATURE, split, told
-from imgconv.picture.decode import Loaded, decode, prepare_pillow, refuse_cut
-from imgconv.picture.formats import FORMATS, name_for
-from imgconv.picture.image import BROKEN, plain, take_array
-from imgconv.picture.limits import DEFAULT, Limits, check_image, check_memory
-from imgconv.picture.png import MODES, decode_png
-from imgconv.picture.value import Picture, sound_dpi
+from imgconv.formats.decode import Loaded, decode, prepare_pillow, refuse_cut
+from imgconv.formats.limits import DEFAULT, Limits, check_image, check_memory
+from imgconv.formats.picture import Picture, sound_dpi
+from imgconv.formats.pillow import BROKEN, plain, take_array
+from imgconv.formats.png.chunks import SIGNATURE, split, told
+from imgconv.formats.png.codec import MODES, decode_png
+from imgconv.formats.table import FORMATS, name_for
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
 
-    from imgconv.picture.decode import Begun
+    from imgconv.formats.decode import Begun
 
 T = TypeVar("T")
 
@@ -105,11 +105,11 @@ def _of_16_bits(data: bytes, name: str, limits: Limits) -> Picture | None:
     """A picture that Pillow would cut to 8 bits; None for others."""
     found = None
     if data.startswith(SIGNATURE):
-        from imgconv.picture import interlace  # here, as the others: few pictures need them
+        from imgconv.formats.png import interlace  # here, as the others: few pictures need them
 
         found = interlace.decode_16_bits(data, limits)
     elif data.startswith(b"P6"):
-        from imgconv.picture import ppm
+        from imgconv.formats import ppm
 
         found = ppm.decode_16_bits(data, limits)
     elif data.startswith((b"II*\0", b"MM\0*")):
@@ -118,7 +118,7 @@ def _of_16_bits(data: bytes, name: str, limits: Limits) -> Picture | None:
 
 
 def _deep_tiff(data: bytes, name: str, limits: Limits) -> Picture | None:
-    from imgconv.picture.tiff import NO_MEANING, PREMULTIPLIED, deep_of
+    from imgconv.formats.tiff import NO_MEANING, PREMULTIPLIED, deep_of
 
     deep = deep_of(data)
     if deep is None:
@@ -151,7 +151,7 @@ def _deep_tiff(data: bytes, name: str, limits: Limits) -> Picture | None:
         array = _turned(array, *UPRIGHT[deep.orientation])
         _say_upright(info)
         if "exif" in info:
-            from imgconv.picture.exif import upright
+            from imgconv.formats.exif import upright
 
             info["exif"] = upright(info["exif"], array.shape[1], array.shape[0])
     array = np.ascontiguousarray(array if array.shape[2] > 1 else array[:, :, 0])
@@ -238,7 +238,7 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
     if isinstance(image.info.get("xmp"), bytes):
         info["xmp"] = image.info["xmp"]
     if form == "TIFF":
-        from imgconv.picture import exif
+        from imgconv.formats import exif
 
         data, notes = exif.of_tiff(file, *image.size)
         if data:
@@ -266,7 +266,7 @@ def _upright(picture: Picture) -> Picture:
     """The picture turned as its EXIF data says, which is reset."""
     if "exif" not in picture.info:
         return picture
-    from imgconv.picture import exif
+    from imgconv.formats import exif
 
     info = dict(picture.info)
     try:

@@ -12,11 +12,11 @@ from makers import exif, noise, opened, saved, smooth
 from PIL import Image
 
 from imgconv.errors import WriteError
-from imgconv.picture import jpeg
-from imgconv.picture.jpeg import Encoder, segments
-from imgconv.picture.read import parse
-from imgconv.picture.value import Picture
-from imgconv.picture.write import encode
+from imgconv.formats import jpeg
+from imgconv.formats.jpeg import Encoder, segments
+from imgconv.formats.picture import Picture
+from imgconv.formats.read import parse
+from imgconv.formats.write import encode
 
 MODES = {"L": 1, "RGB": 3, "CMYK": 4}
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgconv.errors import PictureError
+from imgconv.formats.limits import DEFLATE, Limits, check_whole, refuse_ratio
+from imgconv.formats.picture import Picture
+from imgconv.formats.png.chunks import UNDERSTOOD, split, told
+from imgconv.formats.png.codec import CHANNELS, MODES, SLACK, UNFILTER, inflated
 from imgconv.native import kept
-from imgconv.picture.chunks import UNDERSTOOD, split, told
-from imgconv.picture.limits import DEFLATE, Limits, check_whole, refuse_ratio
-from imgconv.picture.png import CHANNELS, MODES, SLACK, UNFILTER, inflated
-from imgconv.picture.value import Picture
 
 if TYPE_CHECKING:
     import numpy.typing as npt

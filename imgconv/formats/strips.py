@@ -16,17 +16,17 @@ import numpy as np
 
 from imgconv.arrayfile import npy_header, npy_start
 from imgconv.errors import PictureError, WriteError, reason
-from imgconv.picture.chunks import told
-from imgconv.picture.formats import name_for
-from imgconv.picture.png import Encoder, decoder_of
-from imgconv.picture.read import parse, tiff_metadata
-from imgconv.picture.value import Picture
-from imgconv.picture.write import jpeg_encoder, mode_in, png_settings, put, tiff_without_pixels, tiff_without_words
+from imgconv.formats.picture import Picture
+from imgconv.formats.png.chunks import told
+from imgconv.formats.png.codec import Encoder, decoder_of
+from imgconv.formats.read import parse, tiff_metadata
+from imgconv.formats.table import name_for
+from imgconv.formats.write import jpeg_encoder, mode_in, png_settings, put, tiff_without_pixels, tiff_without_words
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from imgconv.picture import jpeg
+    from imgconv.formats import jpeg
 
     Array = npt.NDArray[Any]
 
@@ -177,7 +177,7 @@ def _png(file: BinaryIO, size: int, threads: int | None) -> RowSource | None:
 
 def _ppm(file: BinaryIO, size: int) -> RowSource | None:
     """Grey and RGB of 8 or 16 bits; where the range is another, it must be stretched."""
-    from imgconv.picture.ppm import LONGEST_HEADER, header_of
+    from imgconv.formats.ppm import LONGEST_HEADER, header_of
 
     header = header_of(file.read(LONGEST_HEADER))
     if header is None or header.maximum not in (255, 65535):
@@ -191,7 +191,7 @@ def _ppm(file: BinaryIO, size: int) -> RowSource | None:
 
 def _tiff(file: BinaryIO, size: int, name: str) -> RowSource | None:
     """Strips by Pillow, as many at a time as make `TIFF_BYTES`, in small files that have the tags of this one."""
-    from imgconv.picture.tiff import Directory, Strips
+    from imgconv.formats.tiff import Directory, Strips
 
     try:
         strips = Strips(file, Directory(file, size))
@@ -225,7 +225,7 @@ def has_sink(form: str, shape: tuple[int, ...], options: Mapping[str, Any]) -> b
     """Whether a picture of a shape, not from a JPEG, can be written by a sink, and gets the bytes of `write.encode`."""
     if form != "JPEG":
         return form in SINKS
-    from imgconv.picture import jpeg  # what one format needs is imported for its files
+    from imgconv.formats import jpeg  # what one format needs is imported for its files
 
     return jpeg.in_strips(shape, options)
 
@@ -252,7 +252,7 @@ def sink_of(
     if form == "NPY":
         return _Plain(file, npy_start(about.array), about.array.dtype)
     if form == "PPM":
-        from imgconv.picture.ppm import start_of
+        from imgconv.formats.ppm import start_of
 
         mode_in(form, about)
         return _Plain(file, start_of(about.array.shape, about.array.dtype), about.array.dtype.newbyteorder(">"))
@@ -339,7 +339,7 @@ class _Tiff(RowSink):
     """Strips from small files by Pillow, which has compressed them."""
 
     def __init__(self, file: BinaryIO, about: Picture, options: Mapping[str, Any]) -> None:
-        from imgconv.picture.tiff import STRIP_ROWS, Joined, directory_of
+        from imgconv.formats.tiff import STRIP_ROWS, Joined, directory_of
 
         self.joined = Joined(tiff_without_pixels(about))
         super().__init__(file, self.joined.start)

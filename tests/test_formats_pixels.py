@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from makers import noise
 
+from imgconv.formats.pillow import MOVES
 from imgconv.native import kept
-from imgconv.picture.image import MOVES
 
 GUARD = 77  # what lies behind the target
 COUNTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 63, 64, 1001)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from imgconv.errors import PictureError
-from imgconv.native import kept
-from imgconv.picture.chunks import (
+from imgconv.formats.limits import DEFAULT, DEFLATE, Limits, check_whole, refuse_ratio
+from imgconv.formats.png.chunks import (
     DAMAGED,
     SIGNATURE,
     UNDERSTOOD,
@@ -27,8 +27,8 @@ from imgconv.picture.chunks import (
     split,
     told,
 )
-from imgconv.picture.deflate import adler_of_both, deflated
-from imgconv.picture.limits import DEFAULT, DEFLATE, Limits, check_whole, refuse_ratio
+from imgconv.formats.png.deflate import adler_of_both, deflated
+from imgconv.native import kept
 from imgconv.threads import ahead, available_cores, in_threads
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ MODES = {
     ("uint16", 3): "RGB;16",
     ("uint16", 4): "RGBA;16",
 }
-FILTER = kept.Function("imgconv.picture.rows_loop", "filter_rows", (), "pppiii")
-UNFILTER = kept.Function("imgconv.picture.rows_loop", "unfilter_rows", (), "pppiii")
+FILTER = kept.Function("imgconv.formats.png.rows_loop", "filter_rows", (), "pppiii")
+UNFILTER = kept.Function("imgconv.formats.png.rows_loop", "unfilter_rows", (), "pppiii")
 UNUSUAL = (b"tRNS", b"acTL", b"fcTL")
 BAND_BYTES = 2**17  # of filtered rows: in the second-level cache, and enough bands for two cores in 512×512 RGB
 BANDS = 8  # in a picture whose bands are up to four times as large: graphics are up to 10 % smaller so

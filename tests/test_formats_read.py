@@ -13,9 +13,9 @@ from makers import ENDINGS, FORMATS, chunk, exif, noise, opened, png, png16, sav
 from PIL import Image
 
 from imgconv.errors import PictureError
-from imgconv.picture.read import parse, read
-from imgconv.picture.value import Picture, sound_dpi
-from imgconv.picture.write import encode
+from imgconv.formats.picture import Picture, sound_dpi
+from imgconv.formats.read import parse, read
+from imgconv.formats.write import encode
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 

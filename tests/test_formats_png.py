@@ -16,10 +16,10 @@ from makers import chunk, noise, png, png16, saved, smooth
 from PIL import Image
 
 from imgconv.errors import PictureError
+from imgconv.formats.png import codec as module
+from imgconv.formats.png.codec import MODES, Encoder, decode_png, decoder_of, encode_png
+from imgconv.formats.png.deflate import adler_of_both, deflated
 from imgconv.native import kept
-from imgconv.picture import png as module
-from imgconv.picture.deflate import adler_of_both, deflated
-from imgconv.picture.png import MODES, Encoder, decode_png, decoder_of, encode_png
 
 SIZES = [(1, 1), (1, 7), (7, 1), (3, 2), (65, 33), (400, 301)]
 KINDS = [(dtype, channels) for dtype, channels in MODES]
