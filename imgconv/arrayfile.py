@@ -68,19 +68,20 @@ def parse_number(text: str) -> float:
         For anything else.
     """
     if not text.isascii() or "_" in text:
-        raise ValueError(f"{_quoted(text)} is not a number")
+        raise ValueError(f"{short(text)!r} is not a number")
     top, slash, bottom = text.partition("/")
     try:
         value = float(top) / float(bottom) if slash else float(text)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{_quoted(text)} is not a number") from None
+        raise ValueError(f"{short(text)!r} is not a number") from None
     if not math.isfinite(value):
-        raise ValueError(f"{_quoted(text)} is not a finite number")
+        raise ValueError(f"{short(text)!r} is not a finite number")
     return value
 
 
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "…")
+def short(text: str) -> str:
+    """What a user wrote, cut to what fits into a message."""
+    return text if len(text) <= 40 else text[:37] + "…"
 
 
 def plain(value: float) -> str:

@@ -75,7 +75,8 @@ class FileCommand(click.Command):
 
 def _as_parameter(option: str, args: list[str]) -> str | None:
     """--sigma 2 as -k has it, gaussian:sigma=2: for the formula that was given or the first that takes it, if any."""
-    from imgconv.kernels.formulas import FORMULAS, canonical, parameters
+    from imgconv.kernels.catalogue import canonical
+    from imgconv.kernels.formulas import FORMULAS, parameters
 
     key, line = canonical(option.removeprefix("--")), "\n".join(args)
     takers = [name for name in FORMULAS if key in parameters(name)]

@@ -13,18 +13,17 @@ for a Gaussian that is near the variance, and takes fewer levels.
 
 from __future__ import annotations
 
-import inspect
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
-from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from imgconv.errors import KernelError
-from imgconv.kernels.formulas import FORMULAS, SYNONYMS, canonical, formula
+from imgconv.kernels.catalogue import canonical
+from imgconv.kernels.formulas import FORMULAS, formula, key_and_value, parameters_of
 from imgconv.kernels.value import Kernel, low_anchor
 
 Array = npt.NDArray[np.float64]
@@ -112,23 +111,15 @@ class _Members:
     def __init__(self, text: str) -> None:
         self.text = text
         head, _, tail = text.partition(":")
-        name = canonical(head)
-        if name not in FORMULAS:
+        if canonical(head) not in FORMULAS:
             formula(text)  # says what would be right
-        known = inspect.signature(FORMULAS[name], eval_str=True).parameters
-        word = next((word for word in tail.split(",") if ".." in word), "")
-        key = canonical(word.partition("=")[0]) if "=" in word else next(iter(known), "")
-        kind = known[SYNONYMS.get(key, key)].annotation if SYNONYMS.get(key, key) in known else float
-        self.whole = kind is int or int in get_args(kind)  # a size: what lies between two of them is mixed
-        self.kept: dict[float, Kernel] = {}
-
-    def at(self, value: float) -> Kernel:
-        """The kernel of one value."""
-        if value not in self.kept:
-            self.kept[value] = self._made(value)
-        return self.kept[value]
+        known = parameters_of(canonical(head))
+        key, _ = key_and_value(next((word for word in tail.split(",") if ".." in word), ""), known)
+        self.whole = key in known and known[key].kind is int  # a size: what lies between two of them is mixed
+        self.at = cache(self._made)  # the levels are kept, the kernels between them are not
 
     def _made(self, value: float) -> Kernel:
+        """The kernel of one value."""
         if self.whole and value != int(value):
             below, above = self.at(float(np.floor(value))), self.at(float(np.ceil(value)))
             share = value - np.floor(value)
@@ -166,20 +157,18 @@ class _Members:
 
 
 def _aligned(*kernels: Kernel) -> list[Array]:
-    """Their weights over their scales, laid over each other anchor on anchor."""
+    """Their weights over their scales, among zeros that lay anchor on anchor."""
     anchors = [kernel.anchor or low_anchor(kernel.shape) for kernel in kernels]
-    before = [max(anchor[axis] for anchor in anchors) for axis in (0, 1)]
-    after = [max(k.shape[axis] - a[axis] for k, a in zip(kernels, anchors, strict=True)) for axis in (0, 1)]
-    laid = []
-    for kernel, anchor in zip(kernels, anchors, strict=True):
-        space = np.zeros((before[0] + after[0], before[1] + after[1]))
-        top, left = before[0] - anchor[0], before[1] - anchor[1]
-        space[top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel.weights / kernel.scale
-        laid.append(space)
-    return laid
+    top, left = map(max, zip(*anchors, strict=True))
+    ends = [(k.shape[0] - y, k.shape[1] - x) for k, (y, x) in zip(kernels, anchors, strict=True)]
+    bottom, right = map(max, zip(*ends, strict=True))
+    laid = np.zeros((len(kernels), top + bottom, left + right))
+    for space, kernel, (y, x) in zip(laid, kernels, anchors, strict=True):
+        space[top - y :, left - x :][: kernel.shape[0], : kernel.shape[1]] = kernel.weights / kernel.scale
+    return list(laid)
 
 
-def _file_name(text: Any) -> str:
+def _file_name(text: str) -> str:
     """gaussian_sigma0-8"""
     plain = text.strip().lower().replace("..", "-").replace("=", "")
     return re.sub(r"[^a-z0-9.+-]+", "_", plain).strip("_")

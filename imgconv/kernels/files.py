@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.arrayfile import parse_npy, parse_text, read_bytes
+from imgconv.arrayfile import parse_matrix, parse_npy, read_bytes
 from imgconv.errors import KernelError
 from imgconv.kernels.table import parse_json, parse_toml
 from imgconv.kernels.value import LARGEST_SIDE, Kernel
@@ -33,8 +33,7 @@ FORMATS = {
 }
 ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
 BINARY = ("npy", "png")
-LARGEST_FILE = {"toml": 2**20, "npy": 128 * 2**20}  # bytes
-LARGEST_OTHER = 4 * 2**20
+LARGEST_FILE = dict.fromkeys(FORMATS, 4 * 2**20) | {"toml": 2**20, "npy": 128 * 2**20}  # bytes
 PGM_HEADER = 4096  # bytes, comments included
 DEEPEST_GREY = 2**16 - 1
 
@@ -73,20 +72,18 @@ def read_kernels(path: Path) -> list[Kernel]:
         As `read_kernel`, but for several.
     """
     form = format_of(path)
-    data = read_bytes(path, LARGEST_FILE.get(form, LARGEST_OTHER), KernelError)
+    data = read_bytes(path, LARGEST_FILE[form], KernelError)
     try:
         return parse(data, form, path.stem)
-    except ValueError as problem:
-        raise KernelError(f"{path}: {problem}") from None
-    except KernelError as problem:
+    except (ValueError, KernelError) as problem:
         raise KernelError(f"{path}: {str(problem).removeprefix(f'{path.stem}: ')}") from None
 
 
-def only(found: list[Kernel], spec: str) -> Kernel:
+def only(kernels: list[Kernel], spec: str) -> Kernel:
     """The one kernel of a list; raises KernelError when there are more."""
-    if len(found) > 1:
-        raise KernelError(f"{spec}: gives {len(found)} kernels, and one is wanted here; -k takes them as several")
-    return found[0]
+    if len(kernels) > 1:
+        raise KernelError(f"{spec}: gives {len(kernels)} kernels, and one is wanted here; -k takes them as several")
+    return kernels[0]
 
 
 def parse(data: bytes, form: str, name: str) -> list[Kernel]:
@@ -107,20 +104,23 @@ def parse(data: bytes, form: str, name: str) -> list[Kernel]:
     """
     if form == "toml":
         return [parse_toml(data, name)]
-    if form in ("npy", "png", "pgm"):
-        array = {"npy": parse_npy, "png": _parse_png, "pgm": _parse_pgm}[form](data)
-        if array.ndim and (max(array.shape) > LARGEST_SIDE or array.size > LARGEST_SIDE**2):
-            raise ValueError(f"is {'×'.join(map(str, array.shape))}, more than {LARGEST_SIDE} on a side")
-        with np.errstate(all="ignore"):  # a wider float may become inf, which Kernel refuses
-            weights = np.atleast_2d(array).astype(np.float64)
-        if form == "npy":
-            return [Kernel(weights, name=name)]
-        if not weights.any():
+    if form == "npy":
+        return [Kernel(_checked(parse_npy(data)), name=name)]
+    if form in ("png", "pgm"):
+        levels = _checked(_parse_png(data) if form == "png" else _parse_pgm(data))
+        if not levels.any():
             raise ValueError("is black all over; grey levels are weights, and their sum is the scale")
-        return [Kernel(weights, scale=float(weights.sum()), name=name)]
-    if form in ("text", "csv"):
-        return [Kernel(parse_text(data), name=name)]
-    text = _text(data)
+        return [Kernel(levels, scale=float(levels.sum()), name=name)]
+    try:
+        return parse_text(data.decode("utf-8-sig"), form, name)
+    except UnicodeDecodeError:
+        raise ValueError("is not text") from None
+
+
+def parse_text(text: str, form: str, name: str) -> list[Kernel]:
+    """The kernels in a text, as `parse`; "matrix" has its rows parted by semicolons."""
+    if form in ("text", "csv", "matrix"):
+        return [Kernel(parse_matrix(text, ";" if form == "matrix" else "\n"), name=name)]
     if form == "json":
         return [parse_json(text, name)]
     from imgconv.kernels import foreign  # not needed for the catalogue, so not at every start
@@ -131,11 +131,12 @@ def parse(data: bytes, form: str, name: str) -> list[Kernel]:
     return [readers[form](text, name)]
 
 
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError("is not text") from None
+def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """An array as weights, if it is no larger than a kernel may be."""
+    if array.ndim and (max(array.shape) > LARGEST_SIDE or array.size > LARGEST_SIDE**2):
+        raise ValueError(f"is {'×'.join(map(str, array.shape))}, more than {LARGEST_SIDE} on a side")
+    with np.errstate(all="ignore"):  # a wider float may become inf, which Kernel refuses
+        return np.atleast_2d(array).astype(np.float64)
 
 
 def _parse_png(data: bytes) -> npt.NDArray[Any]:

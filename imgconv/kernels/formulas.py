@@ -1,6 +1,7 @@
 """Kernels computed from a formula: the table of them, and the grammar of "gaussian:sigma=2,radius=6".
 
-A formula is a plain function. Its signature gives the keys and their defaults, its docstring what people read.
+A formula is a function in `smoothing` or `derivatives` that returns a Kernel. Its signature gives the parameters, their
+types, ranges and defaults; its docstring what people read: what it is, the definition, and the source.
 """
 
 from __future__ import annotations
@@ -9,53 +10,60 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Literal, get_args, get_origin
+from functools import cache
+from itertools import groupby
+from types import NoneType
+from typing import Any, NamedTuple, get_args
 
-from imgconv.arrayfile import parse_number
+from imgconv.arrayfile import parse_number, short
 from imgconv.errors import KernelError
 from imgconv.kernels import derivatives, smoothing
+from imgconv.kernels.catalogue import canonical, names, near
 from imgconv.kernels.value import Kernel
 
 FORMULAS: dict[str, Callable[..., Kernel]] = {
-    function.__name__: function
-    for function in (
-        smoothing.identity,
-        smoothing.shift,
-        smoothing.box,
-        smoothing.disk,
-        smoothing.gaussian,
-        smoothing.binomial,
-        smoothing.motion,
-        smoothing.unsharp,
-        smoothing.sharpen,
-        smoothing.emboss,
-        derivatives.laplacian,
-        derivatives.log,
-        derivatives.dog,
-        derivatives.gradient,
-        derivatives.ridge,
-        derivatives.gabor,
-        derivatives.derivative,
-        derivatives.sobel,
-        derivatives.prewitt,
-        derivatives.scharr,
-        derivatives.kirsch,
-        derivatives.robinson,
-        derivatives.freichen,
-        derivatives.roberts,
-    )
+    name: function
+    for module in (smoothing, derivatives)
+    for name, function in vars(module).items()
+    if inspect.isfunction(function) and function.__annotations__.get("return") == "Kernel"
 }
-# filters that many tools have, and no weighted sum can be
-UNWEIGHTED = (
-    "median", "mode", "rank", "percentile", "minimum", "maximum", "min", "max", "erode", "dilate", "opening", "closing",
-    "bilateral", "nlmeans",
-)  # fmt: skip
 SYNONYMS = {"lambda": "wavelength"}  # a key that Python does not take as a name
 
 
-def canonical(name: str) -> str:
-    """A name or key as the tables have it: lower case, dashes and blanks as underscores."""
-    return name.strip().lower().replace("-", "_").replace(" ", "_")
+class Parameter(NamedTuple):
+    """A parameter of a formula."""
+
+    kind: Any  # float, int or a tuple of words
+    default: Any  # None: it depends on others
+    doc: smoothing.Doc
+
+
+@cache
+def parameters_of(name: str) -> dict[str, Parameter]:
+    """The parameters of a formula by their keys, in order."""
+    found = {}
+    for key, parameter in inspect.signature(FORMULAS[name], eval_str=True).parameters.items():
+        kind, doc = get_args(parameter.annotation)
+        if NoneType in get_args(kind):
+            kind = get_args(kind)[0]
+        found[key] = Parameter(get_args(kind) or kind, parameter.default, doc)
+    return found
+
+
+def parameters(name: str) -> dict[str, Any]:
+    """The keys of a formula in order, with their defaults; None is a default that depends on others."""
+    return {key: parameter.default for key, parameter in parameters_of(name).items()}
+
+
+def explain(name: str) -> tuple[str, list[str], dict[str, str]]:
+    """A formula's docstring: its first line, the lines of its definition, and its sections by their heading."""
+    about, *definition, source = inspect.cleandoc(FORMULAS[name].__doc__ or "").split("\n\n")
+    entries = groupby(parameters_of(name).items(), lambda entry: entry[1].doc)
+    sections = {
+        "Parameters": "\n".join(f"{', '.join(key for key, _ in alike)}\n    {doc}" for doc, alike in entries),
+        "References": source.removeprefix("Source: ").replace("\n", " "),
+    }
+    return about, "\n".join(definition).splitlines(), sections
 
 
 def formula(text: str) -> Kernel:
@@ -69,98 +77,75 @@ def formula(text: str) -> Kernel:
     head, _, tail = text.partition(":")
     name = canonical(head)
     if name not in FORMULAS:
-        from imgconv.kernels.catalogue import names
-
         if name in names():
             raise KernelError(
                 f"{name} is a kernel without parameters: -k {name}; with parameters there are {', '.join(FORMULAS)}"
             )
         raise KernelError(f"no formula named {short(head.strip())!r}; {near(name, FORMULAS)}")
     try:
-        given = _arguments(name, tail)
+        given = _arguments(parameters_of(name), tail)
         made = FORMULAS[name](**given)
     except KernelError as problem:
         raise KernelError(f"{name}: {problem}") from None
     # what stands in a file's name: gaussian_sigma2.5, sobel_ne; a word tells its key by itself
     parts = [word if isinstance(word, str) else f"{key}{word:.12g}" for key, word in given.items()]
+    title = ",".join(f"{key}={str(value).removesuffix('.0')}" for key, value in given.items())
     about, _, sections = explain(name)
-    title = f"{name}:{','.join(f'{key}={_plain(value)}' for key, value in given.items())}" if given else name
-    return replace(made, name="_".join([name, *parts]), title=title, about=about, source=sections["References"])
+    return replace(
+        made,
+        name="_".join([name, *parts]),
+        title=f"{name}:{title}" if given else name,
+        about=about,
+        source=sections["References"],
+    )
 
 
-def parameters(name: str) -> dict[str, Any]:
-    """The keys of a formula in order, with their defaults; None is a default that depends on others."""
-    return {key: parameter.default for key, parameter in inspect.signature(FORMULAS[name]).parameters.items()}
+def key_and_value(word: str, known: Iterable[str]) -> tuple[str, str]:
+    """The two sides of "key=value"; a value alone is that of the first parameter."""
+    left, equals, value = word.partition("=")
+    first = next(iter(known), None)
+    if not equals and first:
+        return first, word
+    return SYNONYMS.get(canonical(left), canonical(left)), value
 
 
-def explain(name: str) -> tuple[str, list[str], dict[str, str]]:
-    """A formula's docstring: its first line, the lines of its definition, and its sections by their heading."""
-    about, *rest = inspect.cleandoc(FORMULAS[name].__doc__ or "").split("\n\n")
-    definition: list[str] = []
-    sections: dict[str, str] = {}
-    for paragraph in rest:
-        heading, *lines = paragraph.split("\n")
-        if lines and set(lines[0]) == {"-"}:
-            sections[heading] = "\n".join(lines[1:]) if heading == "Parameters" else " ".join(lines[1:])
-        else:
-            definition += paragraph.split("\n")
-    return about, definition, sections
-
-
-def near(wanted: str, names: Iterable[str]) -> str:
-    """A hint for a name that is misspelt, or no kernel's."""
-    if wanted in UNWEIGHTED:
-        return "no weighted sum of pixels does that, so it is no convolution; gaussian, for one, smooths with weights"
-    found = difflib.get_close_matches(wanted, sorted(names), 3, 0.5)
-    return f"did you mean {' or '.join(found)}?" if found else "imgconv kernels lists them"
-
-
-def short(text: str) -> str:
-    """What a user wrote, cut to what fits into a message."""
-    return text if len(text) <= 40 else text[:37] + "…"
-
-
-def _arguments(name: str, text: str) -> dict[str, Any]:
-    """Values by key, in the order of the signature."""
-    known = inspect.signature(FORMULAS[name], eval_str=True).parameters
+def _arguments(known: dict[str, Parameter], text: str) -> dict[str, Any]:
+    """The values that are written, in the order of the signature."""
     given: dict[str, Any] = {}
     for place, word in enumerate(text.split(",") if text.strip() else []):
-        left, equals, value = word.partition("=")
-        key = canonical(left)
-        key = SYNONYMS.get(key, key)
-        if not equals and known:
-            first = next(iter(known))
-            if place:
-                raise KernelError(f"{short(word.strip())!r} has no key; only {first}, the first, may do without")
-            key, value = first, word
+        key, value = key_and_value(word, known)
+        if place and known and "=" not in word:
+            raise KernelError(f"{short(word.strip())!r} has no key; only {key}, the first, may do without")
         if key not in known:
-            takes = f"it takes {', '.join(known)}" if known else "it takes none"
             close = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean {close[0]}? " if close else ""
-            raise KernelError(f"no parameter {short(left.strip())!r}; {hint}{takes}")
+            wrong = short(word.partition("=")[0].strip())
+            raise KernelError(f"no parameter {wrong!r}; {hint}it takes {', '.join(known) or 'none'}")
         if key in given:
             raise KernelError(f"{key} is given twice")
-        given[key] = _value(key, value.strip(), known[key].annotation)
-    return {key: given[key] for key in known if key in given}
+        given[key] = _value(key, value.strip(), known[key].kind)
+    given = {key: given[key] for key in known if key in given}
+    for key in given:
+        if (other := known[key].doc.instead_of) in given:
+            raise KernelError(f"{other} and {key} contradict each other; give one of them")
+    for key, value in given.items():
+        if not isinstance(value, str):
+            smoothing.check_range(known[key].doc.lowest, known[key].doc.highest, **{key: value})
+    return given
 
 
-def _value(key: str, text: str, annotation: Any) -> Any:
-    """A value of the type that the signature asks for."""
-    kinds = get_args(annotation)
-    kind = kinds[0] if type(None) in kinds else annotation
-    if get_origin(kind) is Literal:
-        if text.lower() not in get_args(kind):
-            raise KernelError(f"{key}={short(text)!r} is not one of {', '.join(get_args(kind))}")
+def _value(key: str, text: str, kind: Any) -> float | str:
+    if isinstance(kind, tuple):
+        if text.lower() not in kind:
+            raise KernelError(f"{key}={short(text)!r} is not one of {', '.join(kind)}")
         return text.lower()
-    wanted = "a whole number" if kind is int else "a number"
     try:
         number = parse_number(text)
+        value: float = kind(number)
+        if value != number:
+            raise ValueError
+        return value
     except ValueError:
-        number = None
-    if number is None or (kind is int and number != int(number)):
-        raise KernelError(f"{key}={short(text)!r} is not {wanted}; write {key}=3" if text else f"{key}= needs {wanted}")
-    return int(number) if kind is int else number
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value).removesuffix(".0")
+        wanted = "a whole number" if kind is int else "a number"
+        said = f"{short(text)!r} is not {wanted}; write {key}=3" if text else f" needs {wanted}"
+        raise KernelError(f"{key}={said}") from None

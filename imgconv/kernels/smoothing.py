@@ -7,7 +7,8 @@ counter-clockwise from the right as the picture is seen, so 90 is up and 135 the
 from __future__ import annotations
 
 import math
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,80 +20,79 @@ Array = npt.NDArray[np.float64]
 FARTHEST = LARGEST_SIDE // 2  # px from the middle tap
 
 
+@dataclass(frozen=True)
+class Doc:
+    """What is said of a parameter, and the range that its values are held to; {} in the text stands for the range."""
+
+    text: str
+    lowest: float = -math.inf
+    highest: float = math.inf
+    instead_of: str = ""  # a parameter that says the same
+
+    def __str__(self) -> str:
+        return self.text.format(f"{self.lowest:g} to {self.highest:g}")
+
+
+SIGMAS, RADII = (0.01, 10_000), (1, FARTHEST)
+REACH = "Taps on each side of the middle, {}; default "
+Sigma = Annotated[float, Doc("Standard deviation, px, {}.", *SIGMAS)]
+Radius = Annotated[int | None, Doc(REACH + "4·sigma rounded up.", *RADII)]
+Angle = Annotated[float, Doc("Degrees, counter-clockwise from the right.")]
+Distance = Annotated[float, Doc("px, {}; negative is to the left and up.", -FARTHEST, FARTHEST)]
+OWN_SIGMA = Doc("The same along rows and along columns, where they differ; 0 leaves that axis as it is.")
+
+
 def identity() -> Kernel:
     """Changes nothing.
 
-    References
-    ----------
-    the unit of convolution
+    Source: the unit of convolution
     """
     return Kernel(np.ones((1, 1)))
 
 
-def shift(dx: float = 1, dy: float = 0) -> Kernel:
+def shift(dx: Distance = 1, dy: Distance = 0) -> Kernel:
     """Moves the picture to the right by dx and down by dy.
 
     out[y, x] = in[y − dy, x − dx]. Parts of a pixel are interpolated linearly between two neighbours.
 
-    Parameters
-    ----------
-    dx, dy : float
-        px, -2047 to 2047; negative is to the left and up.
-
-    References
-    ----------
-    scipy.ndimage.shift(order=1), away from the border
+    Source: scipy.ndimage.shift(order=1), away from the border
     """
-    check_range(-FARTHEST, FARTHEST, dx=dx, dy=dy)
     return Kernel(np.outer(_moved(dy), _moved(dx)))
 
 
-def box(radius: float | None = None, size: int | None = None) -> Kernel:
+def box(
+    radius: Annotated[float | None, Doc("px from the middle to the rim, {}; default 1.", 0, FARTHEST)] = None,
+    size: Annotated[
+        int | None, Doc("Instead of radius: taps a side, {}; may be even.", 1, LARGEST_SIDE, instead_of="radius")
+    ] = None,
+) -> Kernel:
     """Mean of a square.
 
     All weights are 1 over (2·radius + 1)². With a fractional radius the rim counts by the fraction, the corners by its
     square: radius=1.5 has 0.5 1 1 1 0.5 along each axis.
 
-    Parameters
-    ----------
-    radius : float
-        px from the middle to the rim, 0 to 2047; default 1.
-    size : int
-        Instead of radius: taps a side, 1 to 4095; may be even.
-
-    References
-    ----------
-    Pillow, ImageFilter.BoxBlur(radius); cv2.blur; scipy.ndimage.uniform_filter(size)
+    Source: Pillow, ImageFilter.BoxBlur(radius); cv2.blur; scipy.ndimage.uniform_filter(size)
     """
-    check_only_one(radius=radius, size=size)
     if size is not None:
-        check_range(1, LARGEST_SIDE, size=size)
         taps = np.ones(size)
     else:
         radius = 1 if radius is None else radius
-        check_range(0, FARTHEST, radius=radius)
         rim = radius - math.floor(radius)
         taps = np.ones(2 * math.floor(radius) + 1)
         taps = np.concatenate(([rim], taps, [rim])) if rim else taps
     return Kernel(np.outer(taps, taps), scale=float(taps.sum()) ** 2)
 
 
-def disk(radius: float = 3, rim: Literal["hard", "soft"] = "hard") -> Kernel:
+def disk(
+    radius: Annotated[float, Doc("px, 0 to 2047 (soft: 0.01 to 2047).")] = 3,
+    rim: Annotated[Literal["hard", "soft"], Doc("Whether a pixel on the rim counts in full or in part.")] = "hard",
+) -> Kernel:
     """Mean of a disk, as a lens out of focus has it.
 
     rim=hard: 1 where x² + y² ≤ radius², over their number. rim=soft: each pixel by the area of it that lies in the
     circle, over the sum.
 
-    Parameters
-    ----------
-    radius : float
-        px, 0 to 2047 (soft: 0.01 to 2047).
-    rim : hard or soft
-        Whether a pixel on the rim counts in full or in part.
-
-    References
-    ----------
-    hard: skimage.morphology.disk, for whole radii; soft: exact area of a circle and a square
+    Source: hard: skimage.morphology.disk, for whole radii; soft: exact area of a circle and a square
     """
     check_range(0.01 if rim == "soft" else 0, FARTHEST, radius=radius)
     if rim == "hard":
@@ -109,75 +109,52 @@ def disk(radius: float = 3, rim: Literal["hard", "soft"] = "hard") -> Kernel:
 
 
 def gaussian(
-    sigma: float = 1, sigma_x: float | None = None, sigma_y: float | None = None, radius: int | None = None
+    sigma: Annotated[float, Doc("Standard deviation, px, 0.01 to 10000.")] = 1,  # not refused where it is not used
+    sigma_x: Annotated[float | None, OWN_SIGMA] = None,
+    sigma_y: Annotated[float | None, OWN_SIGMA] = None,
+    radius: Radius = None,
 ) -> Kernel:
     """Gaussian blur.
 
     exp(−x²/2σx²) · exp(−y²/2σy²), sampled at the middle of each pixel; each axis over its sum.
 
-    Parameters
-    ----------
-    sigma : float
-        Standard deviation, px, 0.01 to 10000.
-    sigma_x, sigma_y : float
-        The same along rows and along columns, where they differ; 0 leaves that axis as it is.
-    radius : int
-        Taps on each side of the middle, 1 to 2047; default 4·sigma rounded up.
-
-    References
-    ----------
-    scipy.ndimage.gaussian_filter(sigma, radius=radius), whose own default rounds 4·sigma to the nearest;
+    Source: scipy.ndimage.gaussian_filter(sigma, radius=radius), whose own default rounds 4·sigma to the nearest;
     cv2.getGaussianKernel(2·radius + 1, sigma)
     """
-    axes = {"sigma_y": sigma_y, "sigma_x": sigma_x}
-    down, right = (
-        np.ones(1) if own == 0 else gaussian_taps(sigma if own is None else own, radius, key if own else "sigma")
-        for key, own in axes.items()
-    )
-    return Kernel(np.outer(down, right))
+
+    def taps(key: str, own: float | None) -> Array:
+        if own == 0:
+            return np.ones(1)
+        key, value = ("sigma", sigma) if own is None else (key, own)
+        check_range(*SIGMAS, **{key: value})
+        return gaussian_taps(value, radius)
+
+    return Kernel(np.outer(taps("sigma_y", sigma_y), taps("sigma_x", sigma_x)))
 
 
-def binomial(size: int = 3) -> Kernel:
+def binomial(size: Annotated[int, Doc("Taps a side, {}; may be even.", 1, LARGEST_SIDE)] = 3) -> Kernel:
     """Blur by Pascal's triangle: whole numbers close to a Gaussian of sigma = √(size − 1) / 2.
 
     Row size − 1 of Pascal's triangle along each axis, over 4^(size − 1). From size 31 on the products no longer fit
     into 53 bits, and the weights are fractions that sum to 1.
 
-    Parameters
-    ----------
-    size : int
-        Taps a side, 1 to 4095; may be even.
-
-    References
-    ----------
-    cv2.getGaussianKernel(size, 0) for sizes 3 and 5; cv2.pyrDown for size 5
+    Source: cv2.getGaussianKernel(size, 0) for sizes 3 and 5; cv2.pyrDown for size 5
     """
-    check_range(1, LARGEST_SIDE, size=size)
-    whole = [math.comb(size - 1, k) for k in range(size)]
+    whole = pascal(size)
     if size <= 30:
         return Kernel(np.outer(whole, whole).astype(np.float64), scale=4.0 ** (size - 1))
     taps = np.array([number / 2 ** (size - 1) for number in whole])
     return Kernel(np.outer(taps, taps))
 
 
-def motion(length: float = 9, angle: float = 0) -> Kernel:
+def motion(length: Annotated[float, Doc("px, {}.", 1, LARGEST_SIDE)] = 9, angle: Angle = 0) -> Kernel:
     """Blur along a straight line, as a moving camera has it.
 
     max(0, 1 − d) over the sum, where d is the distance in px of a pixel's middle from a line segment of length − 1 px
     through the middle of the kernel. At angle 0 or 90 an odd length gives as many equal weights.
 
-    Parameters
-    ----------
-    length : float
-        px, 1 to 4095.
-    angle : float
-        Degrees, counter-clockwise from the right.
-
-    References
-    ----------
-    the definition of MATLAB's fspecial("motion"), with round ends
+    Source: the definition of MATLAB's fspecial("motion"), with round ends
     """
-    check_range(1, LARGEST_SIDE, length=length)
     half = (length - 1) / 2
     right, down = toward(angle)
     # 1e-9: no row for weights that are not 0 only by rounding
@@ -189,68 +166,45 @@ def motion(length: float = 9, angle: float = 0) -> Kernel:
     return Kernel(weights, scale=float(weights.sum()))
 
 
-def unsharp(sigma: float = 1, amount: float = 1, radius: int | None = None) -> Kernel:
+def unsharp(
+    sigma: Annotated[float, Doc("Standard deviation of the blur, px, {}.", *SIGMAS)] = 1,
+    amount: Annotated[float, Doc("{}; 1 is Pillow's percent=100.", 0, 100)] = 1,
+    radius: Radius = None,
+) -> Kernel:
     """Sharpens by adding what a Gaussian blur takes away.
 
     (1 + amount) · identity − amount · gaussian(sigma). The sum is 1.
 
-    Parameters
-    ----------
-    sigma : float
-        Standard deviation of the blur, px, 0.01 to 10000.
-    amount : float
-        0 to 100; 1 is Pillow's percent=100.
-    radius : int
-        Taps on each side of the middle, 1 to 2047; default 4·sigma rounded up.
-
-    References
-    ----------
-    skimage.filters.unsharp_mask(radius=sigma, amount); Pillow, ImageFilter.UnsharpMask(sigma, 100·amount, 0),
-    whose blur is three box blurs, so it differs by some levels of 255
+    Source: skimage.filters.unsharp_mask(radius=sigma, amount); Pillow, ImageFilter.UnsharpMask(sigma, 100·amount,
+    0), whose blur is three box blurs, so it differs by some levels of 255
     """
-    check_range(0, 100, amount=amount)
     taps = gaussian_taps(sigma, radius)
     return Kernel((1 + amount) * _point(taps.size) - amount * np.outer(taps, taps))
 
 
-def sharpen(amount: float = 1) -> Kernel:
+def sharpen(amount: Annotated[float, Doc("{}.", 0, 100)] = 1) -> Kernel:
     """Sharpens by the four direct neighbours.
 
     identity − amount · laplacian: the middle is 1 + 4·amount, its neighbours −amount. The sum is 1. The named kernel
     "sharpen" is another one, Pillow's.
 
-    Parameters
-    ----------
-    amount : float
-        0 to 100.
-
-    References
-    ----------
-    usual definition; amount=1 is 0 −1 0; −1 5 −1; 0 −1 0
+    Source: usual definition; amount=1 is 0 −1 0; −1 5 −1; 0 −1 0
     """
-    check_range(0, 100, amount=amount)
     neighbours = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
     return Kernel(_point(3) - amount * neighbours)
 
 
-def emboss(angle: float = 135, strength: float = 1) -> Kernel:
+def emboss(
+    angle: Annotated[float, Doc("Where the light comes from: degrees, counter-clockwise from the right.")] = 135,
+    strength: Annotated[float, Doc("{}.", 0, 100)] = 1,
+) -> Kernel:
     """Relief laid over the picture, lit from one side.
 
     identity + strength · (a slope that falls toward the light), the steeper of its axes 1 a pixel. The sum is 1. The
     named kernel "emboss" is another one, Pillow's grey relief.
 
-    Parameters
-    ----------
-    angle : float
-        Where the light comes from: degrees, counter-clockwise from the right.
-    strength : float
-        0 to 100.
-
-    References
-    ----------
-    usual definition; angle=135 is −2 −1 0; −1 1 1; 0 1 2
+    Source: usual definition; angle=135 is −2 −1 0; −1 1 1; 0 1 2
     """
-    check_range(0, 100, strength=strength)
     right, down = np.array(toward(angle)) / max(map(abs, toward(angle)))
     steps = np.arange(-1, 2)
     return Kernel(_point(3) - strength * (right * steps[None, :] + down * steps[:, None]))
@@ -263,29 +217,25 @@ def check_range(lowest: float, highest: float, **values: float) -> None:
             raise KernelError(f"{key}={value:g} is out of range; it goes from {lowest:g} to {highest:g}")
 
 
-def check_only_one(**values: object) -> None:
-    """Refuses two values that say the same thing."""
-    given = [key for key, value in values.items() if value is not None]
-    if len(given) > 1:
-        raise KernelError(f"{' and '.join(given)} contradict each other; give one of them")
-
-
 def reach_px(wanted: float, radius: int | None) -> int:
     """Taps on each side of the middle: the radius if one was given, else what the formula wants, rounded up."""
     if radius is not None:
-        check_range(1, FARTHEST, radius=radius)
         return radius
     if wanted > FARTHEST:
         raise KernelError(f"reaches {wanted:g} px to each side, more than {FARTHEST}; give a smaller one or radius=")
     return math.ceil(wanted)
 
 
-def gaussian_taps(sigma: float, radius: int | None, key: str = "sigma") -> Array:
-    """Taps of a sampled Gaussian that sum to 1. `key` is what a refusal calls sigma."""
-    check_range(0.01, 10000, **{key: sigma})
+def gaussian_taps(sigma: float, radius: int | None) -> Array:
+    """Taps of a sampled Gaussian that sum to 1."""
     reach = reach_px(4 * sigma, radius)
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return np.asarray(taps / taps.sum())
+
+
+def pascal(size: int) -> list[int]:
+    """The row of Pascal's triangle that has `size` numbers."""
+    return [math.comb(size - 1, k) for k in range(size)]
 
 
 def toward(angle: float) -> tuple[float, float]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.arrayfile import parse_matrix
+from imgconv.arrayfile import short
 from imgconv.errors import KernelError
-from imgconv.kernels.catalogue import named, names
-from imgconv.kernels.files import ENDINGS, only, parse, read_kernels
+from imgconv.kernels.catalogue import canonical, named, names, near
+from imgconv.kernels.files import ENDINGS, only, parse_text, read_kernels
 from imgconv.kernels.value import Kernel
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     KernelLike = str | os.PathLike[str] | Kernel | npt.ArrayLike
     KernelsLike = KernelLike | list[Any] | tuple[Any, ...]  # a chain; Any, since mypy joins mixed lists to objects
 
-# how a kernel begins that is written in place as another tool has it
-FOREIGN = {
+# how a kernel begins that is written in place, by the format that it is written in
+IN_PLACE = {
     "imagemagick": r"\d[\dx+\-@<>]*\s*:",  # 3x3: …, 3x3+0+2: …, 3x3@: …
     "ffmpeg": r"(convolution|[0-3]m)\s*=",  # 0m=… or convolution=…
     "gmic": r"\(",  # (0,1,0;1,-4,1;0,1,0)
+    "matrix": r".*;|[-+]?\.?\d[\d.eE+-]*(/\d+)?([\s,].*)?$",  # 0 -1 0; 1/9, 1/9; .5
 }
 
 
@@ -56,7 +57,7 @@ def kernel(spec: KernelLike) -> Kernel:
     np.float64(1.0)
     """
     found = kernels(spec)
-    return found[0] if len(found) == 1 else only(found, _short(str(spec)))  # large arrays take long to print
+    return found[0] if len(found) == 1 else only(found, short(str(spec)))  # large arrays take long to print
 
 
 def kernels(spec: KernelLike) -> list[Kernel]:
@@ -78,17 +79,18 @@ def kernels(spec: KernelLike) -> list[Kernel]:
         raise KernelError("the kernel is empty; give a name, a file or a matrix")
     if text.isidentifier():  # a name, which no other way of writing a kernel looks like
         return [_named(text)]
-    form = _foreign(text)
-    if form or _is_matrix(text):
+    is_file = text.lower().endswith(ENDINGS)
+    form = next((form for form, start in IN_PLACE.items() if re.match(start, text, re.DOTALL)), None)
+    if form and not is_file:
         try:
-            return parse(text.encode(), form, "matrix") if form else [Kernel(parse_matrix(text, ";"), name="matrix")]
+            return parse_text(text, form, "matrix")
         except ValueError as problem:
-            raise KernelError(f"kernel {_short(text)!r}: {problem}") from None
+            raise KernelError(f"kernel {short(text)!r}: {problem}") from None
     if is_formula(text):
         from imgconv.kernels.formulas import formula
 
         return [formula(text)]
-    if "/" in text or os.sep in text or text.lower().endswith(ENDINGS):
+    if is_file or "/" in text or os.sep in text:
         return read_kernels(Path(text))
     return [_named(text)]
 
@@ -113,7 +115,7 @@ def is_formula(text: str) -> bool:
 
 def formula_name(text: str) -> str | None:
     """The formula that `kernel(text)` computes, None where it is something else."""
-    from imgconv.kernels.formulas import FORMULAS, canonical
+    from imgconv.kernels.formulas import FORMULAS
 
     name = canonical(text.partition(":")[0])
     return name if name in FORMULAS and (is_formula(text) or name not in names()) else None
@@ -124,28 +126,11 @@ def _named(text: str) -> Kernel:
     try:
         return named(text)
     except KernelError:
-        from imgconv.kernels.formulas import FORMULAS, canonical, formula, near
+        from imgconv.kernels.formulas import FORMULAS, formula
 
-        if canonical(text) in names():  # it is there, and broken
+        name = canonical(text)
+        if name in names():  # it is there, and broken
             raise
-        if canonical(text) in FORMULAS:
+        if name in FORMULAS:
             return formula(text)
-        raise KernelError(f"no kernel named {_short(text)!r}; {near(canonical(text), {*names(), *FORMULAS})}") from None
-
-
-def _foreign(text: str) -> str | None:
-    """The format of a kernel that is written in place as another tool has it."""
-    if text.lower().endswith(ENDINGS):
-        return None
-    return next((form for form, start in FOREIGN.items() if re.match(start, text)), None)
-
-
-def _is_matrix(text: str) -> bool:
-    """Whether it begins like a number and is no file name: 0 -1 0; 1/9, 1/9; .5"""
-    if text.lower().endswith(ENDINGS):
-        return False
-    return ";" in text or re.match(r"[-+]?\.?\d[\d.eE+-]*(/\d+)?([\s,].*)?$", text, re.DOTALL) is not None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "…"
+        raise KernelError(f"no kernel named {short(text)!r}; {near(name, {*names(), *FORMULAS})}") from None

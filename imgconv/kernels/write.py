@@ -14,7 +14,7 @@ from imgconv.arrayfile import npy_bytes, plain, text_bytes
 from imgconv.conventions import LIKES
 from imgconv.errors import KernelError
 from imgconv.kernels import foreign
-from imgconv.kernels.files import DEEPEST_GREY, LARGEST_FILE, LARGEST_OTHER
+from imgconv.kernels.files import DEEPEST_GREY, LARGEST_FILE
 from imgconv.kernels.table import KEYS
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
@@ -168,7 +168,7 @@ def _pgm(levels: npt.NDArray[np.uint16]) -> bytes:
 
 def _checked(data: bytes, form: str) -> bytes:
     """The bytes, if they can be read back."""
-    limit = LARGEST_FILE.get(form, LARGEST_OTHER)
+    limit = LARGEST_FILE[form]
     if len(data) > limit:
         raise KernelError(f"{form} would take {len(data):,} bytes, more than the {limit:,} that are read; write npy")
     return data
