@@ -37,29 +37,21 @@ if TYPE_CHECKING:
 STRIP_ROWS = 64  # blended at once, so that they stay in the cache
 TILE_SIDE = 512
 
-# what each shape takes, and its defaults; None is a default that depends on others
+# what each shape takes, and its defaults; None is a default that depends on `band`
 SHAPES: dict[str, dict[str, float | None]] = {
     "radial": {"cx": 0.5, "cy": 0.5, "inner": 0.25, "outer": 1.0, "invert": 0.0},
     "linear": {"angle": 90.0, "from": None, "to": None, "band": None, "invert": 0.0},
 }
-STEPS = {"radial": ("inner", "outer"), "linear": ("from", "to")}  # where the strength begins to rise, and where it ends
+RAMPS = {"radial": ("inner", "outer"), "linear": ("from", "to")}  # where the strength begins to rise, and where it ends
 SWITCH = {"": 1.0, "yes": 1.0, "1": 1.0, "no": 0.0, "0": 0.0}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A mask that a formula gives, at any size.
-
-    Attributes
-    ----------
-    name : str
-        One of `SHAPES`.
-    keys : dict
-        A value for every key of that shape.
-    """
+    """A mask that a formula gives, at any size: a name in `SHAPES`, and a value for each of its parameters."""
 
     name: str
-    keys: dict[str, Any] = field(hash=False)
+    parameters: dict[str, Any] = field(hash=False)
 
     def check(self, rows: int, columns: int) -> None:
         """Fits every picture."""
@@ -67,40 +59,29 @@ class Shape:
     def strengths(self, size: tuple[int, int], rows: slice, columns: slice) -> Array:
         """Strengths of a window of a picture of `size` (rows, columns), as float64."""
         height, width = size
-        k = self.keys
-        y = (np.arange(height)[rows, None] + 0.5).astype(np.float64)
-        x = (np.arange(width)[None, columns] + 0.5).astype(np.float64)
+        p = self.parameters
+        y = np.arange(height)[rows, None] + 0.5
+        x = np.arange(width)[None, columns] + 0.5
         if self.name == "radial":
-            away = (x - k["cx"] * width) ** 2 + (y - k["cy"] * height) ** 2
-            place = np.sqrt(away) / (math.hypot(width, height) / 2)
+            q = np.sqrt((x - p["cx"] * width) ** 2 + (y - p["cy"] * height) ** 2) / (math.hypot(width, height) / 2)
         else:
-            right, down = toward(k["angle"])
+            right, down = toward(p["angle"])
             extent = width * abs(right) + height * abs(down)
-            place = ((x - width / 2) * right + (y - height / 2) * down) / extent + 0.5
-            if k["band"] is not None:
-                place = np.abs(place - k["band"])
-        start, end = (k[key] for key in STEPS[self.name])
-        u = (place - start) / (end - start) if end > start else (place >= start).astype(np.float64)
-        u = np.clip(u, 0, 1)
+            q = ((x - width / 2) * right + (y - height / 2) * down) / extent + 0.5
+            if p["band"] is not None:
+                q = np.abs(q - p["band"])
+        start, end = (p[key] for key in RAMPS[self.name])
+        u = np.clip((q - start) / (end - start), 0, 1) if end > start else (q >= start).astype(np.float64)
         strength = u * u * (3 - 2 * u)
-        return np.asarray(1 - strength if k["invert"] else strength)
+        return np.asarray(1 - strength if p["invert"] else strength)
 
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """A mask that is a picture or an array.
+    """A mask that is a picture or an array of shape (rows, columns).
 
-    Attributes
-    ----------
-    values : ndarray of shape (rows, columns)
-        From 0 to 1, bool, or 8 or 16 bits without a sign, which stand for parts of their maximum.
-    name : str
-        What messages call it.
-
-    Raises
-    ------
-    PictureError
-        When it has another shape, or values out of range.
+    Values are from 0 to 1, bool, or 8 or 16 bits without a sign, which stand for parts of their maximum. Raises
+    PictureError when it has another shape, or values out of range; `name` is what messages call it.
     """
 
     values: Array
@@ -126,9 +107,9 @@ class Mask:
     def check(self, rows: int, columns: int) -> None:
         """Raises PictureError unless the mask is as large as the picture."""
         if self.values.shape != (rows, columns):
-            height, width = self.values.shape
+            size = f"{self.values.shape[1]}×{self.values.shape[0]}"
             raise PictureError(
-                f"the mask {self.name} is {width}×{height}, the picture {columns}×{rows}; they must be of one size"
+                f"the mask {self.name} is {size}, the picture {columns}×{rows}; they must be of one size"
             )
 
     def strengths(self, size: tuple[int, int], rows: slice, columns: slice) -> Array:
@@ -162,28 +143,25 @@ def shape(text: str) -> Shape:
     name = head.strip().lower()
     if name not in SHAPES:
         raise UsageError(f"mask {text!r} is not a shape ({', '.join(SHAPES)}); the library takes an array, not a file")
-    keys: dict[str, Any] = dict(SHAPES[name])
-    given: set[str] = set()
+    given: dict[str, float] = {}
     for word in tail.split(",") if tail.strip() else []:
-        left, _, value = (part.strip().lower() for part in word.partition("="))
-        if left not in keys:
-            raise UsageError(f"mask {name}: no parameter {left!r}; it takes {', '.join(keys)}")
-        if left in given:
-            raise UsageError(f"mask {name}: {left} is given twice")
-        given.add(left)
+        key, _, value = (part.strip().lower() for part in word.partition("="))
+        if key not in SHAPES[name]:
+            raise UsageError(f"mask {name}: no parameter {key!r}; it takes {', '.join(SHAPES[name])}")
+        if key in given:
+            raise UsageError(f"mask {name}: {key} is given twice")
         try:
-            keys[left] = SWITCH[value] if left == "invert" else parse_number(value)
+            given[key] = SWITCH[value] if key == "invert" else parse_number(value)
         except (KeyError, ValueError):
-            right = "yes or no" if left == "invert" else f"a number; write {left}=0.5"
-            raise UsageError(f"mask {name}: {left}={value!r} is not {right}") from None
-    if name == "linear":
-        banded = keys["band"] is not None
-        for key, default in (("from", 0.1 if banded else 0.0), ("to", 0.5 if banded else 1.0)):
-            keys[key] = default if keys[key] is None else keys[key]
-    start, end = STEPS[name]
-    if keys[start] > keys[end]:
-        raise UsageError(f"mask {name}: {start}={keys[start]:g} lies beyond {end}={keys[end]:g}; invert turns it round")
-    return Shape(name, keys)
+            right = "yes or no" if key == "invert" else f"a number; write {key}=0.5"
+            raise UsageError(f"mask {name}: {key}={value!r} is not {right}") from None
+    ramp = {"from": 0.1, "to": 0.5} if "band" in given else {"from": 0.0, "to": 1.0}
+    parameters: dict[str, Any] = SHAPES[name] | (ramp if name == "linear" else {}) | given
+    start, end = RAMPS[name]
+    if parameters[start] > parameters[end]:
+        says = f"{start}={parameters[start]:g} lies beyond {end}={parameters[end]:g}"
+        raise UsageError(f"mask {name}: {says}; invert turns it round")
+    return Shape(name, parameters)
 
 
 class Space(NamedTuple):
@@ -198,21 +176,26 @@ class Space(NamedTuple):
         """Samples as what can be added."""
         if not (self.light or self.weigh):
             return values
-        colour, cover = (values[:, :, :-1], values[:, :, -1:]) if self.alpha else (values, values[:, :, :0])
+        colour, alpha = self._parted(values)
         if self.light:
             colour = (to_linear(colour / self.top) * self.top).astype(values.dtype)
-        return np.concatenate([colour * (cover / self.top) if self.weigh else colour, cover], axis=2)
+        return np.concatenate([colour * (alpha / self.top) if self.weigh else colour, alpha], axis=2)
 
     def leave(self, values: Array) -> Array:
         """Back from a sum to samples."""
         if not (self.light or self.weigh):
             return values
-        colour, cover = (values[:, :, :-1], values[:, :, -1:]) if self.alpha else (values, values[:, :, :0])
+        colour, alpha = self._parted(values)
         if self.weigh:
-            colour = np.divide(colour * self.top, cover, out=np.zeros_like(colour), where=cover > 0)
+            colour = np.divide(colour * self.top, alpha, out=np.zeros_like(colour), where=alpha > 0)
         if self.light:
             colour = (from_linear(colour / self.top) * self.top).astype(values.dtype)
-        return np.concatenate([colour, cover], axis=2)
+        return np.concatenate([colour, alpha], axis=2)
+
+    def _parted(self, values: Array) -> tuple[Array, Array]:
+        """Colours and alpha, which may have no channel."""
+        colours = values.shape[2] - self.alpha
+        return values[:, :, :colours], values[:, :, colours:]
 
 
 def blend(terms: Sequence[tuple[Array, Array]], space: Space) -> Array:

@@ -8,7 +8,6 @@ from PIL import ImageFilter
 import imgconv
 from imgconv.errors import KernelError
 from imgconv.kernels import catalogue
-from imgconv.kernels.files import read_kernel
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.table import parse_toml
 from imgconv.kernels.value import Kernel
@@ -157,7 +156,7 @@ def test_a_broken_kernel_file_gets_one_line(tmp_path, text, words):
     path = tmp_path / "k.toml"
     path.write_text(text)
     with pytest.raises(KernelError, match=words) as problem:
-        read_kernel(path)
+        kernel(path)
     assert str(problem.value).startswith(f"{path}: ")
     assert "\n" not in str(problem.value)
 
@@ -166,22 +165,22 @@ def test_what_is_no_kernel_file_is_refused(tmp_path):
     big = tmp_path / "big.toml"
     big.write_text(TOML + "#" * 2**20)
     with pytest.raises(KernelError, match="more than"):
-        read_kernel(big)
+        kernel(big)
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(KernelError, match="folder"):
-        read_kernel(tmp_path / "folder.toml")
+        kernel(tmp_path / "folder.toml")
     with pytest.raises(KernelError, match="no such file"):
         kernel("./none.toml")
     with pytest.raises(KernelError, match="should end in"):
         kernel("./none.xyz")
     np.save(tmp_path / "evil.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(KernelError, match="not real numbers"):
-        read_kernel(tmp_path / "evil.npy")
+        kernel(tmp_path / "evil.npy")
     header = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little")
     text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999, 99999999), }"
     (tmp_path / "huge.npy").write_bytes(header + text.ljust(117) + b"\n")
     with pytest.raises(KernelError, match="cut short"):
-        read_kernel(tmp_path / "huge.npy")
+        kernel(tmp_path / "huge.npy")
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

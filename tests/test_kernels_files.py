@@ -21,7 +21,7 @@ from imgconv.cli import cli
 from imgconv.cli.kernels import FORMATS as FORMATS_ON_THE_COMMAND_LINE
 from imgconv.errors import KernelError
 from imgconv.kernels import catalogue
-from imgconv.kernels.files import ENDINGS, FORMATS, parse, read_kernel, read_kernels
+from imgconv.kernels.files import ENDINGS, FORMATS, parse, read_kernels
 from imgconv.kernels.spec import kernel, kernels
 from imgconv.kernels.value import Kernel
 from imgconv.kernels.write import encode
@@ -448,11 +448,11 @@ def test_files_are_capped_and_regular(tmp_path, form):
     with open(big, "wb") as file:
         file.truncate(129 * 2**20)
     with pytest.raises(KernelError, match="more than the"):
-        read_kernel(big)
+        kernel(big)
     pipe = tmp_path / f"pipe{FORMATS[form][0]}"
     os.mkfifo(pipe)
     with pytest.raises(KernelError, match="not a regular file"):
-        read_kernel(pipe)
+        kernel(pipe)
 
 
 SEEDS = {form: [data for kind, data, _ in HOSTILE if kind == form] for form in FORMATS}

@@ -260,9 +260,13 @@ def _derived(blur: Array, sigma: float, order: int) -> Array:
 
 
 def _turned(weights: Array, direction: Direction) -> Array:
-    """3×3 weights that look to the right, their rim turned to another direction."""
-    rim = [(0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0)]
-    rows, columns = zip(*rim, strict=True)
-    turned = weights.astype(np.float64)
-    turned[rows, columns] = np.roll(weights[rows, columns], -COMPASS[direction] // 45)
+    """3×3 weights that look to the right, turned to another direction."""
+    return turn_rim(weights.astype(np.float64), -COMPASS[direction] // 45)
+
+
+def turn_rim(array: Array, steps: int) -> Array:
+    """A 3×3 array whose eight outer taps have moved on by `steps`, clockwise; a third axis goes along."""
+    rows, columns = [0, 0, 0, 1, 2, 2, 2, 1], [0, 1, 2, 2, 2, 1, 0, 0]
+    turned = array.copy()
+    turned[rows, columns] = np.roll(array[rows, columns], steps, axis=0)
     return turned

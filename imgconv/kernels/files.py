@@ -39,37 +39,20 @@ DEEPEST_GREY = 2**16 - 1
 
 
 def format_of(path: Path) -> str:
-    """The format that a file's ending tells.
-
-    Raises
-    ------
-    KernelError
-        When it tells none.
-    """
+    """The format that a file's ending tells. Raises KernelError when it tells none."""
     for form, endings in FORMATS.items():
         if path.suffix.lower() in endings:
             return form
     raise KernelError(f"{path}: not a kernel file; its name should end in {', '.join(ENDINGS)}")
 
 
-def read_kernel(path: Path) -> Kernel:
-    """The kernel in a file; its ending tells the format.
-
-    Raises
-    ------
-    KernelError
-        When the file cannot be read or holds no kernel, or several; the text names it and says what would be right.
-    """
-    return only(read_kernels(path), str(path))
-
-
 def read_kernels(path: Path) -> list[Kernel]:
-    """The kernels in a file: one, or those of an ImageMagick string.
+    """The kernels in a file, whose ending tells the format: one, or those of an ImageMagick string.
 
     Raises
     ------
     KernelError
-        As `read_kernel`, but for several.
+        When the file cannot be read or holds no kernel; the text names it and says what would be right.
     """
     form = format_of(path)
     data = read_bytes(path, LARGEST_FILE[form], KernelError)
@@ -79,29 +62,8 @@ def read_kernels(path: Path) -> list[Kernel]:
         raise KernelError(f"{path}: {str(problem).removeprefix(f'{path.stem}: ')}") from None
 
 
-def only(kernels: list[Kernel], spec: str) -> Kernel:
-    """The one kernel of a list; raises KernelError when there are more."""
-    if len(kernels) > 1:
-        raise KernelError(f"{spec}: gives {len(kernels)} kernels, and one is wanted here; -k takes them as several")
-    return kernels[0]
-
-
 def parse(data: bytes, form: str, name: str) -> list[Kernel]:
-    """The kernels in the bytes of a file.
-
-    Parameters
-    ----------
-    data : bytes
-    form : str
-        A name in `FORMATS`.
-    name : str
-        What the kernel is to be called.
-
-    Raises
-    ------
-    ValueError, KernelError
-        When there is none.
-    """
+    """The kernels in the bytes of a file of that format. Raises ValueError or KernelError when it holds none."""
     if form == "toml":
         return [parse_toml(data, name)]
     if form == "npy":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from imgconv.arrayfile import parse_matrix, parse_number, plain
 from imgconv.errors import KernelError
+from imgconv.kernels.derivatives import turn_rim
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
 Weights = npt.NDArray[np.float64]
@@ -26,10 +26,10 @@ Anchor = tuple[int, int]
 MOST_KERNELS = 256  # in one string
 NUMBER_BREAK = r"\s*,\s*|\s+"
 MAGICK_SIZE = r"(\d{1,9})(?:x(\d{1,9}))?(?:\+(\d{1,9})(?:\+(\d{1,9}))?)?"
-RING = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))  # around a 3×3 kernel, clockwise
 
 FFMPEG_TAPS = 49
 FFMPEG_LARGEST = 2**31 // 2**16 - 1  # sum of the weights' sizes up to which 16-bit samples cannot overflow its int
+FFMPEG_MODES = ("square", "row", "column")
 FFMPEG_KEYS = tuple(f"{plane}{key}" for key in ("m", "rdiv", "bias", "mode") for plane in range(4))
 
 
@@ -38,10 +38,7 @@ def parse_imagemagick(text: str, name: str) -> list[Kernel]:
 
     Taps written nan or - lie outside the kernel's shape; they weigh 0, and `about` says so.
 
-    Raises
-    ------
-    ValueError, KernelError
-        When it is none.
+    Raises ValueError or KernelError when it is none.
     """
     found: list[Kernel] = []
     for part in text.split(";"):
@@ -64,7 +61,7 @@ def _magick_kernels(part: str, name: str) -> list[Kernel]:
     words = re.split(NUMBER_BREAK, (body if colon else head).strip())
     if len(words) > LARGEST_SIDE**2:
         raise ValueError("holds too many numbers")
-    anchor: Anchor | None = None
+    anchor = None
     if colon:
         size = re.fullmatch(MAGICK_SIZE, re.sub(r"[@<>\s]", "", head))
         if size is None:
@@ -84,59 +81,43 @@ def _magick_kernels(part: str, name: str) -> list[Kernel]:
         raise ValueError("holds no number")
     numbers = [0.0 if out else parse_number(word) for word, out in zip(words, outside, strict=True)]
     weights = np.array(numbers).reshape(rows, columns)
-    left_out = sum(outside)
-    about = f"{left_out} taps that the ImageMagick string leaves out weigh 0 here." if left_out else ""
+    about = f"{sum(outside)} taps that the ImageMagick string leaves out weigh 0 here." if any(outside) else ""
     flag = next((flag for flag in "@><" if flag in head), "") if colon else ""
-    made = []
-    for turned, at in _turns(weights, anchor or low_anchor(weights.shape), flag):
-        given = anchor is not None or at != low_anchor(turned.shape)
-        made.append(Kernel(turned, name=name, anchor=at if given else None, about=about))
-    return made
+    return [
+        Kernel(turned, name=name, anchor=at if anchor or at != low_anchor(turned.shape) else None, about=about)
+        for turned, at in _turns(weights, anchor or low_anchor(weights.shape), flag)
+    ]
 
 
-def _turns(weights: Weights, anchor: Anchor, flag: str) -> Iterator[tuple[Weights, Anchor]]:
+def _turns(weights: Weights, anchor: Anchor, flag: str) -> list[tuple[Weights, Anchor]]:
     """The kernels that a flag stands for. Those of @ and > end when the first one would come back; < always has 4."""
-    first = weights, anchor
-    yield first
-    if not flag:
-        return
     rows, columns = weights.shape
     if flag == "@" and (rows, columns) != (3, 3):
         raise ValueError(f"@ turns 3x3 kernels by 45°, not {columns}x{rows}")
-    if rows != columns and 1 not in (rows, columns):
+    if flag and rows != columns and 1 not in (rows, columns):
         raise ValueError(f"{flag} turns square kernels and single rows or columns by 90°, not {columns}x{rows}")
+    mark = np.zeros(weights.shape)
+    mark[anchor] = 1
+    turns = [np.stack([weights, mark], axis=2)]
+    for _ in range({"": 0, "@": 7}.get(flag, 3)):
+        turns.append(turn_rim(turns[-1], 1) if flag == "@" else np.rot90(turns[-1], -1))  # clockwise
     if flag == "<":
-        quarters = [first]
-        for _ in range(3):
-            quarters.append(_quarter_turn(*quarters[-1]))
-        yield from (quarters[2], quarters[3], quarters[1])
-        return
-    for _ in range(7 if flag == "@" else 3):
-        weights, anchor = _eighth_turn(weights, anchor) if flag == "@" else _quarter_turn(weights, anchor)
-        if anchor == first[1] and np.array_equal(weights, first[0]):
-            return
-        yield weights, anchor
+        turns = [turns[n] for n in (0, 2, 3, 1)]
+    else:
+        again = (n for n, turn in enumerate(turns) if n and np.array_equal(turn, turns[0]))
+        turns = turns[: next(again, None)]
+    return [(turn[:, :, 0], divmod(int(turn[:, :, 1].argmax()), turn.shape[1])) for turn in turns]
 
 
-def _quarter_turn(weights: Weights, anchor: Anchor) -> tuple[Weights, Anchor]:
-    """By 90°, clockwise."""
-    return np.rot90(weights, -1), (anchor[1], weights.shape[0] - 1 - anchor[0])
-
-
-def _eighth_turn(weights: Weights, anchor: Anchor) -> tuple[Weights, Anchor]:
-    """By 45°, clockwise: the eight outer taps move on by one."""
-    turned = weights.copy()
-    step = dict(zip(RING, RING[1:] + RING[:1], strict=True))
-    for before, after in step.items():
-        turned[after] = weights[before]
-    return turned, step.get(anchor, anchor)
-
-
-def imagemagick_text(weights: Weights, anchor: Anchor | None) -> str:
+def imagemagick_text(kernel: Kernel) -> str:
     """3x3: 0,-1,0 -1,5,-1 0,-1,0"""
-    rows, columns = weights.shape
-    origin = f"+{anchor[1]}+{anchor[0]}" if anchor else ""
-    return f"{columns}x{rows}{origin}: " + " ".join(",".join(map(plain, row)) for row in weights)
+    rows, columns = kernel.shape
+    origin = f"+{kernel.anchor[1]}+{kernel.anchor[0]}" if kernel.anchor else ""
+    return f"{columns}x{rows}{origin}: {_joined(kernel, ',', ' ')}"
+
+
+def _joined(kernel: Kernel, column: str, row: str) -> str:
+    return row.join(column.join(map(plain, numbers)) for numbers in kernel.weights)
 
 
 def parse_gmic(text: str, name: str) -> Kernel:
@@ -149,18 +130,15 @@ def parse_gmic(text: str, name: str) -> Kernel:
     return Kernel(parse_matrix(inner[1], rows=";"), name=name)
 
 
-def gmic_text(weights: Weights) -> str:
+def gmic_text(kernel: Kernel) -> str:
     """(0,-1,0;-1,5,-1;0,-1,0)"""
-    return "(" + ";".join(",".join(map(plain, row)) for row in weights) + ")"
+    return f"({_joined(kernel, ',', ';')})"
 
 
 def parse_vips(text: str, name: str) -> Kernel:
     """The kernel of a libvips matrix file: width, height, scale and offset in the first line, then the rows.
 
-    Raises
-    ------
-    ValueError, KernelError
-        When it is none.
+    Raises ValueError or KernelError when it is none.
     """
     if text.startswith("MATLAB"):
         raise ValueError("is a MATLAB file; .mat is libvips' matrix here, a text")
@@ -180,20 +158,16 @@ def parse_vips(text: str, name: str) -> Kernel:
     return Kernel(weights, scale, offset, name, anchor=None if anchor == low_anchor(weights.shape) else anchor)
 
 
-def vips_text(weights: Weights, scale: float, offset: float) -> str:
+def vips_text(kernel: Kernel) -> str:
     """The text of a libvips matrix file."""
-    rows, columns = weights.shape
-    lines = [" ".join(map(plain, row)) for row in weights]
-    return "\n".join([f"{columns} {rows} {plain(scale)} {plain(offset)}", *lines, ""])
+    rows, columns = kernel.shape
+    return f"{columns} {rows} {plain(kernel.scale)} {plain(kernel.offset)}\n" + _joined(kernel, " ", "\n") + "\n"
 
 
 def parse_ffmpeg(text: str, name: str) -> Kernel:
     """The kernel of ffmpeg's convolution filter, by its options' names or places, or its matrix alone.
 
-    Raises
-    ------
-    ValueError, KernelError
-        When it is none, or has several.
+    Raises ValueError or KernelError when it is none, or has several.
     """
     options = re.sub(r"^convolution\s*=", "", text.strip()).strip().strip("'\"")
     values = {}
@@ -219,18 +193,16 @@ def _ffmpeg_plane(values: dict[str, str], plane: int, name: str) -> Kernel:
         if not re.fullmatch(r"[-+]?[0-9]{1,10}", word):
             raise ValueError(f"{word[:20]!r} is not a whole number, which is what ffmpeg takes")
     mode = values.get(f"{plane}mode", "square")
+    mode = dict(zip("012", FFMPEG_MODES, strict=True)).get(mode, mode)
     count = len(words)
-    if mode in ("row", "1", "column", "2"):
-        if count % 2 == 0 or count > FFMPEG_TAPS:
-            raise ValueError(f"has {count} numbers; a row or column takes an odd number of them, at most {FFMPEG_TAPS}")
-        shape = (1, count) if mode in ("row", "1") else (count, 1)
-    elif mode in ("square", "0"):
-        if count not in (9, 25, 49):
-            raise ValueError(f"has {count} numbers; ffmpeg's matrices have 9, 25 or 49")
-        shape = (math.isqrt(count), math.isqrt(count))
-    else:
+    if mode not in FFMPEG_MODES:
         raise ValueError(f"mode {mode[:20]!r} is not square, row or column")
-    weights = np.array([float(word) for word in words]).reshape(shape)
+    if mode == "square" and count not in (9, 25, 49):
+        raise ValueError(f"has {count} numbers; ffmpeg's matrices have 9, 25 or 49")
+    if mode != "square" and (count % 2 == 0 or count > FFMPEG_TAPS):
+        raise ValueError(f"has {count} numbers; a row or column takes an odd number of them, at most {FFMPEG_TAPS}")
+    rows = {"square": math.isqrt(count), "row": 1, "column": count}[mode]
+    weights = np.array([float(word) for word in words]).reshape(rows, -1)
     top, slash, bottom = values.get(f"{plane}rdiv", "0").partition("/")
     factor, divisor = parse_number(top), parse_number(bottom) if slash else 1.0
     if factor == 0:
@@ -247,46 +219,33 @@ def automatic_scale(weights: Weights) -> float:
     return float(weights.sum()) or 1.0
 
 
-def ffmpeg_text(weights: Weights, scale: float, offset: float) -> tuple[str, list[str]]:
-    """Options of ffmpeg's convolution filter for the three colour planes, and what they lose.
-
-    Raises
-    ------
-    KernelError
-        When the kernel is too large for it.
-    """
-    weights = _ffmpeg_shape(weights)
-    whole, scale, error = _whole(weights, scale)
-    notes = []
+def fit_ffmpeg(kernel: Kernel, notes: list[str]) -> Kernel:
+    """The kernel in a size and in whole numbers that ffmpeg takes; what that loses is added to the notes."""
+    rows, columns = kernel.shape
+    shape = [size + 1 - size % 2 for size in kernel.shape]
+    if 1 not in kernel.shape or not 1 < max(shape) <= FFMPEG_TAPS:  # neither a row nor a column
+        shape = [max(3, *shape)] * 2
+        if max(shape) > 7:
+            most = f"7×7, 1×{FFMPEG_TAPS} or {FFMPEG_TAPS}×1"
+            raise KernelError(f"ffmpeg holds up to {most} weights, not {rows}×{columns}")
+    widths = [((k - 1) // 2 - (size - 1) // 2, k // 2 - size // 2) for k, size in zip(shape, kernel.shape, strict=True)]
+    weights, scale, error = _whole(np.pad(kernel.weights, widths), kernel.scale)
     if error:
         notes.append(f"ffmpeg holds whole numbers: the weights are rounded, by at most {error:.2g} of the largest")
-    if offset < 0:
-        notes.append(f"ffmpeg holds no offset below 0: {plain(offset)} is left out")
-    if scale != automatic_scale(whole):
+    if kernel.offset < 0:
+        notes.append(f"ffmpeg holds no offset below 0: {plain(kernel.offset)} is left out")
+    if scale != automatic_scale(weights):
         notes.append("ffmpeg 5.1 ignores rdiv and divides by the sum of the weights; newer ones obey it")
-    rows, columns = whole.shape
-    mode = "square" if rows == columns else "row" if rows == 1 else "column"
-    matrix = " ".join(plain(x) for x in whole.flat)
-    parts = [f"{plane}m={matrix}" for plane in range(3)]
-    parts += [f"{plane}rdiv=1/{plain(scale)}" for plane in range(3)]
-    parts += [f"{plane}bias={plain(max(offset, 0.0))}" for plane in range(3)]
-    parts += [f"{plane}mode={mode}" for plane in range(3) if mode != "square"]
-    return ":".join(parts), notes
+    return replace(kernel, weights=weights, scale=scale, offset=max(kernel.offset, 0.0))
 
 
-def _ffmpeg_shape(weights: Weights) -> Weights:
-    """The weights with zeros around them, as a square or a single row or column that ffmpeg takes."""
-    rows, columns = weights.shape
-    side = max(rows, columns)
-    if side > 1 and 1 in (rows, columns) and side + 1 - side % 2 <= FFMPEG_TAPS:
-        wanted = tuple(k if k == 1 else k + 1 - k % 2 for k in (rows, columns))
-    elif side <= 7:
-        wanted = (max(3, side + 1 - side % 2),) * 2
-    else:
-        raise KernelError(f"ffmpeg holds up to 7×7, 1×{FFMPEG_TAPS} or {FFMPEG_TAPS}×1 weights, not {rows}×{columns}")
-    before = [(k - 1) // 2 - (size - 1) // 2 for k, size in zip(wanted, weights.shape, strict=True)]
-    after = [k - size - b for k, size, b in zip(wanted, weights.shape, before, strict=True)]
-    return np.pad(weights, list(zip(before, after, strict=True)))
+def ffmpeg_text(kernel: Kernel) -> str:
+    """Options of ffmpeg's convolution filter for the three colour planes."""
+    rows, columns = kernel.shape
+    options = {"m": _joined(kernel, " ", " "), "rdiv": f"1/{plain(kernel.scale)}", "bias": plain(kernel.offset)}
+    if rows != columns:
+        options["mode"] = "row" if rows == 1 else "column"
+    return ":".join(f"{plane}{key}={value}" for key, value in options.items() for plane in range(3))
 
 
 def _whole(weights: Weights, scale: float) -> tuple[Weights, float, float]:

@@ -12,7 +12,7 @@ import numpy as np
 from imgconv.arrayfile import short
 from imgconv.errors import KernelError
 from imgconv.kernels.catalogue import canonical, named, names, near
-from imgconv.kernels.files import ENDINGS, only, parse_text, read_kernels
+from imgconv.kernels.files import ENDINGS, parse_text, read_kernels
 from imgconv.kernels.value import Kernel
 
 if TYPE_CHECKING:
@@ -57,7 +57,11 @@ def kernel(spec: KernelLike) -> Kernel:
     np.float64(1.0)
     """
     found = kernels(spec)
-    return found[0] if len(found) == 1 else only(found, short(str(spec)))  # large arrays take long to print
+    if len(found) > 1:
+        raise KernelError(
+            f"{short(str(spec))}: gives {len(found)} kernels, and one is wanted here; -k takes them as several"
+        )
+    return found[0]
 
 
 def kernels(spec: KernelLike) -> list[Kernel]:

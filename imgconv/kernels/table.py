@@ -20,20 +20,14 @@ MOST_KEY_DOTS = 10_000
 
 
 def parse_toml(data: bytes, name: str) -> Kernel:
-    """A kernel from the bytes of a TOML file.
-
-    Raises
-    ------
-    ValueError, KernelError
-        When it is no kernel.
-    """
+    """A kernel from the bytes of a TOML file. Raises ValueError or KernelError when it is none."""
     if not data.strip():
         raise ValueError("is empty; a kernel file needs at least weights = [[…], …]")
     if len(KEY_DOT.findall(data)) > MOST_KEY_DOTS:
         raise ValueError("is not TOML that can be read: too many dotted keys")
     try:
         table = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, ValueError) as problem:  # ValueError: also a whole number of 5000 digits
+    except ValueError as problem:  # also text that is not Unicode, and a whole number of 5000 digits
         raise ValueError(f"is not TOML: {problem}") from None
     except RecursionError:
         raise ValueError("is not TOML that can be read: nested too deeply") from None
@@ -43,26 +37,23 @@ def parse_toml(data: bytes, name: str) -> Kernel:
 def parse_json(text: str, name: str) -> Kernel:
     """A kernel from the text of a JSON file: an object with the keys of a TOML file, or the weights alone.
 
-    Raises
-    ------
-    ValueError, KernelError
-        When it is no kernel.
+    Raises ValueError or KernelError when it is none.
     """
     from json import loads
 
     if not text.strip():
         raise ValueError('is empty; a kernel file needs at least {"weights": [[…], …]}')
     try:
-        found = loads(text, object_pairs_hook=_once)
+        table = loads(text, object_pairs_hook=_once)
     except ValueError as problem:
         raise ValueError(f"is not JSON: {problem}") from None
     except RecursionError:
         raise ValueError("is not JSON that can be read: nested too deeply") from None
-    if isinstance(found, list):
-        found = {"weights": found}
-    if not isinstance(found, dict):
+    if isinstance(table, list):
+        table = {"weights": table}
+    if not isinstance(table, dict):
         raise ValueError("holds no JSON object with weights")
-    return _from_table({k: v for k, v in found.items() if v is not None and k not in DERIVED}, name)
+    return _from_table({k: v for k, v in table.items() if v is not None and k not in DERIVED}, name)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -79,21 +70,27 @@ def _from_table(table: dict[str, Any], name: str) -> Kernel:
         if key not in KEYS:
             from difflib import get_close_matches
 
-            near = get_close_matches(key[:40], KEYS, 1)
-            raise ValueError(
-                f"{key[:40]!r} is not a key of a kernel file" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
+            near = "".join(f"; did you mean {near!r}?" for near in get_close_matches(key[:40], KEYS, 1))
+            raise ValueError(f"{key[:40]!r} is not a key of a kernel file{near}")
     if "weights" not in table:
         raise ValueError("has no weights; write weights = [[0, -1, 0], [-1, 5, -1], [0, -1, 0]]")
-    fields: dict[str, Any] = {"weights": _rows(table["weights"])}
+    rows = table["weights"]
+    if not (isinstance(rows, list) and rows and all(isinstance(row, list) and row for row in rows)):
+        raise ValueError("weights must be rows of numbers: [[…], …]")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise ValueError(f"weights: row {number} has {len(row)} numbers, row 1 has {len(rows[0])}")
+    fields: dict[str, Any] = {
+        "weights": [_numbers(row, f"weights, row {number}", 3) for number, row in enumerate(rows, 1)]
+    }
     for key in ("scale", "offset"):
         if key in table:
-            fields[key] = _number(table[key], key)
+            fields[key] = _numbers(table[key], key, 0)
     for key in ("about", "border", "like", "source", "title"):
         if key in table:
             if not isinstance(table[key], str):
                 raise ValueError(f"{key} must be text")
-            if not _is_unicode(table[key]):
+            if re.search("[\ud800-\udfff]", table[key]):  # JSON can spell what cannot be written to a file
                 raise ValueError(f"{key} holds half a character (a lone surrogate)")
             fields[key] = table[key]
     if "anchor" in table:
@@ -104,28 +101,10 @@ def _from_table(table: dict[str, Any], name: str) -> Kernel:
     return Kernel(name=name, **fields)
 
 
-def _is_unicode(text: str) -> bool:
-    """Whether it can be written to a file; JSON can spell what cannot."""
-    return not re.search("[\ud800-\udfff]", text)
-
-
-def _rows(value: Any) -> list[Any]:
-    """Rows of numbers, or of equally nested lists of numbers: the channels of a kernel with 3 or 4 levels."""
-    if not (isinstance(value, list) and value and all(isinstance(row, list) and row for row in value)):
-        raise ValueError("weights must be rows of numbers: [[…], …]")
-    for number, row in enumerate(value, 1):
-        if len(row) != len(value[0]):
-            raise ValueError(f"weights: row {number} has {len(row)} numbers, row 1 has {len(value[0])}")
-    return [[_cell(x, f"weights, row {n}", 2) for x in row] for n, row in enumerate(value, 1)]
-
-
-def _cell(value: Any, where: str, depth: int) -> Any:
-    if isinstance(value, list) and depth < 4:
-        return [_cell(x, where, depth + 1) for x in value]
-    return _number(value, where)
-
-
-def _number(value: Any, where: str) -> float:
+def _numbers(value: Any, where: str, depth: int) -> Any:
+    """A finite number, or lists of them: at most `depth` in each other."""
+    if isinstance(value, list) and depth:
+        return [_numbers(x, where, depth - 1) for x in value]
     if type(value) not in (int, float):
         shown = f"{value!r} is" if isinstance(value, str | bool) else "holds what is"
         raise ValueError(f"{where}: {shown[:40]} not a number")

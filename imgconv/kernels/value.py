@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,52 +62,33 @@ class Kernel:
 
     def __post_init__(self) -> None:
         try:
-            weights = np.asarray(self.weights)
-            if weights.dtype.kind == "c":
-                raise KernelError(f"{self.name}: weights must be real numbers, not complex")
-            weights = weights.astype(np.float64) + 0.0  # a copy; a minus in front of 0 means nothing here
-        except (TypeError, ValueError):
-            raise KernelError(f"{self.name}: weights must be rows of numbers, all rows equally long") from None
-        if weights.ndim not in (2, 3, 4):
-            raise KernelError(
-                f"{self.name}: weights need 2 levels (rows, columns), 3 (and channels) or 4 (and channels out),"
-                f" not {weights.ndim}"
-            )
-        if weights.size == 0:
-            raise KernelError(f"{self.name}: has no weights")
-        if max(weights.shape) > LARGEST_SIDE or weights.size > LARGEST_SIZE:
-            raise KernelError(f"{self.name}: {weights.shape[0]}×{weights.shape[1]}, more than {LARGEST_SIDE} on a side")
-        if not np.isfinite(weights).all():
-            raise KernelError(f"{self.name}: weights must be finite numbers")
-        if not is_finite(self.scale) or self.scale == 0:
-            raise KernelError(f"{self.name}: scale must be a finite number other than 0, not {self.scale!r}")
-        if not is_finite(self.offset):
-            raise KernelError(f"{self.name}: offset must be a finite number, not {self.offset!r}")
-        if self.like is not None and not (isinstance(self.like, str) and self.like in LIKES):
-            raise KernelError(f"{self.name}: like = {self.like!r} is not one of {', '.join(LIKES)}")
-        if self.border is not None:
-            try:
+            weights = _checked(self.weights)
+            if not is_finite(self.scale) or self.scale == 0:
+                raise ValueError(f"scale must be a finite number other than 0, not {self.scale!r}")
+            if not is_finite(self.offset):
+                raise ValueError(f"offset must be a finite number, not {self.offset!r}")
+            if self.like is not None and not (isinstance(self.like, str) and self.like in LIKES):
+                raise ValueError(f"like = {self.like!r} is not one of {', '.join(LIKES)}")
+            if self.border is not None:
                 parse_border(self.border)
-            except ValueError as problem:
-                raise KernelError(f"{self.name}: {problem}") from None
-        if self.anchor is not None and not is_pair(self.anchor, 0):
-            raise KernelError(f"{self.name}: anchor {self.anchor!r} is not two whole numbers from 0 up")
-        if self.anchor is not None and not all(0 <= a < k for a, k in zip(self.anchor, weights.shape, strict=False)):
-            raise KernelError(
-                f"{self.name}: anchor {self.anchor[0]},{self.anchor[1]} lies outside the"
-                f" {weights.shape[0]}×{weights.shape[1]} weights"
-            )
-        weights.flags.writeable = False
+            if self.anchor is not None:
+                rows, columns = weights.shape[:2]
+                if not is_pair(self.anchor, 0):
+                    raise ValueError(f"anchor {self.anchor!r} is not two whole numbers from 0 up")
+                if self.anchor[0] >= rows or self.anchor[1] >= columns:
+                    at = f"{self.anchor[0]},{self.anchor[1]}"
+                    raise ValueError(f"anchor {at} lies outside the {rows}×{columns} weights")
+        except ValueError as problem:
+            raise KernelError(f"{self.name}: {problem}") from None
         object.__setattr__(self, "weights", weights)
 
     def __repr__(self) -> str:
         with np.printoptions(threshold=15 * 15, edgeitems=3):
-            fields = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclass_fields(self))
-        return f"Kernel({fields})"
+            return f"Kernel({', '.join(f'{key}={value!r}' for key, value in vars(self).items())})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # unpickled and copied ones are checked and read-only as well
-        return Kernel, tuple(getattr(self, field.name) for field in dataclass_fields(self))
+        return Kernel, tuple(vars(self).values())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Kernel):
@@ -119,8 +99,8 @@ class Kernel:
         return hash(self._key())
 
     def _key(self) -> tuple[Any, ...]:
-        fields = (self.scale, self.offset, self.name, self.anchor, self.border, self.like)
-        return (self.weights.shape, self.weights.tobytes(), *fields, self.about, self.title, self.source)
+        weights, *rest = vars(self).values()
+        return (weights.shape, weights.tobytes(), *rest)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -137,6 +117,29 @@ class Kernel:
         """Rank of the weights, counted exactly up to rounding; 1 means separable. The largest over the channels."""
         planes = np.moveaxis(self.weights.reshape(*self.shape, -1), 2, 0)
         return int(np.linalg.matrix_rank(planes).max())
+
+
+def _checked(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Weights as a read-only copy. Raises ValueError when a kernel cannot have them."""
+    try:
+        weights = np.asarray(values)
+        is_complex = weights.dtype.kind == "c"
+        weights = weights.real.astype(np.float64) + 0.0  # a copy; a minus in front of 0 means nothing here
+    except (TypeError, ValueError):
+        raise ValueError("weights must be rows of numbers, all rows equally long") from None
+    if is_complex:
+        raise ValueError("weights must be real numbers, not complex")
+    if weights.ndim not in (2, 3, 4):
+        levels = "2 levels (rows, columns), 3 (and channels) or 4 (and channels out)"
+        raise ValueError(f"weights need {levels}, not {weights.ndim}")
+    if weights.size == 0:
+        raise ValueError("has no weights")
+    if max(weights.shape) > LARGEST_SIDE or weights.size > LARGEST_SIZE:
+        raise ValueError(f"{weights.shape[0]}×{weights.shape[1]}, more than {LARGEST_SIDE} on a side")
+    if not np.isfinite(weights).all():
+        raise ValueError("weights must be finite numbers")
+    weights.flags.writeable = False
+    return weights
 
 
 def low_anchor(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +15,11 @@ from imgconv.arrayfile import npy_bytes, plain, text_bytes
 from imgconv.conventions import LIKES
 from imgconv.errors import KernelError
 from imgconv.kernels import foreign
-from imgconv.kernels.files import DEEPEST_GREY, LARGEST_FILE
+from imgconv.kernels.files import BINARY, DEEPEST_GREY, LARGEST_FILE
 from imgconv.kernels.table import KEYS
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imgconv.kernels.foreign import Anchor, Weights
 
 # what a format can hold beside the weights; all else is worked into the weights, or left out with a word
@@ -30,8 +29,13 @@ HOLDS = {
     "vips": ("offset", "scale"),
     "imagemagick": ("anchor",),
     "ffmpeg": ("offset", "scale"),
+    "png": ("scale",),
+    "pgm": ("scale",),
 }
+LEVELS = ("toml", "json", "npy")  # the formats that hold more than rows and columns
 OWN_BORDER = {"vips": "edge", "imagemagick": "edge", "gmic": "edge", "ffmpeg": "reflect"}
+ORDER = ("title", "about", "weights", "scale", "offset", "anchor", "border", "like", "source")
+DEFAULTS = {field.name: field.default for field in fields(Kernel)}
 
 
 def encode(kernels: Sequence[Kernel], form: str) -> tuple[bytes, tuple[str, ...]]:
@@ -52,45 +56,30 @@ def encode(kernels: Sequence[Kernel], form: str) -> tuple[bytes, tuple[str, ...]
     KernelError
         When the format cannot hold them.
     """
-    if form == "imagemagick":
-        several = [_fit(kernel, form) for kernel in kernels]
-        joined = "; ".join(foreign.imagemagick_text(weights, anchor) for weights, anchor, _, _ in several)
-        notes = dict.fromkeys(note for *_, said in several for note in said)
-        return _checked(f"{joined}\n".encode(), form), tuple(notes)
-    if len(kernels) != 1:
+    if form != "imagemagick" and len(kernels) != 1:
         raise KernelError(f"{form} holds one kernel, not {len(kernels)}; imagemagick holds several")
-    kernel = kernels[0]
-    if form == "toml":
-        return _checked(toml_text(kernel).encode(), form), ()
-    if form == "json":
-        return _checked(json_text(kernel).encode(), form), ()
-    weights, _, scale, lost = _fit(kernel, form)
-    if form == "npy":
-        data = npy_bytes(weights)
-    elif form in ("text", "csv"):
-        data = text_bytes(weights, " " if form == "text" else ",")
-    elif form == "vips":
-        data = foreign.vips_text(weights, scale, kernel.offset).encode()
-    elif form == "gmic":
-        data = f"{foreign.gmic_text(weights)}\n".encode()
-    elif form == "ffmpeg":
-        text, more = foreign.ffmpeg_text(weights, scale, kernel.offset)
-        data, lost = f"{text}\n".encode(), lost + more
+    notes: list[str] = []
+    fitted = [_fit(kernel, form, notes) for kernel in kernels]
+    if form in BINARY:
+        data = npy_bytes(fitted[0].weights) if form == "npy" else _png(fitted[0])
     else:
-        levels, more = _levels(weights, scale, form)
-        data, lost = (_png if form == "png" else _pgm)(levels), lost + more
-    return _checked(data, form), tuple(lost)
+        text = "; ".join(WRITERS[form](kernel) for kernel in fitted)
+        data = (text if text.endswith("\n") else f"{text}\n").encode()
+    if len(data) > LARGEST_FILE[form]:  # it could not be read back
+        limit = LARGEST_FILE[form]
+        raise KernelError(f"{form} would take {len(data):,} bytes, more than the {limit:,} that are read; write npy")
+    return data, tuple(dict.fromkeys(notes))
 
 
-def _fit(kernel: Kernel, form: str) -> tuple[Weights, Anchor | None, float, list[str]]:
-    """Weights, anchor and scale as `form` can hold them, and what was done to them or is left out."""
-    if kernel.weights.ndim > 2 and form != "npy":
+def _fit(kernel: Kernel, form: str, notes: list[str]) -> Kernel:
+    """The kernel as `form` can hold it; what was done to it, or is left out, is added to the notes."""
+    if kernel.weights.ndim > 2 and form not in LEVELS:
         raise KernelError(
             f"{form} holds rows and columns only, not {kernel.weights.ndim} levels; write toml, json, npy"
         )
-    weights, anchor, scale, notes = kernel.weights, kernel.anchor, kernel.scale, []
     holds = HOLDS.get(form, ())
-    own = LIKES[kernel.like] if kernel.like else {}
+    weights, anchor, scale = kernel.weights, kernel.anchor, kernel.scale
+    own = LIKES[kernel.like] if kernel.like and "like" not in holds else {}
     if own.get("flip") == "vertical":
         anchor = anchor and (weights.shape[0] - 1 - anchor[0], anchor[1])
         if not np.array_equal(weights, weights[::-1]):
@@ -99,79 +88,75 @@ def _fit(kernel: Kernel, form: str) -> tuple[Weights, Anchor | None, float, list
     if anchor is None and own.get("anchor") == "high":
         anchor = high_anchor(weights.shape)
     if "anchor" not in holds:
-        middle = high_anchor if form == "vips" else low_anchor
-        weights, moved = _centred(weights, anchor or low_anchor(weights.shape), middle)
-        if moved:
-            rows, columns = weights.shape[:2]
+        middle = (high_anchor if form == "vips" else low_anchor)(weights.shape)
+        centred, anchor = _centred(weights, anchor or low_anchor(weights.shape), middle), None
+        if centred.shape != weights.shape:
+            rows, columns = centred.shape[:2]
             notes.append(f"{form} holds no anchor: zeros put it in the middle of {rows}×{columns} weights")
-    if "scale" not in holds and form not in ("png", "pgm") and scale != 1:
+            weights = centred
+    if "scale" not in holds and scale != 1:
         with np.errstate(over="ignore"):
-            weights, scale = weights / scale + 0.0, 1.0
+            weights, scale = weights / scale, 1.0
         if not np.isfinite(weights).all():
             raise KernelError(f"{form} holds no scale, and over {plain(kernel.scale)} the weights are too large")
         notes.append(f"{form} holds no scale: the weights are divided by {plain(kernel.scale)}")
     lost = [] if "offset" in holds or kernel.offset == 0 else [f"offset {plain(kernel.offset)}"]
     border = kernel.border or own.get("border")
-    if border and border != OWN_BORDER.get(form):
+    if border and "border" not in holds and border != OWN_BORDER.get(form):
         lost.append(f"border {border}")
-    lost += [key for key in ("title", "about", "source") if getattr(kernel, key)]
+    lost += [key for key in ("title", "about", "source") if key not in holds and getattr(kernel, key)]
     if lost:
         notes.append(f"{form} holds no {', '.join(lost)}: left out")
-    return weights, anchor, scale, notes
+    fitted = replace(kernel, weights=weights, anchor=anchor, scale=scale)
+    if form in ("png", "pgm"):
+        return _grey(fitted, form, notes)
+    return foreign.fit_ffmpeg(fitted, notes) if form == "ffmpeg" else fitted
 
 
-def _centred(weights: Weights, anchor: Anchor, middle: Callable[[tuple[int, ...]], Anchor]) -> tuple[Weights, bool]:
-    """The weights among as few zeros as make `anchor` the tap that `middle` names; and whether there are any."""
-    widths = [(0, 0)] * weights.ndim
-    for axis in (0, 1):
-        size, at = weights.shape[axis], anchor[axis]
-        before = 0
-        if middle((size, size))[0] != at:
-            before = max(0, size - 1 - 2 * at)
-            widths[axis] = (before, max(0, 2 * at + 1 - size))
-    shape = [size + sum(width) for size, width in zip(weights.shape, widths, strict=True)]
-    if max(shape) > LARGEST_SIDE:
-        raise KernelError(f"the format holds no anchor; with zeros around it the kernel would be {shape[0]}×{shape[1]}")
-    return np.pad(weights, widths), any(map(any, widths))
+def _centred(weights: Weights, anchor: Anchor, middle: Anchor) -> Weights:
+    """The weights among as few zeros as put the tap at `anchor` into the middle, if it is not there."""
+    widths = [
+        (max(0, size - 1 - 2 * at), max(0, 2 * at + 1 - size)) if at != wanted else (0, 0)
+        for size, at, wanted in zip(weights.shape, anchor, middle, strict=False)
+    ]
+    rows, columns = (size + sum(width) for size, width in zip(weights.shape, widths, strict=False))
+    if max(rows, columns) > LARGEST_SIDE:
+        raise KernelError(f"the format holds no anchor; with zeros around it the kernel would be {rows}×{columns}")
+    return np.pad(weights, widths + [(0, 0)] * (weights.ndim - 2))
 
 
-def _levels(weights: Weights, scale: float, form: str) -> tuple[npt.NDArray[np.uint16], list[str]]:
-    """Weights as grey levels, and what that loses. Read back, their sum is the scale."""
-    total = float(weights.sum())
+def _grey(kernel: Kernel, form: str, notes: list[str]) -> Kernel:
+    """The kernel with grey levels as weights. Read back, their sum is the scale."""
+    weights, total = kernel.weights, float(kernel.weights.sum())
     if (weights < 0).any() or not 0 < total < np.inf:
         raise KernelError(f"{form} holds no weights below 0, and not zeros alone; grey levels are weights")
-    notes = []
     levels = weights
     if (levels != np.rint(levels)).any() or levels.max() > DEEPEST_GREY:
         levels = np.rint(weights / weights.max() * DEEPEST_GREY)
         error = float(np.abs(levels / levels.sum() - weights / total).max())
         notes.append(f"{form} holds {DEEPEST_GREY + 1} levels of grey: read back, a tap is off by at most {error:.2g}")
-    if not np.isclose(total, scale, rtol=1e-12, atol=0):
-        notes.append(f"{form} holds no scale: read back, the weights sum to 1, not to {total / scale:.6g}")
-    return levels.astype(np.uint16), notes
+    if not np.isclose(total, kernel.scale, rtol=1e-12, atol=0):
+        share = total / kernel.scale
+        notes.append(f"{form} holds no scale: read back, the weights sum to 1, not to {share:.6g}")
+    return replace(kernel, weights=levels)
 
 
-def _png(levels: npt.NDArray[np.uint16]) -> bytes:
+def _png(kernel: Kernel) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(levels.astype(np.uint8) if levels.max() < 256 else levels).save(file, "PNG")
+    Image.fromarray(kernel.weights.astype(np.uint8 if kernel.weights.max() < 256 else np.uint16)).save(file, "PNG")
     return file.getvalue()
 
 
-def _pgm(levels: npt.NDArray[np.uint16]) -> bytes:
+def _pgm(kernel: Kernel) -> str:
     """A plain PGM: a person can read and change it."""
-    rows, columns = levels.shape
-    lines = [" ".join(map(str, row)) for row in levels.tolist()]
-    return "\n".join(["P2", f"{columns} {rows}", str(levels.max()), *lines, ""]).encode()
+    rows, columns = kernel.shape
+    return f"P2\n{columns} {rows}\n{plain(kernel.weights.max())}\n" + _lines(kernel, " ")
 
 
-def _checked(data: bytes, form: str) -> bytes:
-    """The bytes, if they can be read back."""
-    limit = LARGEST_FILE[form]
-    if len(data) > limit:
-        raise KernelError(f"{form} would take {len(data):,} bytes, more than the {limit:,} that are read; write npy")
-    return data
+def _lines(kernel: Kernel, separator: str) -> str:
+    return text_bytes(kernel.weights, separator).decode()
 
 
 def toml_text(kernel: Kernel) -> str:
@@ -185,28 +170,40 @@ def toml_text(kernel: Kernel) -> str:
 def json_text(kernel: Kernel) -> str:
     """A kernel as the text of a JSON file that reads back to the same value; a row of weights on a line."""
     rows = ",\n    ".join(_nested(row) for row in kernel.weights.tolist())
-    fields = _fields(kernel, f"[\n    {rows}\n  ]", json.dumps)
-    return "{\n" + ",\n".join(f'  "{key}": {text}' for key, text in fields.items()) + "\n}\n"
+    texts = _fields(kernel, f"[\n    {rows}\n  ]", json.dumps)
+    return "{\n" + ",\n".join(f'  "{key}": {text}' for key, text in texts.items()) + "\n}\n"
 
 
 def _fields(kernel: Kernel, weights: str, quoted: Callable[[str], str]) -> dict[str, str]:
     """What TOML and JSON both say of a kernel, key by key; what goes without saying is left out."""
-    fields = {key: quoted(getattr(kernel, key)) for key in ("title", "about") if getattr(kernel, key)}
-    fields["weights"] = weights
-    if kernel.scale != 1:
-        fields["scale"] = plain(kernel.scale)
-    if kernel.offset != 0:
-        fields["offset"] = plain(kernel.offset)
-    if kernel.anchor is not None:
-        fields["anchor"] = f"[{kernel.anchor[0]}, {kernel.anchor[1]}]"
-    return fields | {key: quoted(getattr(kernel, key)) for key in ("border", "like", "source") if getattr(kernel, key)}
+    texts = {}
+    for key in ORDER:
+        value = getattr(kernel, key)
+        if key == "weights":
+            texts[key] = weights
+        elif value != DEFAULTS[key]:
+            texts[key] = quoted(value) if isinstance(value, str) else _nested(value)
+    return texts
 
 
 def _nested(value: Any) -> str:
     """Lists of lists of numbers, as TOML and JSON both write them."""
-    return f"[{', '.join(map(_nested, value))}]" if isinstance(value, list) else plain(value)
+    return f"[{', '.join(map(_nested, value))}]" if isinstance(value, list | tuple) else plain(value)
 
 
 def _quoted(text: str) -> str:
     escaped = re.sub(r'[\x00-\x1f\x7f"\\]', lambda match: f"\\u{ord(match[0]):04X}", text)
     return f'"{escaped}"'
+
+
+WRITERS: dict[str, Callable[[Kernel], str]] = {
+    "toml": toml_text,
+    "json": json_text,
+    "text": lambda kernel: _lines(kernel, " "),
+    "csv": lambda kernel: _lines(kernel, ","),
+    "vips": foreign.vips_text,
+    "imagemagick": foreign.imagemagick_text,
+    "ffmpeg": foreign.ffmpeg_text,
+    "gmic": foreign.gmic_text,
+    "pgm": _pgm,
+}
