@@ -25,7 +25,7 @@ import numpy as np
 from imgconv.arrayfile import parse_number
 from imgconv.engine.channels import from_linear, to_linear
 from imgconv.errors import PictureError, UsageError
-from imgconv.kernels.smoothing import toward
+from imgconv.kernels.smoothing import unit_vector
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -65,7 +65,7 @@ class Shape:
         if self.name == "radial":
             q = np.sqrt((x - p["cx"] * width) ** 2 + (y - p["cy"] * height) ** 2) / (math.hypot(width, height) / 2)
         else:
-            right, down = toward(p["angle"])
+            right, down = unit_vector(p["angle"])
             extent = width * abs(right) + height * abs(down)
             q = ((x - width / 2) * right + (y - height / 2) * down) / extent + 0.5
             if p["band"] is not None:
@@ -122,10 +122,7 @@ class Mask:
 def to_mask(spec: Any) -> Shape | Mask:
     """The mask that `spec` means: a shape such as "radial:inner=0.2", or an array of strengths.
 
-    Raises
-    ------
-    UsageError, PictureError
-        When it is neither.
+    Raises UsageError or PictureError when it is neither.
     """
     if isinstance(spec, (Shape, Mask)):
         return spec
@@ -176,7 +173,7 @@ class Space(NamedTuple):
         """Samples as what can be added."""
         if not (self.light or self.weigh):
             return values
-        colour, alpha = self._parted(values)
+        colour, alpha = self._split(values)
         if self.light:
             colour = (to_linear(colour / self.top) * self.top).astype(values.dtype)
         return np.concatenate([colour * (alpha / self.top) if self.weigh else colour, alpha], axis=2)
@@ -185,14 +182,14 @@ class Space(NamedTuple):
         """Back from a sum to samples."""
         if not (self.light or self.weigh):
             return values
-        colour, alpha = self._parted(values)
+        colour, alpha = self._split(values)
         if self.weigh:
             colour = np.divide(colour * self.top, alpha, out=np.zeros_like(colour), where=alpha > 0)
         if self.light:
             colour = (from_linear(colour / self.top) * self.top).astype(values.dtype)
         return np.concatenate([colour, alpha], axis=2)
 
-    def _parted(self, values: Array) -> tuple[Array, Array]:
+    def _split(self, values: Array) -> tuple[Array, Array]:
         """Colours and alpha, which may have no channel."""
         colours = values.shape[2] - self.alpha
         return values[:, :, :colours], values[:, :, colours:]
@@ -254,10 +251,7 @@ def around(
 def read_mask(name: str, limits: Limits, *, auto_orient: bool = False) -> Mask:
     """The mask in a picture or array file: grey, also as colours that are all grey, and opaque.
 
-    Raises
-    ------
-    UsageError
-        When it cannot be read or is no mask: nothing can be filtered then.
+    Raises UsageError when it cannot be read or is no mask: nothing can be filtered then.
     """
     from imgconv.formats.read import read  # here, because masks of the library are arrays
 

@@ -48,5 +48,5 @@ def near(wanted: str, known: Iterable[str]) -> str:
 
     if wanted in UNWEIGHTED:
         return "no weighted sum of pixels does that, so it is no convolution; gaussian, for one, smooths with weights"
-    found = get_close_matches(wanted, sorted(known), 3, 0.5)
-    return f"did you mean {' or '.join(found)}?" if found else "imgconv kernels lists them"
+    close = get_close_matches(wanted, sorted(known), 3, 0.5)
+    return f"did you mean {' or '.join(close)}?" if close else "imgconv kernels lists them"

@@ -23,7 +23,7 @@ from imgconv.kernels.smoothing import (
     gaussian_taps,
     pascal,
     reach_px,
-    toward,
+    unit_vector,
 )
 from imgconv.kernels.value import Kernel
 
@@ -54,7 +54,7 @@ def log(sigma: Sigma = 1, radius: Radius = None) -> Kernel:
     1 and radius ≥ 4·sigma the weights differ by less than 0.002 of the largest
     """
     blur = gaussian_taps(sigma, radius)
-    bend = _derived(blur, sigma, 2)
+    bend = _derivative_taps(blur, sigma, 2)
     return Kernel(np.outer(blur, bend) + np.outer(bend, blur))
 
 
@@ -94,9 +94,9 @@ def gradient(
 
     Source: Freeman and Adelson 1991; scipy.ndimage.gaussian_filter(sigma, order=(0, 1), radius=radius) for angle 0
     """
-    right, down = toward(COMPASS[direction] if direction else angle or 0)
+    right, down = unit_vector(COMPASS[direction] if direction else angle or 0)
     blur = gaussian_taps(sigma, radius)
-    slope = _derived(blur, sigma, 1)
+    slope = _derivative_taps(blur, sigma, 1)
     return Kernel(right * np.outer(blur, slope) + down * np.outer(slope, blur))
 
 
@@ -112,9 +112,9 @@ def ridge(
     Source: Freeman and Adelson 1991; −scipy.ndimage.gaussian_filter(sigma, order=(2, 0), radius=radius) for angle
     0, up to what is said of log
     """
-    right, down = toward(angle)
+    right, down = unit_vector(angle)
     blur = gaussian_taps(sigma, radius)
-    slope, bend = _derived(blur, sigma, 1), _derived(blur, sigma, 2)
+    slope, bend = _derivative_taps(blur, sigma, 1), _derivative_taps(blur, sigma, 2)
     across = down**2 * np.outer(blur, bend) + right**2 * np.outer(bend, blur)
     return Kernel(2 * right * down * np.outer(slope, slope) - across)
 
@@ -140,7 +140,7 @@ def gabor(
 
     Source: cv2.getGaborKernel(ksize, sigma, theta, lambd, gamma, psi), there with radians
     """
-    right, down = toward(-theta if theta is not None else angle or 0)
+    right, down = unit_vector(-theta if theta is not None else angle or 0)
     reach = [round(max(abs(3 * sigma * a), abs(3 * sigma / gamma * b))) for a, b in ((down, right), (right, down))]
     rows, columns = (np.arange(-r, r + 1) for r in (reach_px(r, radius) for r in reach))
     y, x = -rows[:, None], -columns[None, :]  # OpenCV stores it turned by 180°
@@ -183,7 +183,7 @@ def sobel(direction: Rising = "e") -> Kernel:
 
     Source: Sobel and Feldman 1968; cv2.Sobel(ksize=3); skimage.filters.sobel_v and sobel_h are a quarter of e and s
     """
-    return Kernel(_turned(np.outer([1, 2, 1], [-1, 0, 1]), direction))
+    return Kernel(_rotated(np.outer([1, 2, 1], [-1, 0, 1]), direction))
 
 
 def prewitt(direction: Rising = "e") -> Kernel:
@@ -193,7 +193,7 @@ def prewitt(direction: Rising = "e") -> Kernel:
 
     Source: Prewitt 1970; scipy.ndimage.prewitt; skimage.filters.prewitt_v and prewitt_h are a third of e and s
     """
-    return Kernel(_turned(np.outer([1, 1, 1], [-1, 0, 1]), direction))
+    return Kernel(_rotated(np.outer([1, 1, 1], [-1, 0, 1]), direction))
 
 
 def scharr(direction: Rising = "e") -> Kernel:
@@ -203,7 +203,7 @@ def scharr(direction: Rising = "e") -> Kernel:
 
     Source: Scharr 2000; cv2.Scharr; skimage.filters.scharr_v and scharr_h are a sixteenth of e and s
     """
-    return Kernel(_turned(np.outer([3, 10, 3], [-1, 0, 1]), direction))
+    return Kernel(_rotated(np.outer([3, 10, 3], [-1, 0, 1]), direction))
 
 
 def kirsch(direction: Annotated[Direction, Doc("Which neighbours count by 5.")] = "e") -> Kernel:
@@ -213,7 +213,7 @@ def kirsch(direction: Annotated[Direction, Doc("Which neighbours count by 5.")] 
 
     Source: Kirsch 1971
     """
-    return Kernel(_turned(np.array([[-3, -3, 5], [-3, 0, 5], [-3, -3, 5]]), direction))
+    return Kernel(_rotated(np.array([[-3, -3, 5], [-3, 0, 5], [-3, -3, 5]]), direction))
 
 
 def robinson(
@@ -233,7 +233,7 @@ def freichen(direction: Rising = "e") -> Kernel:
 
     Source: Frei and Chen 1977, whose own basis has e, s and two more of another kind in place of the diagonals
     """
-    return Kernel(_turned(np.outer([1, math.sqrt(2), 1], [-1, 0, 1]), direction), scale=math.sqrt(8))
+    return Kernel(_rotated(np.outer([1, math.sqrt(2), 1], [-1, 0, 1]), direction), scale=math.sqrt(8))
 
 
 def roberts(
@@ -249,7 +249,7 @@ def roberts(
     return Kernel(np.rot90(np.array([[-1, 0], [0, 1]]), turns))
 
 
-def _derived(blur: Array, sigma: float, order: int) -> Array:
+def _derivative_taps(blur: Array, sigma: float, order: int) -> Array:
     """Taps of the first or second derivative of a Gaussian, as correlation slides them."""
     x = np.arange(blur.size) - blur.size // 2
     if order == 1:
@@ -259,12 +259,12 @@ def _derived(blur: Array, sigma: float, order: int) -> Array:
     return np.asarray(bend - bend.sum() * blur)  # again: for a small sigma the first time rounds off more than is left
 
 
-def _turned(weights: Array, direction: Direction) -> Array:
+def _rotated(weights: Array, direction: Direction) -> Array:
     """3×3 weights that look to the right, turned to another direction."""
-    return turn_rim(weights.astype(np.float64), -COMPASS[direction] // 45)
+    return rotate_rim(weights.astype(np.float64), -COMPASS[direction] // 45)
 
 
-def turn_rim(array: Array, steps: int) -> Array:
+def rotate_rim(array: Array, steps: int) -> Array:
     """A 3×3 array whose eight outer taps have moved on by `steps`, clockwise; a third axis goes along."""
     rows, columns = [0, 0, 0, 1, 2, 2, 2, 1], [0, 1, 2, 2, 2, 1, 0, 0]
     turned = array.copy()

@@ -39,27 +39,17 @@ RANGE = re.compile(rf"({NUMBER})(?<!\.)\.\.(?!\.)({NUMBER})", re.IGNORECASE)
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """The levels of a family, and how to mix them.
-
-    Attributes
-    ----------
-    kernels : tuple of Kernel
-        The levels, from mask 0 to mask 1.
-    values : tuple of float
-        The parameter of each.
-    strengths, places : ndarray
-        A mask of strengths[i] asks for level places[i]; in between linearly. Place 2.25 is a quarter of the way from
-        level 2 to level 3.
-    error : float
-        The largest error that was measured between levels, over the range of the samples (with --linear: of light).
-        Weighing by alpha and border `renormalize` divide by sums that may be small, and can exceed it.
-    """
+    """The levels of a family, and how to mix them."""
 
     name: str
-    kernels: tuple[Kernel, ...]
-    values: tuple[float, ...]
+    kernels: tuple[Kernel, ...]  # the levels, from mask 0 to mask 1
+    values: tuple[float, ...]  # the parameter of each
+    # A mask of strengths[i] asks for level places[i]; in between linearly. Place 2.25 is a quarter of the way from
+    # level 2 to level 3.
     strengths: Array
     places: Array
+    # The largest error that was measured between levels, over the range of the samples (with --linear: of light).
+    # Weighing by alpha and border `renormalize` divide by sums that may be small, and can exceed it.
     error: float
 
     @property
@@ -74,10 +64,7 @@ class Family:
 def family(text: str) -> Family:
     """The family that "gaussian:sigma=0..8" means.
 
-    Raises
-    ------
-    KernelError
-        When it has no range, or more than one, or an end that the formula does not take.
+    Raises KernelError when it has no range, or more than one, or an end that the formula does not take.
     """
     ranges = RANGE.findall(text)
     if len(ranges) != 1 or text.count("..") != 1:
@@ -116,9 +103,9 @@ class _Members:
         known = parameters_of(canonical(head))
         key, _ = key_and_value(next((word for word in tail.split(",") if ".." in word), ""), known)
         self.whole = key in known and known[key].kind is int  # a size: what lies between two of them is mixed
-        self.at = cache(self._made)  # the levels are kept, the kernels between them are not
+        self.at = cache(self._member)  # the levels are kept, the kernels between them are not
 
-    def _made(self, value: float) -> Kernel:
+    def _member(self, value: float) -> Kernel:
         """The kernel of one value."""
         if self.whole and value != int(value):
             below, above = self.at(float(np.floor(value))), self.at(float(np.ceil(value)))
@@ -138,21 +125,21 @@ class _Members:
         """
         shares = [0.0]
         for part in range(1, parts):
-            wanted, a, way = self._between(first, last, part / parts)
-            length = float((way * way).sum())
-            best = float(((wanted - a) * way).sum()) / length if length else part / parts
+            wanted, a, change = self._between(first, last, part / parts)
+            length = float((change * change).sum())
+            best = float(((wanted - a) * change).sum()) / length if length else part / parts
             shares.append(min(1.0, max(shares[-1], best)))
         shares.append(1.0)
         worst = 0.0
         for half in range(1, 2 * parts):
-            wanted, a, way = self._between(first, last, half / (2 * parts))
-            off = wanted - a - (shares[half // 2] + shares[(half + 1) // 2]) / 2 * way
+            wanted, a, change = self._between(first, last, half / (2 * parts))
+            off = wanted - a - (shares[half // 2] + shares[(half + 1) // 2]) / 2 * change
             worst = max(worst, float(np.maximum(off, 0).sum()), float(np.maximum(-off, 0).sum()))
         return shares, worst
 
     def _between(self, first: float, last: float, part: float) -> tuple[Array, Array, Array]:
-        """The kernel that far from the first to the last, the first, and the way between them."""
-        wanted, a, b = _aligned(self._made(first + (last - first) * part), self.at(first), self.at(last))
+        """The kernel that far from the first to the last, the first, and the difference of the two."""
+        wanted, a, b = _aligned(self._member(first + (last - first) * part), self.at(first), self.at(last))
         return wanted, a, b - a
 
 

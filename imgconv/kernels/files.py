@@ -35,7 +35,7 @@ ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
 BINARY = ("npy", "png")
 LARGEST_FILE = dict.fromkeys(FORMATS, 4 * 2**20) | {"toml": 2**20, "npy": 128 * 2**20}  # bytes
 PGM_HEADER = 4096  # bytes, comments included
-DEEPEST_GREY = 2**16 - 1
+HIGHEST_LEVEL = 2**16 - 1
 
 
 def format_of(path: Path) -> str:
@@ -49,10 +49,7 @@ def format_of(path: Path) -> str:
 def read_kernels(path: Path) -> list[Kernel]:
     """The kernels in a file, whose ending tells the format: one, or those of an ImageMagick string.
 
-    Raises
-    ------
-    KernelError
-        When the file cannot be read or holds no kernel; the text names it and says what would be right.
+    Raises KernelError when it cannot be read or holds none; the text names the file and says what would be right.
     """
     form = format_of(path)
     data = read_bytes(path, LARGEST_FILE[form], KernelError)
@@ -85,12 +82,9 @@ def parse_text(text: str, form: str, name: str) -> list[Kernel]:
         return [Kernel(parse_matrix(text, ";" if form == "matrix" else "\n"), name=name)]
     if form == "json":
         return [parse_json(text, name)]
-    from imgconv.kernels import foreign  # not needed for the catalogue, so not at every start
+    from imgconv.kernels.foreign import READERS  # not needed for the catalogue, so not at every start
 
-    if form == "imagemagick":
-        return foreign.parse_imagemagick(text, name)
-    readers = {"vips": foreign.parse_vips, "ffmpeg": foreign.parse_ffmpeg, "gmic": foreign.parse_gmic}
-    return [readers[form](text, name)]
+    return READERS[form](text, name)
 
 
 def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -127,10 +121,10 @@ def _parse_pgm(data: bytes) -> npt.NDArray[Any]:
     if header is None:
         raise ValueError("is no PGM picture")
     columns, rows, top = (int(number) for number in header.groups()[1:])
-    if not (1 <= columns <= LARGEST_SIDE and 1 <= rows <= LARGEST_SIDE):
+    if not 1 <= min(rows, columns) <= max(rows, columns) <= LARGEST_SIDE:
         raise ValueError(f"is {rows}×{columns}; sizes are 1 to {LARGEST_SIDE}")
-    if not 1 <= top <= DEEPEST_GREY:
-        raise ValueError(f"has {top} as its largest level; it should be 1 to {DEEPEST_GREY}")
+    if not 1 <= top <= HIGHEST_LEVEL:
+        raise ValueError(f"has {top} as its largest level; it should be 1 to {HIGHEST_LEVEL}")
     body = data[header.end() :]
     if header[1] == b"5":
         kind = np.dtype(np.uint8 if top < 256 else ">u2")

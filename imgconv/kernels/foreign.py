@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from imgconv.arrayfile import parse_matrix, parse_number, plain
 from imgconv.errors import KernelError
-from imgconv.kernels.derivatives import turn_rim
+from imgconv.kernels.derivatives import rotate_rim
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
 Weights = npt.NDArray[np.float64]
@@ -40,17 +41,17 @@ def parse_imagemagick(text: str, name: str) -> list[Kernel]:
 
     Raises ValueError or KernelError when it is none.
     """
-    found: list[Kernel] = []
+    kernels: list[Kernel] = []
     for part in text.split(";"):
         if part.strip():
-            found += _magick_kernels(part.strip(), name)
-        if len(found) > MOST_KERNELS:
+            kernels += _magick_kernels(part.strip(), name)
+        if len(kernels) > MOST_KERNELS:
             raise ValueError(f"holds more than {MOST_KERNELS} kernels")
-    if not found:
+    if not kernels:
         raise ValueError("holds no kernel; write 3x3: 0,-1,0 -1,5,-1 0,-1,0")
-    if len(found) > 1:
-        found = [replace(kernel, name=f"{name}_{number}") for number, kernel in enumerate(found, 1)]
-    return found
+    if len(kernels) > 1:
+        kernels = [replace(kernel, name=f"{name}_{number}") for number, kernel in enumerate(kernels, 1)]
+    return kernels
 
 
 def _magick_kernels(part: str, name: str) -> list[Kernel]:
@@ -100,7 +101,7 @@ def _turns(weights: Weights, anchor: Anchor, flag: str) -> list[tuple[Weights, A
     mark[anchor] = 1
     turns = [np.stack([weights, mark], axis=2)]
     for _ in range({"": 0, "@": 7}.get(flag, 3)):
-        turns.append(turn_rim(turns[-1], 1) if flag == "@" else np.rot90(turns[-1], -1))  # clockwise
+        turns.append(rotate_rim(turns[-1], 1) if flag == "@" else np.rot90(turns[-1], -1))  # clockwise
     if flag == "<":
         turns = [turns[n] for n in (0, 2, 3, 1)]
     else:
@@ -120,14 +121,14 @@ def _joined(kernel: Kernel, column: str, row: str) -> str:
     return row.join(column.join(map(plain, numbers)) for numbers in kernel.weights)
 
 
-def parse_gmic(text: str, name: str) -> Kernel:
+def parse_gmic(text: str, name: str) -> list[Kernel]:
     """The kernel of a G'MIC matrix, (0,1,0;1,-4,1;0,1,0). Raises ValueError or KernelError when it is none."""
     inner = re.fullmatch(r"\s*\(([^()]*)\)\s*", text)
     if inner is None:
         raise ValueError("is no matrix as G'MIC has it: (0,1,0;1,-4,1;0,1,0)")
     if "/" in inner[1] or "^" in inner[1]:
         raise ValueError("has more than one slice or channel (/ or ^); a kernel has rows and columns")
-    return Kernel(parse_matrix(inner[1], rows=";"), name=name)
+    return [Kernel(parse_matrix(inner[1], rows=";"), name=name)]
 
 
 def gmic_text(kernel: Kernel) -> str:
@@ -135,7 +136,7 @@ def gmic_text(kernel: Kernel) -> str:
     return f"({_joined(kernel, ',', ';')})"
 
 
-def parse_vips(text: str, name: str) -> Kernel:
+def parse_vips(text: str, name: str) -> list[Kernel]:
     """The kernel of a libvips matrix file: width, height, scale and offset in the first line, then the rows.
 
     Raises ValueError or KernelError when it is none.
@@ -155,7 +156,7 @@ def parse_vips(text: str, name: str) -> Kernel:
         have = f"{weights.shape[0]} rows of {weights.shape[1]}"
         raise ValueError(f"its first line says {rows:g} rows of {columns:g} numbers; it holds {have}")
     anchor = high_anchor(weights.shape)
-    return Kernel(weights, scale, offset, name, anchor=None if anchor == low_anchor(weights.shape) else anchor)
+    return [Kernel(weights, scale, offset, name, anchor=None if anchor == low_anchor(weights.shape) else anchor)]
 
 
 def vips_text(kernel: Kernel) -> str:
@@ -164,7 +165,7 @@ def vips_text(kernel: Kernel) -> str:
     return f"{columns} {rows} {plain(kernel.scale)} {plain(kernel.offset)}\n" + _joined(kernel, " ", "\n") + "\n"
 
 
-def parse_ffmpeg(text: str, name: str) -> Kernel:
+def parse_ffmpeg(text: str, name: str) -> list[Kernel]:
     """The kernel of ffmpeg's convolution filter, by its options' names or places, or its matrix alone.
 
     Raises ValueError or KernelError when it is none, or has several.
@@ -181,10 +182,10 @@ def parse_ffmpeg(text: str, name: str) -> Kernel:
     planes = [plane for plane in range(4) if f"{plane}m" in values]
     if not planes:
         raise ValueError("has no matrix; write 0m=0 -1 0 -1 5 -1 0 -1 0")
-    found = [_ffmpeg_plane(values, plane, name) for plane in planes]
-    if any(kernel != found[0] for kernel in found):
+    kernels = {_ffmpeg_plane(values, plane, name) for plane in planes}
+    if len(kernels) > 1:
         raise ValueError("has different kernels for its planes; keep one of them")
-    return found[0]
+    return list(kernels)
 
 
 def _ffmpeg_plane(values: dict[str, str], plane: int, name: str) -> Kernel:
@@ -250,22 +251,28 @@ def ffmpeg_text(kernel: Kernel) -> str:
 
 def _whole(weights: Weights, scale: float) -> tuple[Weights, float, float]:
     """Weights as whole numbers, their scale, and the largest error over the largest weight."""
-    fractions = [Fraction(float(x)).limit_denominator(10_000) for x in weights.flat]
+    fractions = [Fraction(x).limit_denominator(10_000) for x in weights.ravel().tolist()]
     factor = float(math.lcm(*(fraction.denominator for fraction in fractions)))
-    numbers = [float(fraction * int(factor)) for fraction in fractions]
+    whole = np.array([float(fraction * int(factor)) for fraction in fractions]).reshape(weights.shape)
     error = 0.0
-    exact = all(float(fraction) == x for fraction, x in zip(fractions, weights.flat, strict=True))
     with np.errstate(over="ignore", invalid="ignore"):
-        if exact and sum(map(abs, numbers)) <= FFMPEG_LARGEST:
-            whole = np.array(numbers).reshape(weights.shape)
-        else:
+        exact = [float(fraction) for fraction in fractions] == weights.ravel().tolist()
+        if not exact or np.abs(whole).sum() > FFMPEG_LARGEST:
             largest = float(np.abs(weights).max())
             shares = weights / largest
             units = (FFMPEG_LARGEST - FFMPEG_TAPS) / float(np.abs(shares).sum())
-            whole = np.rint(shares * units) + 0.0
+            whole = np.rint(shares * units)
             error = float(np.abs(whole / units - shares).max())
             factor = float(np.float64(units) / largest)
         scale = float(np.float64(scale) * factor)
     if not math.isfinite(scale) or scale == 0:
         raise KernelError("the weights and the scale are too far apart for ffmpeg's whole numbers")
-    return (whole, scale, error) if scale > 0 else (0.0 - whole, -scale, error)
+    return (whole, scale, error) if scale > 0 else (-whole, -scale, error)
+
+
+READERS: dict[str, Callable[[str, str], list[Kernel]]] = {
+    "vips": parse_vips,
+    "imagemagick": parse_imagemagick,
+    "ffmpeg": parse_ffmpeg,
+    "gmic": parse_gmic,
+}

@@ -41,13 +41,13 @@ class Parameter(NamedTuple):
 @cache
 def parameters_of(name: str) -> dict[str, Parameter]:
     """The parameters of a formula by their keys, in order."""
-    found = {}
+    declared = {}
     for key, parameter in inspect.signature(FORMULAS[name], eval_str=True).parameters.items():
         kind, doc = get_args(parameter.annotation)
         if NoneType in get_args(kind):
             kind = get_args(kind)[0]
-        found[key] = Parameter(get_args(kind) or kind, parameter.default, doc)
-    return found
+        declared[key] = Parameter(get_args(kind) or kind, parameter.default, doc)
+    return declared
 
 
 def parameters(name: str) -> dict[str, Any]:
@@ -69,10 +69,7 @@ def explain(name: str) -> tuple[str, list[str], dict[str, str]]:
 def formula(text: str) -> Kernel:
     """The kernel that "name:value,key=value" means; "name" alone takes every default.
 
-    Raises
-    ------
-    KernelError
-        When there is no such formula or key, or a value is out of range; one line that says what would be right.
+    Raises KernelError when there is no such formula or key, or a value is out of range.
     """
     head, _, tail = text.partition(":")
     name = canonical(head)
@@ -91,13 +88,8 @@ def formula(text: str) -> Kernel:
     parts = [word if isinstance(word, str) else f"{key}{word:.12g}" for key, word in given.items()]
     title = ",".join(f"{key}={str(value).removesuffix('.0')}" for key, value in given.items())
     about, _, sections = explain(name)
-    return replace(
-        made,
-        name="_".join([name, *parts]),
-        title=f"{name}:{title}" if given else name,
-        about=about,
-        source=sections["References"],
-    )
+    title, source = f"{name}:{title}" if given else name, sections["References"]
+    return replace(made, name="_".join([name, *parts]), title=title, about=about, source=source)
 
 
 def key_and_value(word: str, known: Iterable[str]) -> tuple[str, str]:

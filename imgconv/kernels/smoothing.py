@@ -17,7 +17,7 @@ from imgconv.errors import KernelError
 from imgconv.kernels.value import LARGEST_SIDE, Kernel
 
 Array = npt.NDArray[np.float64]
-FARTHEST = LARGEST_SIDE // 2  # px from the middle tap
+LARGEST_RADIUS = LARGEST_SIDE // 2  # px from the middle tap
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Doc:
         return self.text.format(f"{self.lowest:g} to {self.highest:g}")
 
 
-SIGMAS, RADII = (0.01, 10_000), (1, FARTHEST)
+SIGMAS, RADII = (0.01, 10_000), (1, LARGEST_RADIUS)
 REACH = "Taps on each side of the middle, {}; default "
 Sigma = Annotated[float, Doc("Standard deviation, px, {}.", *SIGMAS)]
 Radius = Annotated[int | None, Doc(REACH + "4·sigma rounded up.", *RADII)]
 Angle = Annotated[float, Doc("Degrees, counter-clockwise from the right.")]
-Distance = Annotated[float, Doc("px, {}; negative is to the left and up.", -FARTHEST, FARTHEST)]
+Distance = Annotated[float, Doc("px, {}; negative is to the left and up.", -LARGEST_RADIUS, LARGEST_RADIUS)]
 OWN_SIGMA = Doc("The same along rows and along columns, where they differ; 0 leaves that axis as it is.")
 
 
@@ -57,11 +57,11 @@ def shift(dx: Distance = 1, dy: Distance = 0) -> Kernel:
 
     Source: scipy.ndimage.shift(order=1), away from the border
     """
-    return Kernel(np.outer(_moved(dy), _moved(dx)))
+    return Kernel(np.outer(_shift_taps(dy), _shift_taps(dx)))
 
 
 def box(
-    radius: Annotated[float | None, Doc("px from the middle to the rim, {}; default 1.", 0, FARTHEST)] = None,
+    radius: Annotated[float | None, Doc("px from the middle to the rim, {}; default 1.", 0, LARGEST_RADIUS)] = None,
     size: Annotated[
         int | None, Doc("Instead of radius: taps a side, {}; may be even.", 1, LARGEST_SIDE, instead_of="radius")
     ] = None,
@@ -94,7 +94,7 @@ def disk(
 
     Source: hard: skimage.morphology.disk, for whole radii; soft: exact area of a circle and a square
     """
-    check_range(0.01 if rim == "soft" else 0, FARTHEST, radius=radius)
+    check_range(0.01 if rim == "soft" else 0, LARGEST_RADIUS, radius=radius)
     if rim == "hard":
         offsets = np.abs(np.arange(-math.floor(radius), math.floor(radius) + 1))
         weights = (offsets[:, None] ** 2 + offsets**2 <= radius**2).astype(np.float64)
@@ -156,7 +156,7 @@ def motion(length: Annotated[float, Doc("px, {}.", 1, LARGEST_SIDE)] = 9, angle:
     Source: the definition of MATLAB's fspecial("motion"), with round ends
     """
     half = (length - 1) / 2
-    right, down = toward(angle)
+    right, down = unit_vector(angle)
     # 1e-9: no row for weights that are not 0 only by rounding
     reach = [math.ceil(half * abs(step) + 1 - 1e-9) - 1 for step in (down, right)]
     rows, columns = (np.arange(-r, r + 1) for r in reach)
@@ -179,7 +179,7 @@ def unsharp(
     0), whose blur is three box blurs, so it differs by some levels of 255
     """
     taps = gaussian_taps(sigma, radius)
-    return Kernel((1 + amount) * _point(taps.size) - amount * np.outer(taps, taps))
+    return Kernel((1 + amount) * _impulse(taps.size) - amount * np.outer(taps, taps))
 
 
 def sharpen(amount: Annotated[float, Doc("{}.", 0, 100)] = 1) -> Kernel:
@@ -191,7 +191,7 @@ def sharpen(amount: Annotated[float, Doc("{}.", 0, 100)] = 1) -> Kernel:
     Source: usual definition; amount=1 is 0 −1 0; −1 5 −1; 0 −1 0
     """
     neighbours = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
-    return Kernel(_point(3) - amount * neighbours)
+    return Kernel(_impulse(3) - amount * neighbours)
 
 
 def emboss(
@@ -205,9 +205,9 @@ def emboss(
 
     Source: usual definition; angle=135 is −2 −1 0; −1 1 1; 0 1 2
     """
-    right, down = np.array(toward(angle)) / max(map(abs, toward(angle)))
+    right, down = np.array(unit_vector(angle)) / max(map(abs, unit_vector(angle)))
     steps = np.arange(-1, 2)
-    return Kernel(_point(3) - strength * (right * steps[None, :] + down * steps[:, None]))
+    return Kernel(_impulse(3) - strength * (right * steps[None, :] + down * steps[:, None]))
 
 
 def check_range(lowest: float, highest: float, **values: float) -> None:
@@ -221,8 +221,10 @@ def reach_px(wanted: float, radius: int | None) -> int:
     """Taps on each side of the middle: the radius if one was given, else what the formula wants, rounded up."""
     if radius is not None:
         return radius
-    if wanted > FARTHEST:
-        raise KernelError(f"reaches {wanted:g} px to each side, more than {FARTHEST}; give a smaller one or radius=")
+    if wanted > LARGEST_RADIUS:
+        raise KernelError(
+            f"reaches {wanted:g} px to each side, more than {LARGEST_RADIUS}; give a smaller one or radius="
+        )
     return math.ceil(wanted)
 
 
@@ -238,7 +240,7 @@ def pascal(size: int) -> list[int]:
     return [math.comb(size - 1, k) for k in range(size)]
 
 
-def toward(angle: float) -> tuple[float, float]:
+def unit_vector(angle: float) -> tuple[float, float]:
     """How far to the right and how far down a step of 1 px goes; exact for multiples of 45°."""
     rest = math.remainder(angle, 90)  # -45 to 45, so that mirrored angles give mirrored steps to the last bit
     right, up = math.cos(math.radians(rest)), math.sin(math.radians(rest))
@@ -249,7 +251,7 @@ def toward(angle: float) -> tuple[float, float]:
     return right, -up
 
 
-def _moved(distance: float) -> Array:
+def _shift_taps(distance: float) -> Array:
     """Taps that take the pixel `distance` before this one."""
     whole = math.floor(distance)
     reach = math.ceil(abs(distance))
@@ -260,7 +262,7 @@ def _moved(distance: float) -> Array:
     return taps
 
 
-def _point(size: int) -> Array:
+def _impulse(size: int) -> Array:
     """Identity of an odd size."""
     weights = np.zeros((size, size))
     weights[size // 2, size // 2] = 1

@@ -56,21 +56,17 @@ def kernel(spec: KernelLike) -> Kernel:
     >>> kernel("0 -1 0; -1 5 -1; 0 -1 0").weights.sum()
     np.float64(1.0)
     """
-    found = kernels(spec)
-    if len(found) > 1:
-        raise KernelError(
-            f"{short(str(spec))}: gives {len(found)} kernels, and one is wanted here; -k takes them as several"
-        )
-    return found[0]
+    first, *more = kernels(spec)
+    if more:
+        count = f"gives {1 + len(more)} kernels, and one is wanted here"
+        raise KernelError(f"{short(str(spec))}: {count}; -k takes them as several")
+    return first
 
 
 def kernels(spec: KernelLike) -> list[Kernel]:
     """All kernels that `spec` means: one, or those of an ImageMagick string such as "3x3@: …" or "3x1: …; 1x3: …".
 
-    Raises
-    ------
-    KernelError
-        When there is no such kernel or it cannot be read.
+    Raises KernelError when there is no such kernel or it cannot be read.
     """
     if isinstance(spec, Kernel):
         return [spec]

@@ -15,7 +15,7 @@ from imgconv.arrayfile import npy_bytes, plain, text_bytes
 from imgconv.conventions import LIKES
 from imgconv.errors import KernelError
 from imgconv.kernels import foreign
-from imgconv.kernels.files import BINARY, DEEPEST_GREY, LARGEST_FILE
+from imgconv.kernels.files import BINARY, HIGHEST_LEVEL, LARGEST_FILE
 from imgconv.kernels.table import KEYS
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
@@ -32,7 +32,6 @@ HOLDS = {
     "png": ("scale",),
     "pgm": ("scale",),
 }
-LEVELS = ("toml", "json", "npy")  # the formats that hold more than rows and columns
 OWN_BORDER = {"vips": "edge", "imagemagick": "edge", "gmic": "edge", "ffmpeg": "reflect"}
 ORDER = ("title", "about", "weights", "scale", "offset", "anchor", "border", "like", "source")
 DEFAULTS = {field.name: field.default for field in fields(Kernel)}
@@ -44,17 +43,7 @@ def encode(kernels: Sequence[Kernel], form: str) -> tuple[bytes, tuple[str, ...]
     What a format has no word for is worked into the weights, so that the tool that reads them comes to the same
     numbers: they are flipped, divided by the scale, or put among zeros that move the anchor to the middle.
 
-    Parameters
-    ----------
-    kernels : sequence of Kernel
-        One; several only for "imagemagick".
-    form : str
-        A name in `FORMATS`.
-
-    Raises
-    ------
-    KernelError
-        When the format cannot hold them.
+    Raises KernelError when the format cannot hold them; only "imagemagick" holds several.
     """
     if form != "imagemagick" and len(kernels) != 1:
         raise KernelError(f"{form} holds one kernel, not {len(kernels)}; imagemagick holds several")
@@ -65,20 +54,17 @@ def encode(kernels: Sequence[Kernel], form: str) -> tuple[bytes, tuple[str, ...]
     else:
         text = "; ".join(WRITERS[form](kernel) for kernel in fitted)
         data = (text if text.endswith("\n") else f"{text}\n").encode()
-    if len(data) > LARGEST_FILE[form]:  # it could not be read back
-        limit = LARGEST_FILE[form]
+    if len(data) > (limit := LARGEST_FILE[form]):  # it could not be read back
         raise KernelError(f"{form} would take {len(data):,} bytes, more than the {limit:,} that are read; write npy")
     return data, tuple(dict.fromkeys(notes))
 
 
 def _fit(kernel: Kernel, form: str, notes: list[str]) -> Kernel:
     """The kernel as `form` can hold it; what was done to it, or is left out, is added to the notes."""
-    if kernel.weights.ndim > 2 and form not in LEVELS:
-        raise KernelError(
-            f"{form} holds rows and columns only, not {kernel.weights.ndim} levels; write toml, json, npy"
-        )
-    holds = HOLDS.get(form, ())
     weights, anchor, scale = kernel.weights, kernel.anchor, kernel.scale
+    if weights.ndim > 2 and form not in ("toml", "json", "npy"):
+        raise KernelError(f"{form} holds rows and columns only, not {weights.ndim} levels; write toml, json, npy")
+    holds = HOLDS.get(form, ())
     own = LIKES[kernel.like] if kernel.like and "like" not in holds else {}
     if own.get("flip") == "vertical":
         anchor = anchor and (weights.shape[0] - 1 - anchor[0], anchor[1])
@@ -131,13 +117,12 @@ def _grey(kernel: Kernel, form: str, notes: list[str]) -> Kernel:
     if (weights < 0).any() or not 0 < total < np.inf:
         raise KernelError(f"{form} holds no weights below 0, and not zeros alone; grey levels are weights")
     levels = weights
-    if (levels != np.rint(levels)).any() or levels.max() > DEEPEST_GREY:
-        levels = np.rint(weights / weights.max() * DEEPEST_GREY)
+    if (levels != np.rint(levels)).any() or levels.max() > HIGHEST_LEVEL:
+        levels = np.rint(weights / weights.max() * HIGHEST_LEVEL)
         error = float(np.abs(levels / levels.sum() - weights / total).max())
-        notes.append(f"{form} holds {DEEPEST_GREY + 1} levels of grey: read back, a tap is off by at most {error:.2g}")
+        notes.append(f"{form} holds {HIGHEST_LEVEL + 1} levels of grey: read back, a tap is off by at most {error:.2g}")
     if not np.isclose(total, kernel.scale, rtol=1e-12, atol=0):
-        share = total / kernel.scale
-        notes.append(f"{form} holds no scale: read back, the weights sum to 1, not to {share:.6g}")
+        notes.append(f"{form} holds no scale: read back, the weights sum to 1, not to {total / kernel.scale:.6g}")
     return replace(kernel, weights=levels)
 
 
