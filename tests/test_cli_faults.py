@@ -204,25 +204,16 @@ def test_a_user_without_a_home_needs_none():
 NO_NEW_CODE = "import ctypes\nassert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0  # PR_SET_MDWE"
 
 
-def test_where_no_memory_can_be_run_that_was_written_kept_code_runs_and_nothing_crashes():
+def test_where_no_memory_can_be_run_that_was_written_it_compiles_and_runs_all_the_same():
     if subprocess.run([sys.executable, "-c", NO_NEW_CODE], capture_output=True, check=False).returncode:
         pytest.skip("this kernel has no PR_SET_MDWE")
     environment = os.environ | {"IMGCONV_CACHE_DIR": str(Path("code").absolute())}
     words = ["apply", "0.png", "-k", "1 2 3", "-o"]
-    done = after(NO_NEW_CODE, *words, "cold.png", env=environment)
-    assert done.returncode == 1
-    assert re.fullmatch(r"imgconv: 0\.png: this system lets no memory be run that .* warm .*\n", done.stderr)
+    for name, compiles in (("cold.png", True), ("warm.png", False)):
+        done = after(NO_NEW_CODE, *words, name, env=environment)
+        assert (done.returncode, done.stderr, "compile" in done.stdout) == (0, "", compiles)
     assert imgconv(*words, "free.png", env=environment).returncode == 0
-    done = after(NO_NEW_CODE, *words, "warm.png", env=environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "compile" not in done.stdout
-    assert Path("warm.png").read_bytes() == Path("free.png").read_bytes()
-
-
-def test_a_numba_that_is_switched_off_is_one_line():
-    found = made(cache=Path("code").absolute(), env={"NUMBA_DISABLE_JIT": "1"})
-    told = "imgconv: 0.png: NUMBA_DISABLE_JIT is set, so nothing can be compiled; unset it\n"
-    assert found == (1, told, False)
+    assert Path("cold.png").read_bytes() == Path("warm.png").read_bytes() == Path("free.png").read_bytes()
 
 
 # signals

@@ -63,8 +63,8 @@ def room(module):
     return [*module.split("."), ""][1]
 
 
-# modules that import Numba as soon as they are imported
-COMPILED = {module for module, path in MODULES.items() if ("numba", True) in imports(path)}
+# modules that import LLVM as soon as they are imported
+COMPILED = {module for module in MODULES if module.endswith(("_loop", ".emit"))}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -86,11 +86,11 @@ def test_each_package_is_known_in_one_place_only(module):
         elif package == "rich":
             assert room(module) == "cli"
             assert not at_once, f"{module} imports rich before it is needed"
-        elif package in ("numba", "llvmlite"):
-            assert module.endswith("_loop") or room(module) == "native"
-            assert not at_once or module.endswith(("_loop", ".lanes"))
+        elif package == "llvmlite":
+            assert room(module) == "native"
+            assert not at_once or module == "imgconv.native.emit"
         elif name in COMPILED and not module.endswith("_loop"):
-            assert not at_once, f"{module} imports {name}, and so Numba, before anything is compiled"
+            assert not at_once, f"{module} imports {name}, and so LLVM, before anything is compiled"
         elif package == "PIL":
             late_kernel = room(module) == "kernels" and not at_once  # a kernel that is a grey picture
             assert room(module) in ("formats", "pillow", "peers", "bench") or late_kernel
@@ -131,11 +131,11 @@ def loaded_after(*words):
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["apply", "--help"], ["completion", "bash"]])
 def test_help_loads_nothing_heavy(words):
-    assert not loaded_after(*words) & {"numpy", "PIL", "rich", "numba", "llvmlite"}
+    assert not loaded_after(*words) & {"numpy", "PIL", "rich", "llvmlite"}
 
 
 def test_kernels_load_no_pictures_and_no_compiler():
-    assert not loaded_after("kernels") & {"PIL", "numba", "llvmlite", "rich"}
+    assert not loaded_after("kernels") & {"PIL", "llvmlite", "rich"}
 
 
 @pytest.mark.parametrize("ending", [".txt", ".png"])
@@ -148,7 +148,7 @@ def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
     words = ["apply", str(source), "-k", "edge_enhance", "--overwrite"]
     loaded_after(*words)  # compiles, if that is to do
     loaded = loaded_after(*words)
-    assert not loaded & {"numba", "rich", "PIL", "concurrent.futures", "json", "numpy.typing", "queue", "tempfile"}
+    assert not loaded & {"rich", "PIL", "concurrent.futures", "json", "numpy.typing", "queue", "tempfile"}
     assert not link.possible() or "llvmlite" not in loaded
     unused = {"masks", "recipe.masked", "kernels.formulas", "kernels.foreign"}
     unused |= {f"formats.{name}" for name in ("blocks", "png.interlace", "jpeg", "ppm", "tiff")}

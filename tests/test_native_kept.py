@@ -3,8 +3,6 @@ import os
 import platform
 import re
 import stat
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
@@ -51,16 +49,6 @@ def test_code_is_compiled_once_and_then_read(store, monkeypatch):
     monkeypatch.setattr(kept, "_compile", lambda variant: pytest.fail("compiled again"))
     assert kept.loop(VARIANT).compile_s == 0
     assert [entry.state for entry in kept.entries(FUNCTIONS)] == ["sound"]
-
-
-def test_a_later_process_imports_no_numba(store):
-    code = (
-        "import sys, numpy, imgconv\n"
-        "imgconv.correlate(numpy.zeros((4, 4), 'uint8'), 'sharpen')\n"
-        "print('numba' in sys.modules)"
-    )
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in "ab"]
-    assert [run.stdout.strip() for run in runs] == ["True", "False"]
 
 
 def test_every_flipped_byte_is_noticed(entry):

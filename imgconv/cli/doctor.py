@@ -19,7 +19,7 @@ from imgconv.cli.apply import duration
 if TYPE_CHECKING:
     from imgconv.native.kept import Function
 
-PACKAGES = ("numpy", "pillow", "numba", "llvmlite", "isal", "zlib-ng", "click", "rich")
+PACKAGES = ("numpy", "pillow", "llvmlite", "isal", "zlib-ng", "click", "rich")
 
 
 @click.group(invoke_without_command=True)
@@ -73,7 +73,7 @@ def warm() -> int:
     if workers == 1:
         _tell_compiled(zip(functions, map(kept.prepare, functions), strict=True))
         return DONE
-    # Numba compiles one loop at a time in a process
+    # most of compiling is Python's work, which threads would take turns at
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 

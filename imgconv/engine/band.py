@@ -1,6 +1,6 @@
 """What a compiled loop is told about a band of output rows: one struct, filled by `stage`, read by the loops.
 
-Free of Numba: the planner imports it at every start.
+Free of LLVM: the planner imports it at every start.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ LAYOUT = (*((name, kind.__name__) for name, kind in Band._fields_), COARSE_AT_ON
 class Variant(NamedTuple):
     """A compiled loop of a method: for a sample type, and for some a kernel shape (rows, columns) or any (None)."""
 
-    method: str  # its loop is in methods/METHOD_loop.py
+    method: str  # its loop is in methods/METHOD_loop.py, that of the integer method beside the direct one's
     name: str  # of the function there that builds it
     dtype: str
     shape: tuple[int, int] | None = None
@@ -66,5 +66,5 @@ class Variant(NamedTuple):
     @property
     def function(self) -> Function:
         """What is compiled."""
-        module = f"imgconv.engine.methods.{self.method}_loop"
+        module = f"imgconv.engine.methods.{'direct' if self.method == 'integer' else self.method}_loop"
         return Function(module, self.name, (self.dtype, self.shape), "p", LAYOUT)

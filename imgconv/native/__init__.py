@@ -1,1 +1,1 @@
-"""Machine code: compiled once, kept, loaded later without Numba; and the vectors that loops are written with."""
+"""Machine code: functions are written for LLVM, compiled once, kept, and loaded later without it."""

@@ -1,4 +1,4 @@
-"""Compiles a loop once, keeps its machine code, and loads it later without importing Numba.
+"""Compiles a loop once, keeps its machine code, and loads it later without importing LLVM where that can be done.
 
 An entry is one file: a line of text (the symbol, the SHA-256 of the code, the key), then an object file as LLVM wrote
 it. The code is handed to LLVM only when owner, mode, key and hash are right: of objects with one bit flipped, one in
@@ -28,14 +28,19 @@ from imgconv.native.cpu import cpu
 
 FORMAT = 2
 LONGEST_HEADER = 16_384
+SYMBOL = "loop"
+PASSES = (
+    "sroa", "instruction_combine", "simplify_cfg", "loop_rotate", "instruction_combine", "new_gvn",
+    "dead_code_elimination", "simplify_cfg", "loop_simplify", "jump_threading", "instruction_combine",
+)  # fmt: skip
 LARGEST_ENTRY = 4 * 2**20
 
 
 class Function(NamedTuple):
-    """What is compiled: a function that a function of a module makes, as name(*arguments, wide).
+    """What is compiled: a function that a function of a module writes.
 
-    `wide` says that the CPU has 32 vector registers of 512 bits. The module may import from imgconv only those beside
-    it whose names end in _loop, and those here. It gives the function and its signature in Numba's types.
+    It is called as name(code, *arguments of the prototype, *arguments), and gives what is to be returned. The module
+    may import from imgconv only those beside it whose names end in _loop, and those here.
     """
 
     module: str
@@ -174,14 +179,11 @@ def _why(problem: OSError, folder: Path) -> str:
 
 
 @cache
-def _versions() -> str:
-    """Versions of everything that shapes the code, found without importing it."""
-    texts = []
-    for package in ("numba", "llvmlite"):
-        found = find_spec(package)
-        if found is not None and found.origin is not None:
-            texts.append(Path(found.origin).with_name("_version.py").read_bytes())
-    return hashlib.sha256(b"\0".join(texts)).hexdigest()
+def _version() -> str:
+    """The version of LLVM's package, found without importing it."""
+    found = find_spec("llvmlite")
+    place = found.origin if found else None
+    return hashlib.sha256(Path(place or "").with_name("_version.py").read_bytes()).hexdigest()
 
 
 @cache
@@ -196,7 +198,7 @@ def _sources(module: str) -> str:
 @cache
 def _key(function: Function) -> str:
     """All that shapes the code of a loop, as one line."""
-    return repr((FORMAT, _sources(function.module), *function, _versions(), cpu().identity, sys.platform))
+    return repr((FORMAT, _sources(function.module), *function, _version(), cpu().identity, sys.platform))
 
 
 def _path(function: Function) -> Path:
@@ -262,39 +264,27 @@ def _write(function: Function, symbol: str, code: bytes) -> None:
 
 
 def _compile(function: Function) -> tuple[str, bytes]:
-    """Numba compiles the loop; LLVM turns its code into an object file for this CPU."""
+    """(symbol, object file) of a loop for this CPU."""
     symbol, module = _module(function)
     return symbol, _target().emit_object(module)
 
 
 def _module(function: Function) -> tuple[str, Any]:
     """(symbol, LLVM module) of the loop, with no reference to anything outside itself."""
-    if not link.may_compile():
-        raise ImgconvError(
-            "this system lets no memory be run that was written (PR_SET_MDWE, seccomp, SELinux), which compiling needs;"
-            " kept code can be run: let imgconv doctor warm compile it where that is allowed"
-        )
     import llvmlite.binding as llvm
-    from numba import cfunc, config
 
-    if config.DISABLE_JIT:
-        raise ImgconvError("NUMBA_DISABLE_JIT is set, so nothing can be compiled; unset it")
-    wide = "avx512f" in cpu().features
-    made, signature = getattr(import_module(function.module), function.name)(*function.arguments, wide)
-    # with NumPy's rules a division by zero does not raise, and code that cannot raise needs nothing from Numba
-    compiled = cfunc(signature, error_model="numpy")(made)
-    module = llvm.parse_assembly(compiled.inspect_llvm())
-    # the C wrapper handles errors that the loop cannot have: drop that code, and with it Python's and Numba's symbols;
-    # LLVM sees that of functions that nobody else could replace
-    for defined in module.functions:
-        if not defined.is_declaration and defined.name != compiled.native_name:
-            defined.linkage = "internal"
+    from imgconv.native.emit import Code
+
+    code = Code(SYMBOL, function.prototype, "avx512f" in cpu().features)
+    write = getattr(import_module(function.module), function.name)
+    code.builder.ret(write(code, *code.arguments, *function.arguments).ir)
+    module = llvm.parse_assembly(str(code.module))
+    # vectors are written out, so that few of LLVM's passes have anything to do: all of them take three times as long
     passes = llvm.create_new_module_pass_manager()
-    passes.add_ipsccp_pass()
-    passes.add_simplify_cfg_pass()
-    passes.add_global_dead_code_eliminate_pass()
+    for name in PASSES:
+        getattr(passes, f"add_{name}_pass")()
     passes.run(module, llvm.create_pass_builder(_target(), llvm.create_pipeline_tuning_options(0)))
-    return compiled.native_name, module
+    return SYMBOL, module
 
 
 @cache

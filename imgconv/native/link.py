@@ -114,7 +114,7 @@ def load(image: bytes, helpers: list[str]) -> int:
 
 
 def may_compile() -> bool:
-    """Whether memory can be run that was written, as Numba and LLVM need it: they end the process where it cannot."""
+    """Whether memory can be run that was written, as LLVM's own loader needs it: it ends the process elsewhere."""
     return not possible() or _run_after_write(b"\xc3") is not None
 
 

@@ -2,207 +2,116 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
-from imgconv.engine.methods.band_loop import INDEX, ROWS_AT_ONCE, banded, fitting
-from imgconv.native.lanes import I64, SAMPLES, Sample, Vectors, pointer_to, walk
+from imgconv.engine.band import Band
+from imgconv.engine.methods.band_loop import ROWS_AT_ONCE, Sweep, banded
+from imgconv.engine.methods.row_loop import SAMPLES, WHOLE, Sample, divided, write_row
+from imgconv.native.emit import I16, I64, Code, Pointer, Value, Variable
 
 
-def direct(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+def direct(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
     """Sums in float32 or float64, in Pillow's order."""
-    return unrolled(SAMPLES[dtype], shape, wide) if shape else listed(SAMPLES[dtype], wide)
+    return _unrolled(code, band, SAMPLES[dtype], shape) if shape else _listed(code, band, SAMPLES[dtype])
 
 
-def in_order(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+def in_order(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
     """Any list of taps, added one by one from the top row down."""
-    return listed(SAMPLES[dtype], wide, bottom_first=False)
+    return _listed(code, band, SAMPLES[dtype], bottom_first=False)
 
 
-@njit(inline="always")
-def _four_or_one(kernel_rows, left):  # type: ignore[no-untyped-def]
-    return 4 if left >= 4 else 1
+def integer(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
+    """8-bit samples in 16-bit integers, twice as many at once; behind the weights lie a division's factor and shift."""
+    return _unrolled(code, band, WHOLE, shape) if shape else _listed(code, band, WHOLE)
 
 
-@njit(inline="always")
-def _one(kernel_rows, left):  # type: ignore[no-untyped-def]
-    return 1
+def _unrolled(code: Code, address: Pointer, sample: Sample, shape: tuple[int, int]) -> Value:
+    """A kernel of fixed shape with every tap written out, four output rows at once.
 
-
-def unrolled(sample: Sample, shape: tuple[int, int], wide: bool) -> tuple[Any, Any]:
-    """The loop for a kernel shape, four output rows at once."""
-    sample = fitting(sample, wide)
-    kind = sample.sum
-    # of 3×3 all weights and eight sums fit in 32 registers; floating sums wait for memory, not for each other
-    block = 2 if wide and shape == (3, 3) and sample.low is not None else 1
-    sweep_rows = unrolled_rows(sample, *shape, ROWS_AT_ONCE, block=block)
-    sweep_row = unrolled_rows(sample, *shape, 1, block=1)
-
-    @njit(inline="always")
-    def sweep(b, taken, ring, lines, target, starts, width):  # type: ignore[no-untyped-def]
-        step, weights, base, stream = b.step, pointer_to(b.weights, kind), kind(b.base), b.stream
-        if taken == 1:
-            return sweep_row(ring, lines, step, weights, base, target, starts, width, stream)
-        return sweep_rows(ring, lines, step, weights, base, target, starts, width, stream)
-
-    return banded(sample, sweep, _four_or_one, ROWS_AT_ONCE, kernel_rows=shape[0])
-
-
-def listed(sample: Sample, wide: bool, *, bottom_first: bool = True) -> tuple[Any, Any]:
-    """The loop for any list of taps, one output row after the other."""
-    sample = fitting(sample, wide)
-    kind = sample.sum
-    sweep_row = listed_row(sample, block=8 if wide else 6, bottom_first=bottom_first)
-
-    @njit(inline="always")
-    def sweep(b, taken, ring, lines, target, starts, width):  # type: ignore[no-untyped-def]
-        ends, shifts, weights = pointer_to(b.ends, INDEX), pointer_to(b.shifts, INDEX), pointer_to(b.weights, kind)
-        return sweep_row(
-            ring, lines, b.kernel_rows, ends, shifts, weights, kind(b.base), target, starts, width, b.stream
-        )
-
-    return banded(sample, sweep, _one, 1)
-
-
-def unrolled_rows(sample: Sample, rows: int, columns: int, at_once: int, block: int) -> Any:
-    """An intrinsic: the sums of `at_once` output rows under a kernel of fixed shape, every tap written out.
-
-    Sums start from `base`; kernel rows are added from the bottom one up, each summed left to right first: Pillow's
+    Sums start from the base; kernel rows are added from the bottom one up, each summed left to right first: Pillow's
     order. A vector that is loaded serves every output row that it lies under.
     """
+    band, sample = code.fields(address, Band), sample.fitting(code)
+    rows, columns = shape
+    weights, lanes = band.weights.to(sample.sum), sample.lanes
+    base = band.base.to(sample.sum)
 
-    @intrinsic
-    def sweep(
-        typingctx: Any,
-        ring: Any,
-        lines: Any,
-        step: Any,
-        weights: Any,
-        base: Any,
-        dst: Any,
-        starts: Any,
-        samples: Any,
-        stream: Any,
-    ) -> Any:
-        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-            ring, lines, step, weights, base, dst, starts, samples, stream = args
-            v = Vectors(b, sample, dst)
+    def sweep(at_once: int, block: int) -> Sweep:
+        def emit(ring: Pointer, lines: Pointer, target: Pointer, starts: Pointer, width: Value) -> Value:
+            line = [ring + lines[i] for i in range(rows + at_once - 1)]
+            taps = [[weights[i * columns + j].spread(lanes) for j in range(columns)] for i in range(rows)]
+            bases = base.spread(lanes)
+            count = rows * columns
+            finish = divided(sample, weights[count], weights[count + 1]) if sample.sum is I16 else None
 
-            def item(pointer: Any, index: int) -> Any:
-                return b.load(b.gep(pointer, [ir.Constant(I64, index)]))
-
-            line = [b.gep(ring, [item(lines, i)]) for i in range(rows + at_once - 1)]
-            taps = [[v.splat(item(weights, i * columns + j)) for j in range(columns)] for i in range(rows)]
-            bases = v.splat(base)
-            shifts = [b.mul(step, ir.Constant(I64, j)) for j in range(columns)]
-            if v.whole:
-                v.divide_by(item(weights, rows * columns), item(weights, rows * columns + 1))
-
-            def sums(x: Any, count: int) -> list[list[Any]]:
-                total = [[bases] * count for _ in range(at_once)]
-                at = [
-                    [b.add(b.add(x, ir.Constant(I64, n * v.lanes)), shifts[j]) for n in range(count)]
-                    for j in range(columns)
-                ]
+            def sums(x: Value, vectors: int) -> list[list[Value]]:
+                totals = [[bases] * vectors for _ in range(at_once)]
                 for i in reversed(range(rows + at_once - 1)):
                     under = [r for r in range(at_once) if 0 <= i - r < rows]
-                    partial: dict[tuple[int, int], Any] = {}
+                    partial: dict[tuple[int, int], Value] = {}
                     for j in range(columns):
-                        for n in range(count):
-                            samples_here = v.load(line[i], at[j][n])
+                        for n in range(vectors):
+                            samples = line[i].load(x + n * lanes + band.step * j, lanes)
                             for r in under:
-                                product = v.multiply(taps[i - r][j], samples_here)
-                                partial[r, n] = v.add(partial[r, n], product) if j else product
-                    for r in under:
-                        for n in range(count):
-                            total[r][n] = v.add(total[r][n], partial[r, n])
-                return total
+                                product = taps[i - r][j] * samples
+                                partial[r, n] = partial[r, n] + product if j else product
+                    for r, n in partial:
+                        totals[r][n] = totals[r][n] + partial[r, n]
+                return totals
 
-            starts_ = [item(starts, r) for r in range(at_once)]
-            return walk(v, dst, starts_, samples, stream, block, sums)
+            places = [starts[r] for r in range(at_once)]
+            return write_row(code, sample, target, places, width, block, sums, finish=finish, stream=band.stream)
 
-        arguments = (ring, lines, types.intp, weights, base, dst, starts, types.intp, types.intp)
-        return types.intp(*arguments), codegen
+        return emit
 
-    return sweep
+    # of 3×3 all weights and eight sums fit in 32 registers; floating sums wait for memory, not for each other
+    block = 2 if code.wide and shape == (3, 3) and sample.low is not None else 1
+    sweeps = {ROWS_AT_ONCE: sweep(ROWS_AT_ONCE, block), 1: sweep(1, 1)}
+    return banded(code, band, sample, sweeps, kernel_rows=rows)
 
 
-def listed_row(sample: Sample, block: int, *, bottom_first: bool) -> Any:
-    """An intrinsic: the sums of one output row under any kernel, given as a list of taps: same order, same bytes.
+def _listed(code: Code, address: Pointer, sample: Sample, *, bottom_first: bool = True) -> Value:
+    """Any kernel, given as a list of taps, one output row after the other: same order, same bytes.
 
-    `ends[i]` is one past the last tap of the i-th kernel row in the order of adding; `shifts` are in samples. The
-    bottom row is added first, each row summed by itself before; or every product as it comes, from the top row down.
+    `ends` has for each kernel row, in the order of adding, one past its last tap; `shifts` are in samples. The bottom
+    row is added first, each row summed by itself before; or every product as it comes, from the top row down.
     """
+    band, sample = code.fields(address, Band), sample.fitting(code)
+    rows, lanes = band.kernel_rows, sample.lanes
+    weights, ends, shifts = band.weights.to(sample.sum), band.ends.to(I64), band.shifts.to(I64)
+    bases = band.base.to(sample.sum).spread(lanes)
 
-    @intrinsic
-    def sweep(
-        typingctx: Any,
-        ring: Any,
-        lines: Any,
-        count: Any,
-        ends: Any,
-        shifts: Any,
-        weights: Any,
-        base: Any,
-        dst: Any,
-        starts: Any,
-        samples: Any,
-        stream: Any,
-    ) -> Any:
-        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-            ring, lines, count, ends, shifts, weights, base, dst, starts, samples, stream = args
-            v = Vectors(b, sample, dst)
-            one = ir.Constant(I64, 1)
-            if v.whole:  # behind the taps lie the factor and the shift
-                last = b.load(b.gep(ends, [b.sub(count, one)]))
-                factor, shift = (b.load(b.gep(weights, [b.add(last, ir.Constant(I64, i))])) for i in (0, 1))
-                v.divide_by(factor, shift)
+    def sweep(ring: Pointer, lines: Pointer, target: Pointer, starts: Pointer, width: Value) -> Value:
+        last = ends[rows - 1]
+        finish = divided(sample, weights[last], weights[last + 1]) if sample.sum is I16 else None
 
-            def sums(x: Any, vectors: int) -> list[list[Any]]:
-                bases = v.splat(base)
-                totals = [cgutils.alloca_once_value(b, bases) for _ in range(vectors)]
-                partials = [cgutils.alloca_once(b, v.vector) for _ in range(vectors)]
-                for total in totals:
-                    b.store(bases, total)
-                first = cgutils.alloca_once_value(b, ir.Constant(I64, 0))
-                b.store(ir.Constant(I64, 0), first)
+        def sums(x: Value, vectors: int) -> list[list[Value]]:
+            totals = [code.variable(bases) for _ in range(vectors)]
+            first = code.variable(0)
 
-                def products(line: Any, tap: Any) -> list[Any]:
-                    weight = v.splat(b.load(b.gep(weights, [tap])))
-                    at = b.gep(line, [b.load(b.gep(shifts, [tap]))])
-                    return [v.multiply(weight, v.load(at, ir.Constant(I64, n * v.lanes))) for n in range(vectors)]
+            with code.loop(0, rows) as i:
+                line = ring + (lines[rows - 1 - i if bottom_first else i] + x)
+                begin, end = first.value, ends[i]
 
-                with cgutils.for_range(b, count, intp=I64) as loop:
-                    row = b.sub(b.sub(count, one), loop.index) if bottom_first else loop.index
-                    line = b.gep(ring, [b.add(b.load(b.gep(lines, [row])), x)])
-                    begin, end = b.load(first), b.load(b.gep(ends, [loop.index]))
+                def products(tap: Value) -> list[Value]:
+                    weight, at = weights[tap].spread(lanes), line + shifts[tap]
+                    return [weight * at.load(n * lanes, lanes) for n in range(vectors)]
 
-                    def add(into: list[Any], start: Any) -> None:
-                        with cgutils.for_range_slice(b, start, end, one, I64) as (tap, _):
-                            for total, product in zip(into, products(line, tap), strict=True):
-                                b.store(v.add(b.load(total), product), total)
+                def add(into: list[Variable], begin: Value) -> None:
+                    with code.loop(begin, end) as tap:
+                        for total, product in zip(into, products(tap), strict=True):
+                            total.value = total.value + product
 
-                    if not bottom_first:
-                        add(totals, begin)
-                    else:
-                        with b.if_then(b.icmp_signed("<", begin, end)):
-                            for partial, product in zip(partials, products(line, begin), strict=True):
-                                b.store(product, partial)
-                            add(partials, b.add(begin, one))
-                            for total, partial in zip(totals, partials, strict=True):
-                                b.store(v.add(b.load(total), b.load(partial)), total)
-                    b.store(end, first)
-                return [[b.load(total) for total in totals]]
+                if not bottom_first:
+                    add(totals, begin)
+                else:
+                    with code.when(begin < end):
+                        partials = [code.variable(product) for product in products(begin)]
+                        add(partials, begin + 1)
+                        for total, partial in zip(totals, partials, strict=True):
+                            total.value = total.value + partial.value
+                first.value = end
+            return [[total.value for total in totals]]
 
-            return walk(v, dst, [b.load(starts)], samples, stream, block, sums)
+        block = 8 if code.wide else 6
+        return write_row(code, sample, target, [starts[0]], width, block, sums, finish=finish, stream=band.stream)
 
-        arguments = (
-            ring, lines, types.intp, ends, shifts, weights, base, dst, starts, types.intp, types.intp,
-        )  # fmt: skip
-        return types.intp(*arguments), codegen
-
-    return sweep
+    return banded(code, band, sample, {1: sweep})

@@ -2,108 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
-from imgconv.engine.methods.band_loop import INDEX, banded, fitting, line_filler
+from imgconv.engine.band import Band
+from imgconv.engine.methods.band_loop import banded
 from imgconv.engine.methods.fused_loop import fused_rows
-from imgconv.native.lanes import DOUBLE, I64, SAMPLES, Sample, Vectors, advance, load, pointer_to
+from imgconv.engine.methods.row_loop import DOUBLE, SAMPLES, Sample, fill_line
+from imgconv.native.emit import I64, Code, Pointer, Value
 
 
-def separable(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+def separable(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
     """A column of taps times a row of taps."""
-    return _terms(SAMPLES[dtype], wide, single=True)
+    return _terms(code, band, SAMPLES[dtype], single=True)
 
 
-def separable_double(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+def separable_double(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
     """The same for 16-bit samples in float64: where float32 would be off by a level."""
-    return _terms(DOUBLE, wide, single=True)
+    return _terms(code, band, DOUBLE, single=True)
 
 
-def low_rank(dtype: str, shape: tuple[int, int] | None, wide: bool) -> tuple[Any, Any]:
+def low_rank(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
     """A sum of columns of taps times rows of taps."""
-    return _terms(SAMPLES[dtype], wide, single=False)
+    return _terms(code, band, SAMPLES[dtype], single=False)
 
 
-@njit(inline="always")
-def _four_or_one(kernel_rows, left):  # type: ignore[no-untyped-def]
-    return 4 if kernel_rows >= 4 and left >= 4 else 1
-
-
-def _terms(sample: Sample, wide: bool, *, single: bool) -> tuple[Any, Any]:
+def _terms(code: Code, address: Pointer, sample: Sample, *, single: bool) -> Value:
     """Each source row is filtered along itself once for each term, then all of that is down the columns.
 
     `ends` holds how many terms there are, `weights` for each row of the kernel what each term weighs, then the terms'
     rows.
     """
-    sample = fitting(sample, wide)
-    kind = sample.sum
-    widen = line_filler(sample)
-    along = fused_line(sample, block=8 if wide else 4)
-    sweep_four = fused_rows(sample, 4, block=4 if wide else 2, single=single)
-    sweep_one = fused_rows(sample, 1, block=4, single=single)
+    band, sample = code.fields(address, Band), sample.fitting(code)
+    kind, rows, room = sample.sum, band.kernel_rows, band.tile + band.slack
+    weights, base = band.weights.to(kind), band.base.to(kind)
+    terms = code.number(1) if single else band.ends.to(I64)[0]
+    columns = band.reach / band.step + 1
+    widened = band.ring.to(kind) + (rows + 3) * terms * room  # behind all lines
+    along = weights + rows * terms
 
-    @njit(inline="always")
-    def terms_of(b):  # type: ignore[no-untyped-def]
-        return 1 if single else load(pointer_to(b.ends, INDEX), 0)
+    def fill(line: Pointer, at: Value, begin: Value, end: Value) -> None:
+        fill_line(code, band, sample.own, widened, at, begin, end)
+        with code.loop(0, terms) as term:
+            row, to = along + term * columns, line + term * room
+            fused_line(code, sample, widened, row, columns, band.step, to, end - begin - band.reach)
 
-    @njit(inline="always")
-    def slot_of(b):  # type: ignore[no-untyped-def]
-        return terms_of(b) * (b.tile + b.slack)
-
-    @njit(inline="always")
-    def fill(b, line, at, begin, end):  # type: ignore[no-untyped-def]
-        terms, step, reach, room = terms_of(b), b.step, b.reach, b.tile + b.slack
-        raw = advance(pointer_to(b.ring, kind), (b.kernel_rows + 3) * terms * room)  # behind all lines
-        widen(b, raw, at, begin, end)
-        taps = advance(pointer_to(b.weights, kind), b.kernel_rows * terms)
-        columns = reach // step + 1
-        for term in range(terms):
-            row = advance(taps, term * columns)
-            along(raw, row, columns, step, advance(line, term * room), end - begin - reach)
-
-    @njit(inline="always")
-    def sweep(b, taken, ring, lines, target, starts, width):  # type: ignore[no-untyped-def]
-        rows, room, weights, base = b.kernel_rows, b.tile + b.slack, pointer_to(b.weights, kind), kind(b.base)
-        span = (terms_of(b) - 1) * room
-        if taken == 4:
-            return sweep_four(ring, lines, rows, span, room, weights, base, target, starts, width, b.stream)
-        return sweep_one(ring, lines, rows, span, room, weights, base, target, starts, width, b.stream)
-
-    return banded(sample, sweep, _four_or_one, 4, fill=fill, slot_of=slot_of)
+    sweeps = {
+        at_once: fused_rows(
+            code, sample, weights, rows, base, at_once, 4 if code.wide or at_once == 1 else 2,
+            columns=None if single else terms, step=room, stream=band.stream,
+        )
+        for at_once in (4, 1)
+    }  # fmt: skip
+    return banded(code, band, sample, sweeps, fill=fill, slot=terms * room)
 
 
-def fused_line(sample: Sample, block: int) -> Any:
-    """An intrinsic: one line filtered along itself, into another line; may write `block` vectors past the end."""
-
-    @intrinsic
-    def sweep(typingctx: Any, line: Any, weights: Any, count: Any, step: Any, target: Any, samples: Any) -> Any:
-        def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-            line, weights, count, step, target, samples = args
-            v = Vectors(b, sample, target)
-            zero, stride = ir.Constant(I64, 0), ir.Constant(I64, v.lanes * block)
-            with cgutils.for_range_slice(b, zero, samples, stride, I64) as (x, _):
-                totals = [cgutils.alloca_once(b, v.vector) for _ in range(block)]
-                for total in totals:
-                    b.store(v.constant(0.0), total)
-                at = cgutils.alloca_once(b, I64)
-                b.store(x, at)
-                with cgutils.for_range(b, count, intp=I64) as tap:
-                    here = b.load(at)
-                    weight = v.splat(b.load(b.gep(weights, [tap.index])))
-                    for n, total in enumerate(totals):
-                        value = v.load(line, b.add(here, ir.Constant(I64, n * v.lanes)))
-                        b.store(v.fused(weight, value, b.load(total)), total)
-                    b.store(b.add(here, step), at)
-                for n, total in enumerate(totals):
-                    address = b.gep(target, [b.add(x, ir.Constant(I64, n * v.lanes))])
-                    b.store(b.load(total), b.bitcast(address, v.vector.as_pointer()), align=v.sum_bytes)
-            return context.get_dummy_value()
-
-        return types.none(line, weights, types.intp, types.intp, target, types.intp), codegen
-
-    return sweep
+def fused_line(
+    code: Code,
+    sample: Sample,
+    line: Pointer,
+    weights: Pointer,
+    count: Value,
+    step: Value,
+    target: Pointer,
+    width: Value,
+) -> None:
+    """Emits one line filtered along itself, into another line; may write eight vectors past the end."""
+    lanes, block = sample.lanes, 8 if code.wide else 4
+    with code.loop(0, width, lanes * block) as x:
+        totals = [code.variable(code.constant(sample.sum, 0, lanes)) for _ in range(block)]
+        at = code.variable(x)
+        with code.loop(0, count) as tap:
+            here, weight = at.value, weights[tap].spread(lanes)
+            for n, total in enumerate(totals):
+                total.value = weight.fused(line.load(here + n * lanes, lanes), total.value)
+            at.value = here + step
+        for n, total in enumerate(totals):
+            target.store(total.value, x + n * lanes)

@@ -1,0 +1,322 @@
+"""Functions are written for LLVM with Python's operators: values that emit what is done with them, loops as blocks.
+
+    with code.loop(0, count) as i:
+        target[i] = source[i] + 1
+
+emits the loop of a compiled function; what stands around it is Python, run while the function is written. Numbers are
+not reassociated or contracted (no fused multiply-add but where `fused` says so): the bytes do not depend on the CPU.
+Nothing here raises or allocates in the compiled function, so that its machine code needs no symbol from outside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from llvmlite import ir
+
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+F32, F64 = ir.FloatType(), ir.DoubleType()
+POINTER = ir.PointerType()
+NONE = ir.VoidType()
+
+
+def size_of(kind: Any) -> int:
+    """Bytes of a number."""
+    bits: int = kind.width if isinstance(kind, ir.IntType) else {F32: 32, F64: 64}[kind]
+    return bits // 8
+
+
+def _operator(whole: str, floating: str) -> Callable[[Value, Any], Value]:
+    def emit(self: Value, other: Any) -> Value:
+        name = floating if self.floating else whole
+        return Value(self.code, getattr(self.code.builder, name)(self.ir, self.like(other).ir))
+
+    return emit
+
+
+def _comparison(sign: str) -> Callable[[Value, Any], Value]:
+    def emit(self: Value, other: Any) -> Value:
+        compare = self.code.builder.fcmp_ordered if self.floating else self.code.builder.icmp_signed
+        return Value(self.code, compare(sign, self.ir, self.like(other).ir))
+
+    return emit
+
+
+class Value:
+    """A number of the function that is written, or a vector of some.
+
+    Operators take another value or a Python number. Whole numbers wrap around; / cuts toward zero, >> keeps the sign.
+    """
+
+    def __init__(self, code: Code, value: Any) -> None:
+        self.code, self.ir = code, value
+        self.lanes: int = value.type.count if isinstance(value.type, ir.VectorType) else 0  # 0: no vector
+        self.kind = value.type.element if self.lanes else value.type
+        self.floating = self.kind in (F32, F64)
+
+    __add__ = __radd__ = _operator("add", "fadd")
+    __sub__ = _operator("sub", "fsub")
+    __mul__ = __rmul__ = _operator("mul", "fmul")
+    __truediv__ = _operator("sdiv", "fdiv")
+    __mod__ = _operator("srem", "frem")
+    __and__ = _operator("and_", "")
+    __rshift__ = _operator("ashr", "")
+    __lt__ = _comparison("<")
+    __le__ = _comparison("<=")
+    __gt__ = _comparison(">")
+    __ge__ = _comparison(">=")
+    equals = _comparison("==")
+
+    def differs(self, other: Any) -> Value:
+        """Also what is not a number."""
+        compare = self.code.builder.fcmp_unordered if self.floating else self.code.builder.icmp_signed
+        return Value(self.code, compare("!=", self.ir, self.like(other).ir))
+
+    def like(self, other: Any) -> Value:
+        """A number as a value of this type."""
+        return other if isinstance(other, Value) else self.code.constant(self.kind, other, self.lanes)
+
+    def to(self, kind: Any, *, signed: bool = False) -> Value:
+        """Converted: whole numbers are filled up with zeros (or their sign) or cut; to floating ones with their sign.
+
+        Floating ones are cut toward zero.
+        """
+        b = self.code.builder
+        if kind == self.kind:
+            return self
+        if isinstance(kind, ir.IntType) and not self.floating:
+            convert = b.trunc if kind.width < self.kind.width else b.sext if signed else b.zext
+        elif isinstance(kind, ir.IntType):
+            convert = b.fptosi
+        elif not self.floating:
+            convert = b.sitofp
+        else:
+            convert = b.fptrunc if kind == F32 else b.fpext
+        return Value(self.code, convert(self.ir, ir.VectorType(kind, self.lanes) if self.lanes else kind))
+
+    def choose(self, yes: Value, no: Any) -> Value:
+        """`yes` where this is true, else `no`."""
+        return Value(self.code, self.code.builder.select(self.ir, yes.ir, yes.like(no).ir))
+
+    def least(self, other: Any) -> Value:
+        """The smaller one."""
+        smaller: Value = self < other
+        return smaller.choose(self, other)
+
+    def most(self, other: Any) -> Value:
+        """The larger one."""
+        larger: Value = self > other
+        return larger.choose(self, other)
+
+    def shuffled(self, other: Value, places: list[int]) -> Value:
+        """The lanes at some places in this vector and the other one behind it."""
+        mask = ir.Constant(ir.VectorType(I32, len(places)), places)
+        return Value(self.code, self.code.builder.shuffle_vector(self.ir, other.ir, mask))
+
+    def spread(self, lanes: int) -> Value:
+        """A vector of this number."""
+        undefined = Value(self.code, ir.Constant(ir.VectorType(self.kind, lanes), ir.Undefined))
+        one = self.code.builder.insert_element(undefined.ir, self.ir, ir.Constant(I32, 0))
+        return Value(self.code, one).shuffled(undefined, [0] * lanes)
+
+    def total(self) -> Value:
+        """The sum of the whole numbers in a vector."""
+        return self.code.call(f"llvm.vector.reduce.add.v{self.lanes}i{self.kind.width}", self.kind, self)
+
+    def fused(self, factor: Value, addend: Value) -> Value:
+        """This times a factor plus an addend, rounded once."""
+        name = f"llvm.fma.v{self.lanes}f{8 * size_of(self.kind)}"
+        return self.code.call(name, self.ir.type, self, factor, addend)
+
+
+class Pointer:
+    """The address of numbers of some kind; of bytes when it is not said."""
+
+    def __init__(self, code: Code, address: Any, kind: Any = I8) -> None:
+        self.code, self.ir, self.kind = code, address, kind
+
+    def to(self, kind: Any) -> Pointer:
+        """The same address, of numbers of another kind."""
+        return Pointer(self.code, self.ir, kind)
+
+    def __add__(self, count: Any) -> Pointer:
+        index = self.code.number(count).ir
+        return Pointer(self.code, self.code.builder.gep(self.ir, [index], source_etype=self.kind), self.kind)
+
+    def number(self) -> Value:
+        """The address as a number."""
+        return Value(self.code, self.code.builder.ptrtoint(self.ir, I64))
+
+    def __getitem__(self, index: Any) -> Value:
+        return self.load(index)
+
+    def __setitem__(self, index: Any, value: Value) -> None:
+        self.store(value, index)
+
+    def load(self, index: Any, lanes: int = 0) -> Value:
+        """The number at an index, or the vector that begins there."""
+        kind = ir.VectorType(self.kind, lanes) if lanes else self.kind
+        return Value(self.code, self.code.builder.load((self + index).ir, align=size_of(self.kind), typ=kind))
+
+    def store(self, value: Value, index: Any, mask: Value | None = None, *, past_caches: bool = False) -> None:
+        """Stores a number or a vector, of which only those lanes that a mask selects.
+
+        Past the caches only to addresses that are multiples of the vector's size.
+        """
+        at, align = (self + index).ir, size_of(self.kind)
+        if mask is not None:
+            name = f"llvm.masked.store.v{value.lanes}{'f' if value.floating else 'i'}{8 * align}.p0"
+            self.code.call(name, NONE, value, Pointer(self.code, at), self.code.constant(I32, align), mask)
+            return
+        stored = self.code.builder.store(value.ir, at, align=align * value.lanes if past_caches else align)
+        if past_caches:
+            stored.set_metadata("nontemporal", self.code.module.add_metadata([ir.Constant(I32, 1)]))
+
+    def clear(self, count: Value) -> None:
+        """Sets numbers to 0."""
+        zero, no = self.code.constant(I8, 0), self.code.constant(I1, 0)
+        self.code.call("llvm.memset.p0.i64", NONE, self, zero, count * size_of(self.kind), no)
+
+    def prefetch(self) -> None:
+        """Asks for the cache line that is here; any address will do."""
+        to_read, every_cache, data = (self.code.constant(I32, n) for n in (0, 3, 1))
+        self.code.call("llvm.prefetch.p0", NONE, self, to_read, every_cache, data)
+
+
+class Variable:
+    """A value that changes; held in a register."""
+
+    def __init__(self, code: Code, first: Value) -> None:
+        self._code, self._kind = code, first.ir.type
+        with code.builder.goto_entry_block():
+            self._place = code.builder.alloca(self._kind)
+        self.value = first
+
+    @property
+    def value(self) -> Value:
+        """As it is now."""
+        return Value(self._code, self._code.builder.load(self._place, typ=self._kind))
+
+    @value.setter
+    def value(self, value: Value) -> None:
+        self._code.builder.store(value.ir, self._place)
+
+
+class Code:
+    """A function that is being written, in a module of its own.
+
+    Attributes
+    ----------
+    arguments : list of Pointer or Value
+    wide : bool
+        The CPU has 32 vector registers of 512 bits.
+    """
+
+    def __init__(self, name: str, prototype: str, wide: bool) -> None:
+        self.module = ir.Module()
+        kinds = [POINTER if kind == "p" else I64 for kind in prototype]
+        self.function = ir.Function(self.module, ir.FunctionType(I64, kinds), name)
+        self.function.attributes.add("nounwind")
+        self.builder = ir.IRBuilder(self.function.append_basic_block())
+        self.wide = wide
+        self.arguments: list[Any] = [
+            Pointer(self, argument) if kind == "p" else Value(self, argument)
+            for kind, argument in zip(prototype, self.function.args, strict=True)
+        ]
+
+    def constant(self, kind: Any, number: float, lanes: int = 0) -> Value:
+        """A number, or a vector of it."""
+        number = float(number) if kind in (F32, F64) else number
+        value = ir.Constant(ir.VectorType(kind, lanes), [number] * lanes) if lanes else ir.Constant(kind, number)
+        return Value(self, value)
+
+    def number(self, number: Any) -> Value:
+        """A 64-bit number."""
+        return number if isinstance(number, Value) else self.constant(I64, number)
+
+    def lane_numbers(self, lanes: int) -> Value:
+        """The vector 0, 1, 2, …"""
+        return Value(self, ir.Constant(ir.VectorType(I32, lanes), list(range(lanes))))
+
+    def variable(self, first: Any) -> Variable:
+        """A value that changes, by default a 64-bit number."""
+        return Variable(self, self.number(first))
+
+    def pick(self, condition: Value, yes: Pointer, no: Pointer) -> Pointer:
+        """One of two addresses."""
+        return Pointer(self, self.builder.select(condition.ir, yes.ir, no.ir), yes.kind)
+
+    def call(self, name: str, result: Any, *arguments: Value | Pointer) -> Value:
+        """Calls an intrinsic function of LLVM."""
+        function = self.module.globals.get(name)
+        if function is None:
+            kind = ir.FunctionType(result, [argument.ir.type for argument in arguments])
+            function = ir.Function(self.module, kind, name)
+        called = self.builder.call(function, [argument.ir for argument in arguments])
+        return self.number(0) if result is NONE else Value(self, called)
+
+    def fields(self, address: Pointer, struct: type[ctypes.Structure]) -> SimpleNamespace:
+        """What lies in a struct: all of it is read here, so that no store later can change it."""
+        kinds = {ctypes.c_void_p: POINTER, ctypes.c_int64: I64, ctypes.c_double: F64}
+        values = SimpleNamespace()
+        for name, kind, *_ in struct._fields_:
+            at = address + getattr(struct, name).offset
+            value = self.builder.load(at.ir, align=8, typ=kinds[kind])
+            setattr(values, name, (Pointer if kind is ctypes.c_void_p else Value)(self, value))
+        return values
+
+    @contextmanager
+    def loop(self, begin: Any, end: Any, step: Any = 1) -> Iterator[Value]:
+        """What is written inside is done for begin, begin + step, …, as long as that is below the end."""
+        b = self.builder
+        begin, end, step = map(self.number, (begin, end, step))
+        head, body, after = (b.append_basic_block() for _ in range(3))
+        before = b.block
+        b.branch(head)
+        b.position_at_end(head)
+        index = b.phi(I64)
+        index.add_incoming(begin.ir, before)
+        b.cbranch(b.icmp_signed("<", index, end.ir), body, after)
+        b.position_at_end(body)
+        yield Value(self, index)
+        index.add_incoming(b.add(index, step.ir, flags=["nsw"]), b.block)
+        b.branch(head)
+        b.position_at_end(after)
+
+    @contextmanager
+    def repeat(self, condition: Callable[[], Value]) -> Iterator[None]:
+        """What is written inside is done as long as the condition is true."""
+        b = self.builder
+        head, body, after = (b.append_basic_block() for _ in range(3))
+        b.branch(head)
+        b.position_at_end(head)
+        b.cbranch(condition().ir, body, after)
+        b.position_at_end(body)
+        yield
+        b.branch(head)
+        b.position_at_end(after)
+
+    def when(self, condition: Value) -> Any:
+        """What is written inside is done where the condition is true."""
+        return self.builder.if_then(condition.ir)
+
+    def either(self, condition: Value) -> Any:
+        """Two blocks, one for a condition that is true, one for one that is not."""
+        return self.builder.if_else(condition.ir)
+
+    def cases(self, value: Value, numbers: Sequence[int]) -> Iterator[int]:
+        """Gives each number: what is written meanwhile is done where the value is that one."""
+        b = self.builder
+        after = b.append_basic_block()
+        switch = b.switch(value.ir, after)
+        for number in numbers:
+            block = b.append_basic_block()
+            switch.add_case(ir.Constant(value.kind, number), block)
+            b.position_at_end(block)
+            yield number
+            b.branch(after)
+        b.position_at_end(after)
