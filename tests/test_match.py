@@ -192,8 +192,9 @@ def test_what_does_not_matter_is_said(rng):
     assert any("border does not show" in note for note in found.notes)
 
 
-def test_a_picture_smaller_than_the_kernel(rng):
-    before, k = rng.integers(0, 256, (4, 3)).astype(float), whole(rng, (5, 5))
+@pytest.mark.parametrize("side", [5, 9])
+def test_a_picture_smaller_than_the_kernel(rng, side):
+    before, k = rng.integers(0, 256, (4, 3)).astype(float), whole(rng, (side, side))
     found = match(before, k, ndimage.convolve(before, k.weights, mode="constant", cval=9))
     assert (found.best.fit, found.best.flip, found.best.border) == ("exact", "both", "constant:9")
 

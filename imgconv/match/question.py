@@ -120,9 +120,9 @@ class Question:
         for axis in (0, 1):
             start, step = self.first(place)[axis], place.stride[axis]
             last = self.source.shape[axis] - self.taps[place.flip].shape[axis]  # a window can start here at most
-            begin = -(start // step)
-            end = min(self.seen.shape[axis], (last - start) // step + 1)
-            found.append(slice(min(begin, self.seen.shape[axis]), max(begin, end)))
+            size = self.seen.shape[axis]
+            begin = min(size, -(start // step))
+            found.append(slice(begin, max(begin, min(size, (last - start) // step + 1))))
         return found[0], found[1]
 
     def mirrored(self, place: Place) -> Pair:
