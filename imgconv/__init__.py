@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imgconv.fit import Fit
     from imgconv.kernels.spec import kernel, kernel_names
     from imgconv.kernels.value import Kernel
-    from imgconv.match.explanation import Explanation, Match
+    from imgconv.match.result import Explanation, Match
     from imgconv.pillow import PillowFilter
     from imgconv.recipe.signature import ApplyOptions, FilterOptions
 
@@ -37,7 +37,7 @@ if not TYPE_CHECKING:
         "imgconv.fit": ("Fit",),
         "imgconv.kernels.spec": ("kernel", "kernel_names"),
         "imgconv.kernels.value": ("Kernel",),
-        "imgconv.match.explanation": ("Explanation", "Match"),
+        "imgconv.match.result": ("Explanation", "Match"),
         "imgconv.pillow": ("PillowFilter",),
         "imgconv.recipe.signature": ("ApplyOptions", "FilterOptions"),
     }

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from imgconv.fit import Fit
     from imgconv.formats.picture import Picture
     from imgconv.kernels.spec import KernelLike, KernelsLike
-    from imgconv.match.explanation import Match
+    from imgconv.match.result import Match
     from imgconv.recipe.signature import ApplyOptions, FilterOptions
 
     PictureLike = str | PathLike[str] | Image | npt.ArrayLike

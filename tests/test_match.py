@@ -12,7 +12,7 @@ from imgconv.errors import PictureError
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
 from imgconv.match import match
-from imgconv.match.explanation import option_words
+from imgconv.match.result import option_words
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 

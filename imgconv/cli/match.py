@@ -15,7 +15,7 @@ from imgconv.cli.options import KernelCommand, max_pixels_option, offer_kernels
 if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
     from imgconv.formats.picture import Picture
-    from imgconv.match.explanation import Explanation
+    from imgconv.match.result import Explanation
 
 
 @click.command(cls=KernelCommand)
@@ -40,7 +40,7 @@ def match(input: Path, kernel: str, result: Path, as_json: bool, limits: Limits)
     from imgconv.formats.read import read
     from imgconv.kernels.spec import kernel as to_kernel
     from imgconv.match import match as find
-    from imgconv.match.explanation import FLIP_WORDS, option_words
+    from imgconv.match.result import FLIP_WORDS, option_words
 
     weights = to_kernel(kernel)
     before, after = read(input, limits=limits), read(result, limits=limits)

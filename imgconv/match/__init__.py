@@ -1,8 +1,8 @@
 """Which convention made a result: flip, anchor, border, scale, offset, rounding, padding.
 
-The interior does not know the border, so the two are told apart one after the other: flip, anchor, scale, offset and
-rounding on tiles whose windows lie inside the picture; the border on tiles along its frame; then the candidates that
-are left are applied to the whole picture by a Recipe, so that what is reported is what the command really gives.
+The interior does not depend on the border, so flip, anchor, scale, offset and rounding are searched on tiles whose
+windows lie inside the picture (`rank`), then the border on tiles along its frame. The best candidates are written as
+options (`options`) and applied to the whole picture by a Recipe (`verify`): what is reported is what the command gives.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imgconv.errors import PictureError
-from imgconv.match.border import rank_borders
-from imgconv.match.explanation import Match, notes
-from imgconv.match.interior import rank_interior
-from imgconv.match.question import Question, places, size_words
-from imgconv.match.spoken import tools
-from imgconv.match.trial import check
+from imgconv.match.options import known_tools
+from imgconv.match.problem import Problem, geometries
+from imgconv.match.rank import rank_borders, rank_interior
+from imgconv.match.result import Match, notes
+from imgconv.match.verify import verify
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,25 +26,23 @@ if TYPE_CHECKING:
 
 def match(before: Array, kernel: Kernel, result: Array, mode: str = "") -> Match:
     """As `imgconv.match_convention`, of arrays; `mode` is Pillow's of `before`, "" for a bare array: it tells alpha."""
-    q = Question(before, kernel, result, mode)
-    found = places(q)
-    if not found:
-        rows, columns = kernel.shape
+    p = Problem(before, kernel, result, mode)
+    possible = geometries(p)
+    if not possible:
+        result_size, size, taps = (f"{a.shape[0]}×{a.shape[1]}" for a in (p.seen, p.source, kernel.weights))
         raise PictureError(
-            f"no padding or stride makes {size_words(q.seen)} out of {size_words(q.source)} with a {rows}×{columns}"
-            " kernel (rows × columns)"
+            f"no padding or stride makes {result_size} out of {size} with a {taps} kernel (rows × columns)"
         )
-    candidates = rank_borders(q, rank_interior(q, found))
-    candidates.sort(key=lambda each: (each.cost, each.order))
-    first, *rest = check(q, candidates)
+    candidates = rank_borders(p, rank_interior(p, possible))
+    first, *rest = verify(p, candidates)
     best = first.explanation
-    equal = [first] + [each for each in rest if each.explanation.fit and each.explanation.differing == best.differing]
-    others = [each.explanation for each in rest if not best.fit or each.explanation.differing > best.differing]
+    same = [first] + [one for one in rest if one.explanation.fit and one.explanation.differing == best.differing]
+    others = [one.explanation for one in rest if not best.fit or one.explanation.differing > best.differing]
     # another flip, anchor or border says more than another rounding
-    others.sort(key=lambda each: (each.flip, each.border, each.anchor) == (best.flip, best.border, best.anchor))
+    others.sort(key=lambda e: (e.flip, e.border, e.anchor) == (best.flip, best.border, best.anchor))
     return Match(
         best=best,
         runner_up=others[0] if others else None,
-        like=tools(q, [each.candidate for each in equal], candidates, first.candidate) if best.fit else (),
-        notes=notes(q, best, [each.explanation for each in equal]),
+        like=known_tools(p, [one.candidate for one in same], candidates) if best.fit else (),
+        notes=notes(p, best, [one.explanation for one in same]),
     )

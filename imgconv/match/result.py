@@ -1,4 +1,4 @@
-"""What was found, and how it is said."""
+"""What match returns, and how its options are written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from imgconv.arrayfile import plain
-from imgconv.match.question import Pair, Question
+from imgconv.match.problem import Pair, Problem
 from imgconv.recipe.options import Options
 
 FLIP_WORDS = {
@@ -19,7 +19,7 @@ FLIP_WORDS = {
     "transposed": "correlation, kernel transposed",
     "transposed both": "convolution, kernel transposed",
 }
-WORDS = ("like", "mode", "border", "padding", "anchor", "stride", "scale", "offset", "after", "alpha", "channels")
+OPTIONS = ("like", "mode", "border", "padding", "anchor", "stride", "scale", "offset", "after", "alpha", "channels")
 
 
 @dataclass(frozen=True)
@@ -92,39 +92,34 @@ class Match:
 def option_words(options: Options) -> list[str]:
     """Options as the command line has them, only those that differ from the defaults."""
     words = []
-    for key in WORDS:
+    for key in OPTIONS:
         value = getattr(options, key)
         if value != getattr(Options(), key):
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else _word(value)
+            parts = value if isinstance(value, tuple) else (value,)
+            text = ",".join(plain(part) if isinstance(part, float) else str(part) for part in parts)
             # click would take a leading minus for an option
             words += [f"--{key}={text}"] if text.startswith("-") else [f"--{key}", text]
     return words
 
 
-def _word(value: Any) -> str:
-    """A number without a needless point; words stay."""
-    return plain(value) if isinstance(value, float) else str(value)
-
-
-def notes(q: Question, best: Explanation, equal: list[Explanation]) -> tuple[str, ...]:
+def notes(p: Problem, best: Explanation, equal: list[Explanation]) -> tuple[str, ...]:
     """What the pictures do not tell."""
-    said = []
-    if float(np.ptp(q.seen)) == 0:
-        said.append("the result is flat, so it tells little")
-    twins = next(names for names in q.same_taps.values() if best.flip in names)
-    straight = {"none", "both", "vertical", "horizontal"}
-    if straight <= set(twins) or {"none", "both"} == set(twins) & straight:
-        said.append("flip does not matter: the kernel is symmetric")
-    elif len(set(twins) & straight) > 1:
-        said.append(f"flips {' and '.join(name for name in twins if name in straight)} are the same for this kernel")
+    notes = []
+    if float(np.ptp(p.seen)) == 0:
+        notes.append("the result is flat, so it tells little")
+    twins = next(names for names in p.same_taps.values() if best.flip in names)
+    straight = [name for name in twins if "transposed" not in name]
+    if {"none", "both", "vertical", "horizontal"} == set(straight) or {"none", "both"} == set(straight):
+        notes.append("flip does not matter: the kernel is symmetric")
+    elif len(straight) > 1:
+        notes.append(f"flips {' and '.join(straight)} are the same for this kernel")
+    alike = {
+        "border": {e.border for e in equal if e.border.split(":")[0] != best.border.split(":")[0]},
+        **{word: {str(getattr(e, word)) for e in equal} - {str(getattr(best, word))}
+           for word in ("flip", "anchor", "stride")},
+    }  # fmt: skip
     if not best.border:
-        said.append("border does not show: no window leaves the picture")
-    else:
-        borders = {each.border for each in equal if each.border.split(":")[0] != best.border.split(":")[0]}
-        if borders:
-            said.append(f"border {' or '.join(sorted(borders))} gives the same here")
-    for word in ("flip", "anchor", "stride"):
-        others = {str(getattr(each, word)) for each in equal} - {str(getattr(best, word))}
-        if others:
-            said.append(f"{word} {' or '.join(sorted(others))} gives the same here")
-    return tuple(said)
+        alike["border"].clear()
+        notes.append("border does not show: no window leaves the picture")
+    notes += [f"{word} {' or '.join(sorted(words))} gives the same here" for word, words in alike.items() if words]
+    return tuple(notes)
