@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgconv.bench import chart, commands, costs, measure, scaling
-from imgconv.bench.works import WORKS, Reference, Work, picture
+from imgconv.bench.works import WORKS, Work, error_from, picture
 from imgconv.cli import cli
 from imgconv.engine.proof import SUMS_OFF
 from imgconv.errors import UsageError
@@ -80,7 +80,7 @@ def test_halide_does_the_work(name):
     work = named(name)
     source = picture(TINY.rows, TINY.columns, 3, work.dtype)
     found = PEERS["halide"].prepare(work.task, source, np.empty_like(source), 2)()
-    assert Reference(work, source).error(found) < RIGHT[work.dtype]
+    assert error_from(work, source)(found) < RIGHT[work.dtype]
 
 
 def test_a_wrong_result_shows(monkeypatch):
@@ -131,7 +131,7 @@ def test_what_is_slow_is_run_less_often(monkeypatch):
 def test_turns_are_taken():
     said = []
     makers = [(measure.Timing(name), lambda name=name: said.append(name), most) for name, most in (("a", 9), ("b", 2))]
-    measure.turns(makers, 3)
+    measure.take_turns(makers, 3)
     assert "".join(said) == "ababa"
 
 
@@ -156,10 +156,10 @@ def test_the_reference_is_the_sum():
     for y in range(1, 19):
         for x in range(1, 22):
             exact[y, x, 0] = (work.task.weights * source[y - 1 : y + 2, x - 1 : x + 2, 0]).sum()
-    assert Reference(work, source).error(exact) < 1e-9
+    assert error_from(work, source)(exact) < 1e-9
     exact[10, 5] += 3
-    assert Reference(work, source).error(exact) == pytest.approx(3)
-    assert Reference(named("31x31"), source).error(exact) is None  # every window leaves the picture
+    assert error_from(work, source)(exact) == pytest.approx(3)
+    assert error_from(named("31x31"), source)(exact) is None  # every window leaves the picture
 
 
 def test_sizes_are_three_to_four():
@@ -183,7 +183,7 @@ def test_commands_take_files_to_files():
 
 def test_a_command_that_fails_is_shown(monkeypatch, tmp_path):
     words = [sys.executable, "-c", "raise SystemExit('no luck')"]
-    monkeypatch.setattr(commands, "contenders", lambda *_: {"x": (words, tmp_path / "x.png")})
+    monkeypatch.setattr(commands, "command_lines", lambda *_: {"x": (words, tmp_path / "x.png")})
     (timing,) = commands.measure(named("png"), TINY).timings
     assert timing.problem == "exit status 1: no luck"
 
@@ -191,7 +191,7 @@ def test_a_command_that_fails_is_shown(monkeypatch, tmp_path):
 def test_programs_that_are_not_there_are_left_out(monkeypatch, tmp_path):
     monkeypatch.setattr(commands, "program", lambda name: None)
     monkeypatch.setattr(commands, "find_spec", lambda name: None)
-    found = commands.contenders(tmp_path / "a.png", tmp_path, 3, 1)
+    found = commands.command_lines(tmp_path / "a.png", tmp_path, 3, 1)
     assert list(found) == ["imgconv", "Python + Pillow"]
     assert commands.versions() == {}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
@@ -69,14 +68,19 @@ def markdown(rows: list[Row], facts: dict[str, Any], shape: tuple[int, int, int]
     return "\n\n".join(parts) + "\n"
 
 
+def _times(row: Row, timing: Timing) -> str:
+    """How many times as long as imgconv another tool takes: "12×", or ""."""
+    ratio = row.ratio(timing)
+    return f"{ratio:.{1 if ratio < 9.95 else 0}f}×" if ratio and timing.tool != "imgconv" else ""
+
+
 def _cell(row: Row, timing: Timing) -> str:
     if timing.median_s is None:
         return "failed"
-    ratio = row.ratio(timing)
     text = ("≈ " if timing.estimated else "") + duration(timing.median_s * 1e3)
     if timing.tool == "imgconv":
         return f"**{text}**"
-    text += f" ({ratio:.{1 if ratio < 9.95 else 0}f}×)" if ratio else ""
+    text += f" ({times})" if (times := _times(row, timing)) else ""
     return text + (f", off by {timing.error:.2g}" if is_off(row, timing) else "")
 
 
@@ -93,12 +97,12 @@ class Shape(NamedTuple):
 
 def drawing(rows: list[Row], facts: dict[str, Any], shape: tuple[int, int, int]) -> tuple[int, list[Shape]]:
     """(height, shapes in order) of a bar chart with a logarithmic axis that all works share."""
-    shown = [(row, [t for t in row.timings if t.median_s]) for row in rows]
-    times = [t.median_s * 1e3 for _, timings in shown for t in timings if t.median_s]
+    shown = [(row, sorted((t for t in row.timings if t.median_s), key=lambda t: t.median_s or 0)) for row in rows]
+    times = [(t.median_s or 0) * 1e3 for _, timings in shown for t in timings]
     low = math.floor(math.log10(min(times, default=1)))
     high = max(low + 1, math.ceil(math.log10(max(times, default=10))))
     scale = (WIDTH - LEFT - RIGHT) / (high - low)
-    height = TOP + sum(GAP + LINE * len(timings) for _, timings in shown) + 24
+    height = TOP + GAP * len(shown) + LINE * len(times) + 24
     shapes = [
         Shape(0, 0, WIDTH, height, PAPER),
         Shape(16, 16, 0, 17, INK, "imgconv bench: time per picture, shorter is better (logarithmic)"),
@@ -106,61 +110,41 @@ def drawing(rows: list[Row], facts: dict[str, Any], shape: tuple[int, int, int])
     ]
     for power in range(low, high + 1):
         x = LEFT + (power - low) * scale
-        shapes += [Shape(x, TOP - 6, 1, height - TOP - 10, PALE), Shape(x + 4, TOP - 20, 0, 11, INK, _power(power))]
+        name = f"{10.0 ** (power - 3):g} s" if power >= 3 else f"{10.0**power:g} ms"
+        shapes += [Shape(x, TOP - 6, 1, height - TOP - 10, PALE), Shape(x + 4, TOP - 20, 0, 11, INK, name)]
     y = TOP
     for row, timings in shown:
         shapes.append(Shape(16, y + 10, 0, 13, INK, row.work.about))
         y += GAP
-        for t in sorted(timings, key=lambda t: t.median_s or 0):
+        for t in timings:
             ms = (t.median_s or 0) * 1e3
             length = max(1.0, (math.log10(ms) - low) * scale)
-            ratio = row.ratio(t)
-            words = duration(ms) + (
-                f" · {ratio:.{1 if ratio < 9.95 else 0}f}×" if ratio and t.tool != "imgconv" else ""
-            )
-            words = (
-                ("about " if t.estimated else "")
-                + words
-                + (f" · off by {error_text(row, t)}" if is_off(row, t) else "")
-            )
+            colour = THEIRS if t.tool != "imgconv" else OURS if t.chosen else OUR_OTHERS
+            off = f"off by {error_text(row, t)}" if is_off(row, t) else ""
+            words = filter(None, (("about " if t.estimated else "") + duration(ms), _times(row, t), off))
             shapes += [
                 Shape(LEFT - 8, y + 2, -1, 12, INK, t.name),
-                Shape(
-                    LEFT, y + 2, length, LINE - 6, THEIRS if t.tool != "imgconv" else OURS if t.chosen else OUR_OTHERS
-                ),
-                Shape(LEFT + length + 6, y + 2, 0, 12, INK, words),
+                Shape(LEFT, y + 2, length, LINE - 6, colour),
+                Shape(LEFT + length + 6, y + 2, 0, 12, INK, " · ".join(words)),
             ]
             y += LINE
     return height, shapes
 
 
-def _power(power: int) -> str:
-    return f"{10.0 ** (power - 3):g} s" if power >= 3 else f"{10.0**power:g} ms"
-
-
 def svg(height: int, shapes: list[Shape]) -> str:
     """The drawing as SVG."""
 
-    def lines() -> Iterator[str]:
-        yield (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
-            ' font-family="system-ui, sans-serif">'
-        )
-        for s in shapes:
-            if s.text:
-                end = ' text-anchor="end"' if s.width < 0 else ""
-                yield (
-                    f'<text x="{s.x:.1f}" y="{s.y + s.height * 0.85:.1f}" font-size="{s.height:g}"'
-                    f' fill="{s.colour}"{end}>{escape(s.text)}</text>'
-                )
-            else:
-                yield (
-                    f'<rect x="{s.x:.1f}" y="{s.y:.1f}" width="{s.width:.1f}" height="{s.height:.1f}"'
-                    f' fill="{s.colour}"/>'
-                )
-        yield "</svg>"
+    def element(s: Shape) -> str:
+        if not s.text:
+            size = f'width="{s.width:.1f}" height="{s.height:.1f}"'
+            return f'<rect x="{s.x:.1f}" y="{s.y:.1f}" {size} fill="{s.colour}"/>'
+        place = f'x="{s.x:.1f}" y="{s.y + s.height * 0.85:.1f}" font-size="{s.height:g}"'
+        end = ' text-anchor="end"' if s.width < 0 else ""
+        return f'<text {place} fill="{s.colour}"{end}>{escape(s.text)}</text>'
 
-    return "\n".join(lines()) + "\n"
+    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="system-ui, sans-serif">'
+    return "\n".join([head, *map(element, shapes), "</svg>"]) + "\n"
 
 
 def png(height: int, shapes: list[Shape], zoom: int = 2) -> bytes:
@@ -170,16 +154,16 @@ def png(height: int, shapes: list[Shape], zoom: int = 2) -> bytes:
     image = Image.new("RGB", (WIDTH * zoom, height * zoom))
     draw = ImageDraw.Draw(image)
     for s in shapes:
-        if s.text:
-            font = ImageFont.load_default(s.height * zoom)
-            text = s.text.replace("×", "x")  # Pillow's font has none
-            if isinstance(font, ImageFont.FreeTypeFont):
-                draw.text((s.x * zoom, s.y * zoom), text, s.colour, font, "ra" if s.width < 0 else "la")
-            else:  # Pillow without FreeType: small letters, ASCII only
-                draw.text((s.x * zoom, s.y * zoom), text.encode("ascii", "replace").decode(), s.colour, font)
-        else:
-            corner = (s.x + s.width) * zoom - 1, (s.y + s.height) * zoom - 1
-            draw.rectangle((s.x * zoom, s.y * zoom, *corner), s.colour)
+        x, y = s.x * zoom, s.y * zoom
+        if not s.text:
+            draw.rectangle((x, y, (s.x + s.width) * zoom - 1, (s.y + s.height) * zoom - 1), s.colour)
+            continue
+        font = ImageFont.load_default(s.height * zoom)
+        text = s.text.replace("×", "x")  # Pillow's font has none
+        if isinstance(font, ImageFont.FreeTypeFont):
+            draw.text((x, y), text, s.colour, font, "ra" if s.width < 0 else "la")
+        else:  # Pillow without FreeType: small letters, ASCII only
+            draw.text((x, y), text.encode("ascii", "replace").decode(), s.colour, font)
     memory = io.BytesIO()
     image.save(memory, "PNG")
     return memory.getvalue()

@@ -8,20 +8,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgconv.bench.measure import PATIENCE_S, Contender, Row, Settings, Timing, once, turns
-from imgconv.bench.works import EDGE, Reference, Work, picture
+from imgconv.bench.measure import Contender, Progress, Row, Settings, Timing, compete
+from imgconv.bench.works import EDGE, Work, error_from, picture
+from imgconv.peers import Run
 
 SMALL = 512  # rows and columns of the small picture
-QUALITY = 90  # of every JPEG file; ffmpeg, which counts otherwise, gets FFMPEG_QUALITY
-FFMPEG_QUALITY = 3
+QUALITY = 90  # of every JPEG file; ffmpeg counts otherwise
 LONGEST_S = 120
 NUMBERS = [str(n) for row in EDGE for n in row]
 PILLOW_SCRIPT = f"""
@@ -37,136 +37,119 @@ result = cv2.filter2D(picture, -1, numpy.array({EDGE}) / 2)
 options = [cv2.IMWRITE_JPEG_QUALITY, {QUALITY}] if sys.argv[2].endswith(".jpg") else []
 cv2.imwrite(sys.argv[2], result, options)
 """
-PROGRAMS = {  # name -> (what may be on the PATH, how it is asked for its version)
-    "vips": (("vips",), "--version"),
-    "GraphicsMagick": (("gm",), "version"),
-    "ImageMagick": (("magick", "convert-im6.q16", "convert"), "-version"),
-    "ffmpeg": (("ffmpeg",), "-version"),
-}
 
 
-class Program(NamedTuple):
-    """A program on the PATH."""
+class Command(NamedTuple):
+    """A program, and the words that it is given; with {jpeg} go those that only a JPEG file wants."""
 
-    path: str
-    version: str
+    words: str
+    jpeg: str = ""
+    programs: tuple[str, ...] = ()  # names that it may have on the PATH; none: this Python
+    version: str = ""  # how it is asked for its version
+    module: str = ""  # that a script needs, beside Pillow
+
+
+COMMANDS = {
+    "imgconv": Command(
+        "-m imgconv apply {source} -k edge_enhance -o {target} --overwrite -q -t {threads} {jpeg}",
+        f"--co quality={QUALITY}",
+    ),
+    "Python + Pillow": Command("-c {pillow} {source} {target}"),
+    "Python + OpenCV": Command("-c {opencv} {source} {target} {threads}", module="cv2"),
+    "vips": Command(
+        "conv {source} {target}{jpeg} {matrix} --precision integer", f"[Q={QUALITY}]", ("vips",), "--version"
+    ),
+    # both divide by the sum of the weights, which is the scale here
+    "GraphicsMagick": Command(
+        "convert {source} -convolve {weights} {jpeg} {target}", f"-quality {QUALITY}", ("gm",), "version"
+    ),
+    "ImageMagick": Command(
+        "{source} -convolve {weights} {jpeg} {target}", f"-quality {QUALITY}",
+        ("magick", "convert-im6.q16", "convert"), "-version",
+    ),
+    "ffmpeg": Command(
+        "-y -v error -threads {threads} -i {source} -vf {filter} {jpeg} -frames:v 1 {target}", "-q:v 3",
+        ("ffmpeg",), "-version",
+    ),
+}  # fmt: skip
 
 
 @cache
-def program(name: str) -> Program | None:
-    """One of `PROGRAMS`, if it is there and is what its name says."""
-    names, flag = PROGRAMS[name]
-    for candidate in names:
-        path = shutil.which(candidate)
-        if path is None:
-            continue
+def program(name: str) -> tuple[str, str] | None:
+    """Path and version of a program of `COMMANDS`, if it is there and is what its name says."""
+    for path in filter(None, map(shutil.which, COMMANDS[name].programs)):
+        words = [path, COMMANDS[name].version]
         try:
-            told = subprocess.run([path, flag], capture_output=True, text=True, timeout=20, check=False).stdout
+            answer = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False).stdout
         except (OSError, subprocess.TimeoutExpired):
             continue
-        number = re.search(r"\d+(\.\d+)+(-\d+)?", told)
-        if number and (name != "ImageMagick" or "ImageMagick" in told):
-            return Program(path, number[0])
+        number = re.search(r"\d+(\.\d+)+(-\d+)?", answer)
+        if number and (name != "ImageMagick" or "ImageMagick" in answer):
+            return path, number[0]
     return None
 
 
 def versions() -> dict[str, str]:
     """Of every program that is there."""
-    return {name: found.version for name in PROGRAMS if (found := program(name)) is not None}
+    return {name: there[1] for name in COMMANDS if (there := program(name)) is not None}
 
 
-def contenders(source: Path, folder: Path, channels: int, threads: int) -> dict[str, tuple[list[str], Path]]:
+def command_lines(source: Path, folder: Path, channels: int, threads: int) -> dict[str, tuple[list[str], Path]]:
     """tool -> (command, the file that it writes)."""
-    ending = source.suffix
-    python = [sys.executable]
-    found: dict[str, tuple[list[str], Path]] = {}
-
-    def target(name: str) -> Path:
-        return folder / f"{name}{ending}"
-
-    jpeg = ending == ".jpg"
-    quality = ["-quality", str(QUALITY)] if jpeg else []
-    out = target("imgconv")
-    options = ["--co", f"quality={QUALITY}"] if jpeg else []
-    words = ["apply", str(source), "-k", "edge_enhance", "-o", str(out), "--overwrite", "-q", "-t", str(threads)]
-    found["imgconv"] = [*python, "-m", "imgconv", *words, *options], out
-    out = target("pillow")
-    found["Python + Pillow"] = [*python, "-c", PILLOW_SCRIPT, str(source), str(out)], out
-    if find_spec("cv2") is not None:
-        out = target("opencv")
-        found["Python + OpenCV"] = [*python, "-c", OPENCV_SCRIPT, str(source), str(out), str(threads)], out
-    if there := program("vips"):
-        matrix = folder / "edge.mat"
-        matrix.write_text("3 3 2 0\n" + "\n".join(" ".join(map(str, row)) for row in EDGE) + "\n")
-        out = target("vips")
-        name = f"{out}[Q={QUALITY}]" if jpeg else str(out)
-        found["vips"] = [there.path, "conv", str(source), name, str(matrix), "--precision", "integer"], out
-    # both divide by the sum of the weights, which is the scale here
-    if there := program("GraphicsMagick"):
-        out = target("gm")
-        found["GraphicsMagick"] = (
-            [there.path, "convert", str(source), "-convolve", ",".join(NUMBERS), *quality, str(out)], out,
-        )  # fmt: skip
-    if there := program("ImageMagick"):
-        out = target("magick")
-        found["ImageMagick"] = [there.path, str(source), "-convolve", ",".join(NUMBERS), *quality, str(out)], out
-    if there := program("ffmpeg"):
-        out = target("ffmpeg")
-        planes = {1: "gray", 4: "gbrap"}.get(channels, "gbrp")
-        matrix_words = ":".join([" ".join(NUMBERS)] * 4 + ["0.5"] * 4)
-        quality = ["-q:v", str(FFMPEG_QUALITY)] if jpeg else []
-        found["ffmpeg"] = (
-            [there.path, "-y", "-v", "error", "-threads", str(threads), "-i", str(source), "-vf",
-             f"format={planes},convolution={matrix_words}", *quality, "-frames:v", "1", str(out)], out,
-        )  # fmt: skip
+    matrix = folder / "edge.mat"
+    matrix.write_text("3 3 2 0\n" + "\n".join(" ".join(map(str, row)) for row in EDGE) + "\n")
+    planes = {1: "gray", 4: "gbrap"}.get(channels, "gbrp")
+    values: dict[str, Any] = {
+        "source": source, "threads": threads, "matrix": matrix, "pillow": PILLOW_SCRIPT, "opencv": OPENCV_SCRIPT,
+        "weights": ",".join(NUMBERS),
+        "filter": f"format={planes},convolution={':'.join([' '.join(NUMBERS)] * 4 + ['0.5'] * 4)}",
+    }  # fmt: skip
+    found = {}
+    for number, (tool, command) in enumerate(COMMANDS.items()):
+        path, _ = program(tool) or ("", "") if command.programs else (sys.executable, "")
+        if path and not (command.module and find_spec(command.module) is None):
+            values["target"] = target = folder / f"result{number}{source.suffix}"
+            words = command.words.replace("{jpeg}", command.jpeg if source.suffix == ".jpg" else "").split()
+            found[tool] = [path, *(word.format_map(values) for word in words)], target
     return found
 
 
-def measure(work: Work, settings: Settings, tell: Callable[[str], None] = lambda _: None) -> Row | None:
+def measure(work: Work, settings: Settings, progress: Progress = lambda _: None) -> Row | None:
     """One piece of work by every program that is there; None for a picture that the format cannot hold."""
     if settings.channels not in ((1, 3) if work.ending == ".jpg" else (1, 3, 4)):
         return None
     from PIL import Image
 
-    rows, columns = settings.rows, settings.columns
-    if work.name.startswith("small"):
-        rows, columns = min(rows, SMALL), min(columns, SMALL)
-    source = picture(rows, columns, settings.channels, "uint8")
-    plain = source[:, :, 0] if settings.channels == 1 else source
+    largest = SMALL if work.name.startswith("small") else max(settings.shape)
+    source = picture(min(settings.rows, largest), min(settings.columns, largest), settings.channels, "uint8")
     # files keep what was lost in JPEG from the start, so their pixels cannot be held against the sums
-    reference = Reference(work, source) if work.ending == ".png" else None
-    environment = os.environ | {
-        "VIPS_CONCURRENCY": str(settings.threads),
-        "OMP_NUM_THREADS": str(settings.threads),
-        "MAGICK_THREAD_LIMIT": str(settings.threads),
-    }
-    timings: list[Timing] = []
-    runs: list[Contender] = []
+    error = error_from(work, source) if work.ending == ".png" else None
+    limits = ("VIPS_CONCURRENCY", "OMP_NUM_THREADS", "MAGICK_THREAD_LIMIT")
+    environment = os.environ | dict.fromkeys(limits, str(settings.threads))
+
     with tempfile.TemporaryDirectory(prefix="imgconv-bench-") as name:
         folder = Path(name)
         file = folder / f"source{work.ending}"
-        Image.fromarray(plain).save(file, quality=QUALITY)
-        for tool, (command, out) in contenders(file, folder, settings.channels, settings.threads).items():
-            tell(tool)
-            timing = Timing(tool)
-            timings.append(timing)
-            run = partial(_run, command, environment)
-            try:
-                run()  # imgconv compiles, the disk's cache fills
-                first_s = once(run)
-                timing.size_bytes = out.stat().st_size
-                if reference is not None:
-                    with Image.open(out) as image:
-                        timing.error = reference.error(np.asarray(image).reshape(source.shape))
-            except (OSError, ValueError, RuntimeError, subprocess.TimeoutExpired) as problem:
-                timing.problem = " ".join(str(problem).split())[:200]
-                continue
-            if first_s > PATIENCE_S:
-                timing.times_s = [first_s]
-            else:
-                runs.append((timing, run, int(PATIENCE_S / first_s)))
-        turns(runs, settings.rounds)
-    return Row(work, timings)
+        Image.fromarray(source[:, :, 0] if settings.channels == 1 else source).save(file, quality=QUALITY)
+        commands = command_lines(file, folder, settings.channels, settings.threads)
+
+        def warm(run: Run) -> float:
+            run()  # imgconv compiles, the disk's cache fills, so this says nothing about the next
+            return 0.0
+
+        def contenders() -> Iterator[Contender]:
+            for tool, (words, _) in commands.items():
+                run = partial(_run, words, environment)
+                yield Contender(Timing(tool), partial(warm, run), partial(partial, run))
+
+        def check(timing: Timing, result: Any) -> None:
+            target = commands[timing.tool][1]
+            timing.size_bytes = target.stat().st_size
+            if error is not None:
+                with Image.open(target) as image:
+                    timing.error = error(np.asarray(image).reshape(source.shape))
+
+        return compete(work, contenders(), check, settings.rounds, progress)
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:

@@ -7,22 +7,21 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from imgconv.bench.measure import Settings, once, plans
+from imgconv.bench.measure import Settings, Timing, plans, take_turns
 from imgconv.bench.works import EDGES, picture
 from imgconv.engine.plan import WORTH, plan
 from imgconv.engine.run import execute, prepare
 from imgconv.kernels.spec import kernel
 from imgconv.recipe.settings import correlation
 
-DENSE = {n: "; ".join(" ".join(str((7 * i + 3 * j) % 11 / 10 + 0.15) for j in range(n)) for i in range(n))
-         for n in (3, 5, 7, 11)}  # fmt: skip
+
+def _dense(n: int) -> str:
+    return "; ".join(" ".join(str((7 * i + 3 * j) % 11 / 10 + 0.15) for j in range(n)) for i in range(n))
+
+
 CASES = {
-    "edge_enhance": "edge_enhance",
-    "laplacian": "laplacian",
-    "sobel_x": "sobel_x",
-    "blur": "blur",
-    "smooth_more": "smooth_more",
-    **{f"dense {n}×{n}": f"{text}" for n, text in DENSE.items()},
+    **{name: name for name in ("edge_enhance", "laplacian", "sobel_x", "blur", "smooth_more")},
+    **{f"dense {n}×{n}": _dense(n) for n in (3, 5, 7, 11)},
     **{f"gaussian, sigma {s}": f"gaussian:sigma={s}" for s in (0.5, 1, 2, 5)},
     **{f"box, radius {r}": f"box:radius={r}" for r in (1, 2, 7, 15)},
 }
@@ -59,25 +58,23 @@ def costs(settings: Settings, names: tuple[str, ...] = tuple(CASES), dtypes: tup
     """Every method on every kernel that it can take, turn by turn for each kernel."""
     found = []
     for dtype in dtypes:
-        source = picture(settings.rows, settings.columns, settings.channels, dtype)
+        source = picture(*settings.shape, dtype)
         for name in names:
             c = correlation(kernel(CASES[name]), EDGES)
-            choice = plan(c, dtype)
-            tried = plans(c, dtype).values()
-            kept = [each for each in tried if each.cost < LONGEST_COST or each.method == choice.method]
-            for each in kept:
-                prepare(each)
-                execute(each, source, 1)
-            times: dict[str, list[float]] = {each.method: [] for each in kept}
-            for _ in range(settings.rounds):
-                for each in kept:
-                    times[each.method].append(once(partial(execute, each, source, 1)))
+            choice = plan(c, dtype).method
             taps = int((c.weights != 0).sum())
-            for each in kept:
-                ns = min(times[each.method]) * 1e9 / (source.size / 16)
-                allowed = not (c.exact and each.error_bound)
-                chosen = each.method == choice.method
-                found.append(Cost(name, dtype, each.method, taps, ns, each.cost, each.error_bound, chosen, allowed))
+            runs = []
+            for p in plans(c, dtype).values():
+                if p.cost < LONGEST_COST or p.method == choice:
+                    prepare(p)
+                    execute(p, source, 1)
+                    runs.append((p, Timing("imgconv", p.method), partial(execute, p, source, 1)))
+            take_turns([(timing, run, settings.rounds) for _, timing, run in runs], settings.rounds)
+            for p, timing, _ in runs:
+                ns = min(timing.times_s) * 1e9 / (source.size / 16)
+                allowed = not (c.exact and p.error_bound)
+                chosen = p.method == choice
+                found.append(Cost(name, dtype, p.method, taps, ns, p.cost, p.error_bound, chosen, allowed))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Runs the contenders turn by turn, and looks at what they made."""
+"""Times contenders in turns, and compares what they made with the float64 sums."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from imgconv.bench.works import EDGES, Reference, Work, picture
+from imgconv.bench.works import EDGES, Work, error_from
 from imgconv.conventions import METHODS
 from imgconv.engine.correlation import Correlation, Plan
 from imgconv.engine.plan import plan
 from imgconv.errors import UsageError
-from imgconv.kernels.value import Kernel
 from imgconv.native.cpu import cpu
-from imgconv.peers import PEERS, Lacking
+from imgconv.peers import PEERS, Lacking, Run
 from imgconv.recipe import Recipe
 from imgconv.threads import available_cores
 
 Array = npt.NDArray[Any]
-Maker = Callable[[Array, Array, int], Callable[[], Any]]
+Maker = Callable[[Array, Array, int], Run]  # of a source, a target and threads
+Progress = Callable[[str], None]  # is given the name of what is tried next
 
 SHARE = 16  # of the rows: a trial on this part tells how long all of it takes
 TOO_LONG_S = 15.0  # what takes longer is not run, only estimated from its trial
@@ -113,6 +113,105 @@ class Settings:
     rounds: int = 7
     threads: int = 1
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the picture."""
+        return self.rows, self.columns, self.channels
+
+
+class Contender(NamedTuple):
+    """Somebody who is to be timed.
+
+    `estimate` tries it, so that it compiles and fills caches, and gives the seconds that a run will take about;
+    `prepare` gives what is timed.
+    """
+
+    timing: Timing
+    estimate: Callable[[], float]
+    prepare: Callable[[], Run]
+
+
+def compete(
+    work: Work, contenders: Iterable[Contender], check: Callable[[Timing, Any], None], rounds: int, progress: Progress
+) -> Row:
+    """Times contenders in turns, after `check` has looked at the result of each one's first run.
+
+    Those that take too long are only estimated, or run once. Missing ones are left out, failing ones are shown.
+    """
+    timings: list[Timing] = []
+    runs: list[tuple[Timing, Run, int]] = []
+    for timing, estimate, prepare in contenders:
+        progress(timing.name)
+        try:
+            first_s = estimate()
+            timing.estimated = first_s > TOO_LONG_S
+            if not timing.estimated:
+                run = prepare()
+                started = time.perf_counter()
+                result = run()
+                first_s = time.perf_counter() - started
+                check(timing, result)
+                del result
+            if timing.estimated or first_s > PATIENCE_S:
+                timing.times_s = [first_s]
+            else:
+                runs.append((timing, run, int(PATIENCE_S / max(first_s, 1e-9))))
+        except (ImportError, Lacking):
+            continue
+        except Exception as problem:  # whatever a peer raises is shown in its place
+            kind = "" if work.kind == "command" else f"{type(problem).__name__}: "
+            timing.problem = kind + " ".join(str(problem).split())[:200]
+        timings.append(timing)
+    take_turns(runs, rounds)
+    return Row(work, timings)
+
+
+def once(run: Run) -> float:
+    """Seconds of one run."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def take_turns(runs: list[tuple[Timing, Run, int]], rounds: int) -> None:
+    """Runs all in turns, so that a slow moment of the machine hits all; each at most as often as its number says."""
+    for number in range(rounds):
+        for timing, run, most in runs:
+            if number < max(1, most):
+                timing.times_s.append(once(run))
+
+
+def measure(work: Work, source: Array, settings: Settings, progress: Progress = lambda _: None) -> Row:
+    """One piece of work by every library that is installed and can do it."""
+    target = np.empty_like(source)
+    task = work.task._replace(mode=("L", "LA", "RGB", "RGBA")[source.shape[2] - 1])
+    part = max(min(len(source), 2 * task.radius + 1), len(source) // SHARE)
+
+    def imgconv(method: str, source: Array, target: Array, threads: int) -> Run:
+        recipe = Recipe((work.kernel,), replace(EDGES, method=method, threads=threads))
+        return lambda: recipe.apply(source)[0]  # it takes no target
+
+    def estimate(make: Maker) -> float:
+        trial = make(source[:part], target[:part], settings.threads)
+        trial()
+        return once(trial) * len(source) / part
+
+    def check(timing: Timing, result: Any) -> None:
+        timing.error = error(np.asarray(result).reshape(source.shape))
+
+    makers: list[tuple[Timing, Maker]] = []
+    for c, _ in task.steps:
+        chosen = plan(c, work.dtype).method  # goes first
+        methods = sorted(plans(c, work.dtype), key=lambda method: method != chosen)
+        makers = [(Timing("imgconv", method, method == chosen), partial(imgconv, method)) for method in methods]
+    makers += [(Timing(peer.name), partial(peer.prepare, task)) for peer in PEERS.values()]
+    error = error_from(work, source)
+    contenders = (
+        Contender(timing, partial(estimate, make), partial(make, source, target, settings.threads))
+        for timing, make in makers
+    )
+    return compete(work, contenders, check, settings.rounds, progress)
+
 
 def shape_of(megapixels: float) -> tuple[int, int]:
     """Rows and columns of a picture with sides as 3 to 4."""
@@ -127,87 +226,6 @@ def plans(c: Correlation, dtype: str) -> dict[str, Plan]:
         with suppress(UsageError):
             found[method] = plan(c, dtype, method)
     return found
-
-
-def _imgconv(kernel: Kernel, method: str, source: Array, target: Array, threads: int) -> Callable[[], Array]:
-    recipe = Recipe((kernel,), replace(EDGES, method=method, threads=threads))
-    return lambda: recipe.apply(source)[0]  # it takes no target
-
-
-def measure(work: Work, source: Array, settings: Settings, tell: Callable[[str], None] = lambda _: None) -> Row:
-    """One piece of work by every library that is installed and can do it; tells the name of each before its trial."""
-    target = np.empty_like(source)
-    task = work.task._replace(mode=("L", "LA", "RGB", "RGBA")[source.shape[2] - 1])
-    part = max(min(len(source), 2 * task.radius + 1), len(source) // SHARE)
-    makers: list[tuple[str, str, Maker]] = []
-    for c, _ in task.steps:
-        chosen = plan(c, work.dtype).method  # goes first
-        methods = sorted(plans(c, work.dtype), key=lambda method: method != chosen)
-        makers = [("imgconv", method, partial(_imgconv, work.kernel, method)) for method in methods]
-    makers += [(peer.name, "", partial(peer.prepare, task)) for peer in PEERS.values()]
-    reference = Reference(work, source)
-    runs: list[Contender] = []
-    timings: list[Timing] = []
-    for number, (tool, method, maker) in enumerate(makers):
-        timing = Timing(tool, method, chosen=number == 0 or tool != "imgconv")
-        tell(timing.name)
-        try:
-            trial = maker(source[:part], target[:part], settings.threads)
-            trial()  # compiles, fills caches
-            estimate = once(trial) * len(source) / part
-            if estimate > TOO_LONG_S:
-                timing.times_s, timing.estimated = [estimate], True
-            else:
-                run = maker(source, target, settings.threads)
-                started = time.perf_counter()
-                result = run()
-                warm_s = time.perf_counter() - started
-                timing.error = reference.error(np.asarray(result).reshape(source.shape))
-                del result
-                if warm_s > PATIENCE_S:
-                    timing.times_s = [warm_s]
-                else:
-                    runs.append((timing, run, int(PATIENCE_S / max(warm_s, 1e-9))))
-        except (ImportError, Lacking):
-            continue
-        except Exception as problem:  # whatever a peer raises is shown in its place
-            timing.problem = f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}"
-        timings.append(timing)
-    turns(runs, settings.rounds)
-    return Row(work, timings)
-
-
-Contender = tuple[Timing, Callable[[], Any], int]  # the last is the most rounds that it may take
-
-
-def once(run: Callable[[], Any]) -> float:
-    """Seconds of one run."""
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
-def turns(runs: list[Contender], rounds: int) -> None:
-    """All of them turn by turn, so that a slow moment of the machine hits all; slow ones sit out later rounds."""
-    for number in range(rounds):
-        for timing, run, most in runs:
-            if number < max(1, most):
-                timing.times_s.append(once(run))
-
-
-class Source:
-    """The picture that all works of a type share; one is held at a time."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.array: Array | None = None
-
-    def of(self, dtype: str) -> Array:
-        """The picture in a type."""
-        if self.array is None or self.array.dtype != dtype:
-            self.array = None
-            self.array = picture(self.settings.rows, self.settings.columns, self.settings.channels, dtype)
-        return self.array
 
 
 def machine(threads: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from imgconv.bench.measure import once, plans, shape_of
+from imgconv.bench.measure import Progress, once, plans, shape_of
 from imgconv.bench.works import EDGES, made, picture
 from imgconv.engine.correlation import Plan
 from imgconv.engine.plan import plan
@@ -23,6 +23,11 @@ SIDES = (3, 5, 7, 9, 11, 15, 21, 31, 45, 63, 101)  # taps
 SAME = {  # what sizes and threads are tried on
     "edge_enhance": kernel("edge_enhance"), "dense 7×7": made("dense", 7), "gaussian, sigma 5": made("gaussian", 5),
 }  # fmt: skip
+FAMILIES: dict[str, Callable[[int], Kernel]] = {
+    "dense": partial(made, "dense"),
+    "gaussian": lambda side: kernel(f"gaussian:sigma={side / 8:g},radius={side // 2}"),  # out to four sigma
+    "box": lambda side: made("box", side // 2),
+}
 LONGEST_S = 2.0  # what takes longer at one side is not tried at larger ones
 
 
@@ -49,14 +54,7 @@ class Point:
         return asdict(self) | {"ms_per_megapixel": self.ms_per_megapixel}
 
 
-FAMILIES: dict[str, Callable[[int], Kernel]] = {
-    "dense": partial(made, "dense"),
-    "gaussian": lambda side: kernel(f"gaussian:sigma={side / 8:g},radius={side // 2}"),  # out to four sigma
-    "box": lambda side: made("box", side // 2),
-}
-
-
-def measure(largest: float, rounds: int, threads: int, tell: Callable[[str], None] = lambda _: None) -> Iterator[Point]:
+def measure(largest: float, rounds: int, threads: int, progress: Progress = lambda _: None) -> Iterator[Point]:
     """Every point, as soon as it is there.
 
     Parameters
@@ -68,44 +66,37 @@ def measure(largest: float, rounds: int, threads: int, tell: Callable[[str], Non
     threads : int
         For sizes and kernels.
     """
-    sizes = [size for size in SIZES if size <= largest] or [largest]
-    for size in sizes:
-        tell(f"{size:g} megapixels")
+
+    def point(what: str, name: str, planned: Plan, side: int, megapixels: float, count: int, chosen: bool) -> Point:
+        prepare(planned)
+        run = partial(execute, planned, source, count)
+        times = [once(run) for _ in range(rounds if once(run) < LONGEST_S else 1)]
+        return Point(what, name, planned.method, megapixels, count, side, chosen, statistics.median(times))
+
+    def same(what: str, megapixels: float, count: int) -> Iterator[Point]:
+        for name, each in SAME.items():
+            c = correlation(each, EDGES)
+            yield point(what, name, plan(c, "uint8"), max(c.weights.shape), megapixels, count, True)
+
+    for size in [size for size in SIZES if size <= largest] or [largest]:
+        progress(f"{size:g} megapixels")
         source = picture(*shape_of(size), 3, "uint8")
-        for name, each in SAME.items():
-            yield _point("size", name, _plan(each), source, size, threads, rounds)
-    middle = min(largest, 12.0)
+        yield from same("size", size, threads)
+    middle, cores = min(largest, 12.0), available_cores()
     source = picture(*shape_of(middle), 3, "uint8")
-    for count in sorted({1, *(2**n for n in range(1, available_cores().bit_length())), available_cores()}):
-        tell(f"{count} threads")
-        for name, each in SAME.items():
-            yield _point("threads", name, _plan(each), source, middle, count, rounds)
+    for count in sorted({*(2**n for n in range(cores.bit_length())), cores}):
+        progress(f"{count} threads")
+        yield from same("threads", middle, count)
     slow: set[tuple[str, str]] = set()
     for side in SIDES:
         for family, make in FAMILIES.items():
             c = correlation(make(side), EDGES)
             chosen = plan(c, "uint8").method
-            for method, found in plans(c, "uint8").items():
+            for method, planned in plans(c, "uint8").items():
                 if (family, method) in slow:
                     continue
-                tell(f"{family} {side}×{side} {method}")
-                point = _point("kernel", family, found, source, middle, threads, rounds, side, method == chosen)
-                if point.median_s > LONGEST_S:
+                progress(f"{family} {side}×{side} {method}")
+                one = point("kernel", family, planned, side, middle, threads, method == chosen)
+                if one.median_s > LONGEST_S:
                     slow.add((family, method))
-                yield point
-
-
-def _plan(each: Kernel) -> Plan:
-    return plan(correlation(each, EDGES), "uint8")
-
-
-def _point(
-    what: str, name: str, found: Plan, source: Any, size: float, threads: int, rounds: int, side: int = 0,
-    chosen: bool = True,
-) -> Point:  # fmt: skip
-    prepare(found)
-    run = partial(execute, found, source, threads)
-    first_s = once(run)
-    times = [once(run) for _ in range(rounds if first_s < LONGEST_S else 1)]
-    taps = side or max(found.correlation.weights.shape)
-    return Point(what, name, found.method, size, threads, taps, chosen, statistics.median(times))
+                yield one

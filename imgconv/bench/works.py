@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -79,21 +79,12 @@ WORKS = (
 )
 
 
-def picture(rows: int, columns: int, channels: int, dtype: str, seed: int = 0) -> Array:
+def picture(rows: int, columns: int, channels: int, dtype: str) -> Array:
     """A picture with a photo's spectrum: noise in octaves, whose amplitude falls about as 1 over the frequency.
 
-    Parameters
-    ----------
-    rows, columns, channels : int
-    dtype : str
-        Integers use their whole range, floating numbers 0 to 1.
-    seed : int
-
-    Returns
-    -------
-    ndarray, shape (rows, columns, channels)
+    Integers use their whole range, floating numbers 0 to 1.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     steps = [2**n for n in range(max(1, min(rows, columns).bit_length() - 1))]
     weights = [step**0.25 for step in steps]  # nearest pixels of photographs differ by about 5 levels
     spread = float(np.sqrt(sum(w * w for w in weights)))
@@ -108,47 +99,39 @@ def picture(rows: int, columns: int, channels: int, dtype: str, seed: int = 0) -
             plane = plane + np.float32(weight) * rng.standard_normal(size, np.float32)
         plane *= top / (5 * spread)
         plane += top / 2
-        np.clip(plane, 0, top, out=plane)
-        out[:, :, channel] = plane
+        out[:, :, channel] = np.clip(plane, 0, top, out=plane)
     return out
 
 
-class Reference:
-    """The float64 sums of a work on two crossing strips of a picture: where no window leaves it."""
+def error_from(work: Work, source: Array) -> Callable[[Array], float | None]:
+    """A function for the largest difference of a result from the float64 sums, in levels; None if all windows leave.
 
-    def __init__(self, work: Work, source: Array) -> None:
-        self.parts = list(_reference(work.task, source)) if work.kind != "copy" else []
-        self.top = float(np.iinfo(work.dtype).max) if work.dtype[0] == "u" else None
+    Compared are two strips that cross the picture, where no window leaves it.
+    """
+    parts = list(_sums(work.task, source)) if work.kind != "copy" else []
+    # floating results of integer pictures are not clipped yet
+    low, high = (0, np.iinfo(work.dtype).max) if work.dtype[0] == "u" else (-np.inf, np.inf)
 
-    def error(self, result: Array) -> float | None:
-        """The largest difference of a result from the sums, in levels; None where there is nothing to compare."""
-        largest = None
-        for window, sums in self.parts:
-            difference = sums - result[window]
-            if self.top is not None:  # floating results of integer pictures are not clipped yet
-                difference = np.clip(sums, 0, self.top) - np.clip(result[window], 0, self.top)
-            found = float(np.abs(difference).max())
-            largest = found if largest is None else max(largest, found)
-        return largest
+    def error(result: Array) -> float | None:
+        differences = (np.clip(sums, low, high) - np.clip(result[window], low, high) for window, sums in parts)
+        return max((float(np.abs(difference).max()) for difference in differences), default=None)
+
+    return error
 
 
-def _reference(task: Task, source: Array) -> Iterator[tuple[tuple[slice, slice], Array]]:
-    rows, columns = source.shape[:2]
+def _sums(task: Task, source: Array) -> Iterator[tuple[tuple[slice, slice], Array]]:
     reach = task.radius
-    if min(rows, columns) <= 2 * reach:
+    inner = [slice(reach, size - reach) for size in source.shape[:2]]
+    if min(span.stop - span.start for span in inner) <= 0:
         return
-    across = slice(max(reach, rows // 2 - STRIP // 2), min(rows - reach, rows // 2 + STRIP // 2))
-    down = slice(max(reach, columns // 2 - STRIP // 2), min(columns - reach, columns // 2 + STRIP // 2))
-    for window in ((across, slice(reach, columns - reach)), (slice(reach, rows - reach), down)):
+    across, down = (
+        slice(max(span.start, size // 2 - STRIP // 2), min(span.stop, size // 2 + STRIP // 2))
+        for span, size in zip(inner, source.shape, strict=False)
+    )
+    for window in ((across, inner[1]), (inner[0], down)):
         around = tuple(slice(span.start - reach, span.stop + reach) for span in window)
-        part = source[around].astype(np.float64)
-        if task.kind == "dense":
-            yield window, _slid(part, task.weights)
-        else:
-            yield window, _slid(_slid(part, task.taps[:, None]), task.taps[None])
-
-
-def _slid(part: Array, weights: Array) -> Array:
-    """Sums of every window that lies inside."""
-    windows = np.lib.stride_tricks.sliding_window_view(part, weights.shape, (0, 1))
-    return np.asarray(sum(weight * windows[..., i, j] for (i, j), weight in np.ndenumerate(weights)))
+        sums = source[around].astype(np.float64)
+        for weights in [task.weights] if task.kind == "dense" else [task.taps[:, None], task.taps[None]]:
+            windows = np.lib.stride_tricks.sliding_window_view(sums, weights.shape, (0, 1))
+            sums = np.asarray(sum(weight * windows[..., i, j] for (i, j), weight in np.ndenumerate(weights)))
+        yield window, sums

@@ -80,7 +80,7 @@ def bench(
     works = _works(only)
     facts = machine(settings.threads)
     facts["versions"] |= commands.versions()
-    shape = settings.rows, settings.columns, settings.channels
+    shape = settings.shape
     silent = as_json or as_markdown
     if not silent and sys.stdout.isatty():
         console().print(chart.caption(facts, shape), highlight=False, markup=False)
@@ -122,21 +122,25 @@ def _works(only: tuple[str, ...]) -> list[Any]:
 
 def _measured(works: list[Any], settings: Settings) -> Iterator[Row]:
     from imgconv.bench import commands
-    from imgconv.bench.measure import Source, measure
+    from imgconv.bench.measure import measure
+    from imgconv.bench.works import picture
 
-    source = Source(settings)
+    source = picture(1, 1, 1, "float64")
     for work in works:
-        with _telling(work.name) as tell:
+        with _progress(work.name) as progress:
             if work.kind == "command":
-                row = commands.measure(work, settings, tell)
+                row = commands.measure(work, settings, progress)
             else:
-                row = measure(work, source.of(work.dtype), settings, tell)
+                if source.dtype != work.dtype:
+                    del source  # one is held at a time
+                    source = picture(*settings.shape, work.dtype)
+                row = measure(work, source, settings, progress)
         if row is not None:
             yield row
 
 
 @contextmanager
-def _telling(what: str) -> Iterator[Any]:
+def _progress(what: str) -> Iterator[Any]:
     """What is being tried, on stderr, when that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda text: None
@@ -198,7 +202,7 @@ def _show(row: Row) -> None:
 def _show_costs(settings: Settings, size: float, as_json: bool) -> None:
     from imgconv.bench import costs
 
-    with _telling("every method with one thread"):
+    with _progress("every method with one thread"):
         found = costs.costs(settings)
     unit = costs.cycle_ns(found)
     wrong = costs.misjudged(found)
@@ -230,12 +234,11 @@ def _show_scaling(settings: Settings, size: float, as_json: bool) -> None:
     from imgconv.bench.measure import machine
 
     facts = machine(settings.threads)
-    shape = settings.rows, settings.columns, settings.channels
     if not as_json:
-        click.echo(f"up to {chart.caption(facts, shape)}; * is the planner's choice")
+        click.echo(f"up to {chart.caption(facts, settings.shape)}; * is the planner's choice")
     points = []
-    with _telling("scaling") as tell:
-        for point in scaling.measure(size, settings.rounds, settings.threads, tell):
+    with _progress("scaling") as progress:
+        for point in scaling.measure(size, settings.rounds, settings.threads, progress):
             points.append(point)
             if as_json:
                 continue
