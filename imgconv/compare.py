@@ -8,15 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from imgconv.engine.correlation import Correlation
 from imgconv.formats.picture import Picture
-from imgconv.peers import PEERS, Lacking, Step, Task, border_name
+from imgconv.peers import PEERS, Step, Task, Unsupported, border_name
 from imgconv.recipe import Recipe
 from imgconv.recipe.settings import correlation, settle
-
-Array = npt.NDArray[Any]
 
 # options that no peer has a counterpart of, and the value with which they do nothing
 BEYOND = {
@@ -64,52 +60,46 @@ class Comparison:
 
 
 def compare(peer: str, picture: Picture, recipe: Recipe, rounds: int = 5) -> Comparison:
-    """Filters with imgconv and with a peer of `COMPARED`, turn by turn, and compares every sample."""
+    """Filters with imgconv and with a peer of `COMPARED`, in turns, and compares every sample."""
     tool = PEERS[peer]
     if not tool.installed:
         return Comparison(impossible="it is not installed")
     try:
         task = _task(picture, recipe)
-        theirs = tool.prepare(task, picture.array)
-    except Lacking as why:
+        run = tool.prepare(task, picture.array)
+    except Unsupported as why:
         return Comparison(impossible=str(why))
-    ours_s, theirs_s = [], []
     recipe.apply(picture.array, picture.mode)  # compiles, if that is to do
+    ours_s, theirs_s = [], []
     for _ in range(rounds):
         started = time.perf_counter()
-        result, _, _ = recipe.apply(picture.array, picture.mode)
-        ours_s.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        other = theirs()
-        theirs_s.append(time.perf_counter() - started)
+        ours, _, _ = recipe.apply(picture.array, picture.mode)
+        between = time.perf_counter()
+        theirs = run()
+        theirs_s.append(time.perf_counter() - between)
+        ours_s.append(between - started)
     padded = [c for c, _ in task.steps if c.padding == "same"]
     lacks = next((f"border {border_name(c)}" for c in padded if tool.borders and not tool.border(c)), "")
-    return _judge(result, np.asarray(other), padded, lacks, ours_s, theirs_s)
-
-
-def _judge(
-    ours: Array, theirs: Array, padded: list[Correlation], lacks: str, ours_s: list[float], theirs_s: list[float]
-) -> Comparison:
-    theirs = theirs.reshape(ours.shape)
+    theirs = np.asarray(theirs).reshape(ours.shape)
     difference = np.abs(ours.astype(np.float64) - theirs)
     near = 0.0
     if ours.dtype.kind == "f":
         difference[(ours == theirs) | (np.isnan(ours) & np.isnan(theirs))] = 0  # infinities too
         near = CLOSE.get(ours.dtype.name, 1e-3) * float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0))
-    differs = np.asarray((~(difference <= near)).reshape(*difference.shape[:2], -1).any(axis=2))
+    differs = ~(difference <= near).reshape(*difference.shape[:2], -1).all(axis=2)
     # the pixels whose windows stay inside, all steps together
     before = [sum(c.anchor[axis] for c in padded) for axis in (0, 1)]
     beyond = [sum(c.weights.shape[axis] - 1 - c.anchor[axis] for c in padded) for axis in (0, 1)]
     window = tuple(slice(b, max(b, size - e)) for b, e, size in zip(before, beyond, differs.shape, strict=True))
     inside = differs[window]
-    inside = differs[window]
     if lacks:
         differs, difference = inside, difference[window]
+    largest = float(difference.max(initial=0))
     return Comparison(
         equal=not differs.any(),
         pixels=int(np.count_nonzero(differs)),
         all_pixels=differs.size,
-        largest=float(difference.max(initial=0)) if ours.dtype.kind == "f" else int(difference.max(initial=0)),
+        largest=largest if ours.dtype.kind == "f" else int(largest),
         only_border=bool(differs.any() and not inside.any()),
         imgconv_s=statistics.median(ours_s),
         peer_s=statistics.median(theirs_s),
@@ -118,19 +108,19 @@ def _judge(
 
 
 def _task(picture: Picture, recipe: Recipe) -> Task:
-    """Every kernel as one correlation, or Lacking what no peer has."""
+    """Every kernel as one correlation, or Unsupported what no peer has."""
     for option, plain in BEYOND.items():
         if getattr(recipe.options, option) not in (None, plain):
-            raise Lacking(f"it has no --{option}")
+            raise Unsupported(f"it has no --{option}")
     steps: list[Step] = []
     for kernel in recipe.kernels:
         if kernel.weights.ndim > 2:
-            raise Lacking(f"it filters each channel with the same weights, {kernel.name} has more")
+            raise Unsupported(f"it filters each channel with the same weights, {kernel.name} has more")
         s = settle(kernel, recipe.options, picture=bool(picture.mode))
         if s.bias:
-            raise Lacking("it adds the same to every channel")
+            raise Unsupported("it adds the same to every channel")
         c = correlation(kernel, recipe.options, s, shape=picture.array.shape)
         if c.padding == "full":
-            raise Lacking("its result never has more than the size of the picture")
+            raise Unsupported("its result never has more than the size of the picture")
         steps.append((c, s))
     return Task("dense", tuple(steps), picture.mode)

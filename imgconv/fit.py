@@ -11,8 +11,8 @@ kernel explains AFTER when no sample is off by more.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,44 +71,33 @@ class Fit:
         rows, columns = self.kernel.shape
         what = self.name or f"a {rows}×{columns} kernel"
         how = "explains it within rounding" if self.explains else "is the nearest, but does not explain it"
-        said = [
+        line = (
             f"{what} {how}: residual rms {self.rms:.3g}, largest {self.largest:.3g} levels"
             f" on {self.samples:,} samples ({self.left_out:,} clipped ones left out)"
-        ]
-        return said + [self.ill_posed] * bool(self.ill_posed)
-
-
-class _Equations(NamedTuple):
-    """Windows as rows, samples to explain, and which of the interior they are."""
-
-    windows: Array  # float64, (samples, taps)
-    seen: Array
+        )
+        return [line] + [self.ill_posed] * bool(self.ill_posed)
 
 
 def fit(before: Array, after: Array, size: Pair | None = None) -> Fit:
     """As `imgconv.fit_kernel`, of arrays and a size (rows, columns)."""
-    first, second = before.reshape(*before.shape[:2], -1), after.reshape(*after.shape[:2], -1)
-    if first.shape[2] != second.shape[2]:
-        raise PictureError(f"BEFORE has {first.shape[2]} channels and AFTER {second.shape[2]}; convert one of them")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+    before, after = before.reshape(*before.shape[:2], -1), after.reshape(*after.shape[:2], -1)
+    if before.shape[2] != after.shape[2]:
+        raise PictureError(f"BEFORE has {before.shape[2]} channels and AFTER {after.shape[2]}; convert one of them")
+    if not (np.isfinite(before).all() and np.isfinite(after).all()):
         raise PictureError("the pictures hold nan or inf; fit takes finite samples")
-    if float(np.ptp(first)) == 0:
+    if before.min() == before.max():
         raise PictureError("BEFORE is flat: every kernel of the same sum gives the same AFTER")
-    if size is not None:
-        return _best_anchor(first, second, size)
-    nearest: Fit | None = None
-    for each in SIZES:
+    fits: list[Fit] = []
+    for tried in [size] if size else SIZES:
         try:
-            found = _best_anchor(first, second, each)
+            fits.append(_best_anchor(before, after, tried))
         except PictureError:
-            if nearest is None:
+            if not fits:
                 raise
             break
-        if found.explains:
-            return found
-        nearest = found if nearest is None or found.rms < nearest.rms else nearest
-    assert nearest is not None
-    return nearest
+        if fits[-1].explains:
+            return fits[-1]
+    return min(fits, key=lambda fit: fit.rms)
 
 
 def _best_anchor(before: Array, after: Array, size: Pair) -> Fit:
@@ -116,178 +105,163 @@ def _best_anchor(before: Array, after: Array, size: Pair) -> Fit:
     if size[0] * size[1] > LARGEST_TAPS:
         raise UsageError(f"size {size[0]},{size[1]}: more than {LARGEST_TAPS} weights cannot be fitted")
     low, high = low_anchor(size), high_anchor(size)
-    found = _Problem(before, after, size, low).solve()
-    if found.explains or low == high or before.shape != after.shape:
-        return found
-    other = _Problem(before, after, size, high).solve()
-    return other if other.rms < found.rms else found
+    fit = _Problem(before, after, size, low).solve()
+    if fit.explains or low == high or before.shape != after.shape:
+        return fit
+    return min(fit, _Problem(before, after, size, high).solve(), key=lambda fit: fit.rms)
 
 
 class _Problem:
     """The pictures, a size and an anchor: from them to the kernel."""
 
     def __init__(self, before: Array, after: Array, size: Pair, anchor: Pair) -> None:
-        self.size, self.anchor = size, anchor
-        rows, columns = size
-        whole = after
-        inside = before.shape[0] - rows + 1, before.shape[1] - columns + 1
-        if min(inside) < 1:
+        (rows, columns), (y, x) = size, anchor
+        height, width = before.shape[0] - rows + 1, before.shape[1] - columns + 1
+        if min(height, width) < 1:
             raise PictureError(f"a {_size(before)} picture is too small for a {rows}×{columns} kernel")
-        if after.shape == before.shape:
-            after = after[anchor[0] : anchor[0] + inside[0], anchor[1] : anchor[1] + inside[1]]
-        elif after.shape[:2] != inside:
+        if after.shape not in (before.shape, (height, width, before.shape[2])):
             raise PictureError(f"AFTER is {_size(after)}, BEFORE {_size(before)} (rows × columns); they must be equal")
-        else:
-            self.anchor = anchor = low_anchor(size)
-        self.pictures = before, whole
-        self.before, self.after = before, after  # the result of windows that lie inside
-        self.integer = after.dtype.kind in "iub"
-        free = np.ones(after.shape, bool)
-        if self.integer and after.dtype.kind != "b":
+        self.size, self.anchor = size, anchor
+        self.before, self.whole_after = before, after
+        # the result of windows that lie inside
+        self.after = after = after[y : y + height, x : x + width] if after.shape == before.shape else after
+        self.free = np.ones(after.shape, bool)
+        if after.dtype.kind in "iu":
             limits = np.iinfo(after.dtype)
-            free = (after > limits.min) & (after < limits.max)
-        self.free = free
-        self.left_out = int(free.size - np.count_nonzero(free))
+            self.free = (after > limits.min) & (after < limits.max)
         self.error = 2.0**-22 * rows * columns * float(np.abs(before).max(initial=1))  # of sums in float32
-        self.half = ROUNDING if self.integer else 0.0
+        self.half = ROUNDING if after.dtype.kind in "iub" else 0.0
+        self.windows, self.seen = self.equations()
 
-    def solve(self) -> Fit:
-        equations = self.equations(MOST_SAMPLES)
-        taps = self.size[0] * self.size[1]
-        if equations.seen.size < 2 * (taps + 1):
-            raise PictureError(
-                f"only {equations.seen.size} samples are neither clipped nor near the border; a"
-                f" {self.size[0]}×{self.size[1]} kernel needs {2 * (taps + 1)} or more"
-            )
-        weights, offset, spread, unknown = self.least_squares(equations)
-        ill = ""
-        if unknown:
-            ill = f"ill-posed: BEFORE says nothing about {unknown} of {taps} combinations of the weights"
-        kernel, name = Kernel(weights.reshape(self.size), offset=offset, name="fit"), ""
-        rest = equations.windows @ weights + offset - equations.seen
-        if self.within(rest, 3 * self.half):  # otherwise nothing simpler will do either
-            kernel, name = self.simplest(equations, weights, offset, spread) or (kernel, "")
-        else:
-            kernel = replace(kernel, weights=np.array([[float(f"{w:.6g}") for w in row] for row in kernel.weights]))
-        return self.judged(kernel, name, ill)
-
-    def equations(self, most: int) -> _Equations:
-        """Windows and samples, those with the most texture around them; how they are chosen does not look at AFTER."""
+    def equations(self) -> tuple[Array, Array]:
+        """Windows (samples, taps) and samples, half of them with much texture; AFTER has no say in which are taken."""
         rows, columns = self.size
-        most = max(4 * rows * columns, min(most, MOST_CELLS // (rows * columns)))
+        most = max(4 * rows * columns, min(MOST_SAMPLES, MOST_CELLS // (rows * columns)))
         spots = np.flatnonzero(self.free)
         generator = np.random.default_rng(0)
         if spots.size > 4 * most:
             spots = np.sort(generator.choice(spots, 4 * most, replace=False))
         y, x, c = np.unravel_index(spots, self.after.shape)
+
+        def under(i: int, j: int) -> Array:
+            """The sample of every window under one tap."""
+            return np.asarray(self.before[y + i, x + j, c].astype(np.float64))
+
         if spots.size > most:
             # how much a window changes from tap to tap: what tells its weights apart
-            middle = self.taken(y, x, c, rows // 2, columns // 2)
-            texture = sum(
-                np.abs(self.taken(y, x, c, i, j) - middle)
-                for i, j in {
-                    (0, 0),
-                    (0, columns - 1),
-                    (rows - 1, 0),
-                    (rows // 2, columns - 1),
-                    (rows - 1, columns // 2),
-                }
-            )
+            right, bottom, middle = columns - 1, rows - 1, under(rows // 2, columns // 2)
+            around = {(0, 0), (0, right), (bottom, 0), (rows // 2, right), (bottom, columns // 2)}
+            texture = np.asarray(sum(np.abs(under(i, j) - middle) for i, j in around))
             half = most // 2  # the other half from anywhere, so that plain parts have their say
-            order = np.argsort(-np.asarray(texture), kind="stable")
+            order = np.argsort(-texture, kind="stable")
             chosen = np.sort(np.concatenate([order[:half], generator.choice(order[half:], most - half, replace=False)]))
             y, x, c = y[chosen], x[chosen], c[chosen]
-        windows = np.stack([self.taken(y, x, c, i, j) for i in range(rows) for j in range(columns)], axis=1)
-        return _Equations(windows, self.after[y, x, c].astype(np.float64))
+        windows = np.stack([under(i, j) for i in range(rows) for j in range(columns)], axis=1)
+        return windows, self.after[y, x, c].astype(np.float64)
 
-    def taken(self, y: Array, x: Array, c: Array, i: int, j: int) -> Array:
-        """The sample of every window under one tap."""
-        taken: Array = self.before[y + i, x + j, c].astype(np.float64)
-        return taken
+    def solve(self) -> Fit:
+        """The kernel and how well it explains."""
+        rows, columns = self.size
+        taps = rows * columns
+        if self.seen.size < 2 * (taps + 1):
+            raise PictureError(
+                f"only {self.seen.size} samples are neither clipped nor near the border; a"
+                f" {rows}×{columns} kernel needs {2 * (taps + 1)} or more"
+            )
+        weights, offset, spread, unknown = self.least_squares()
+        ill = f"ill-posed: BEFORE says nothing about {unknown} of {taps} combinations of the weights" if unknown else ""
+        if self.within(self.windows @ weights + offset - self.seen, 3 * self.half):
+            return self.judged(self.named(weights, spread) or self.simplest(weights, offset, spread), ill)
+        # nothing simpler will do either
+        return self.judged(self.kernel(np.array([float(f"{w:.6g}") for w in weights]), 1.0, offset), ill)
 
-    def least_squares(self, equations: _Equations) -> tuple[Array, float, Array, int]:
+    def least_squares(self) -> tuple[Array, float, Array, int]:
         """Weights, offset, the weights' standard errors under rounding, and how many directions are unknown."""
-        mean, seen_mean = equations.windows.mean(axis=0), equations.seen.mean()
-        centred = equations.windows - mean
+        mean, seen_mean = self.windows.mean(axis=0), self.seen.mean()
+        centred, target = self.windows - mean, self.seen - seen_mean
         values, vectors = np.linalg.eigh(centred.T @ centred)
         known = values > FLAT * values[-1]
         if values[-1] <= 0 or not known.any():
             raise PictureError("BEFORE is flat where AFTER is not clipped: no kernel can be told from another")
         inverse = (vectors[:, known] / values[known]) @ vectors[:, known].T
-        weights = inverse @ (centred.T @ (equations.seen - seen_mean))
+        weights = inverse @ (centred.T @ target)
         # once more for what the squared condition number has cost
-        weights += inverse @ (centred.T @ (equations.seen - seen_mean - centred @ weights))
-        noise = max(self.half / np.sqrt(3), 1e-9 * float(np.abs(equations.seen).max(initial=1)))
+        weights += inverse @ (centred.T @ (target - centred @ weights))
+        noise = max(self.half / np.sqrt(3), 1e-9 * float(np.abs(self.seen).max(initial=1)))
         spread = noise * np.sqrt(np.abs(np.diag(inverse)))
         return weights, float(seen_mean - mean @ weights), spread, int(np.count_nonzero(~known))
 
-    def within(self, rest: Array, half: float | None = None) -> bool:
+    def within(self, residual: Array, half: float) -> bool:
         """Whether residuals are no larger than rounding makes them."""
-        return float(np.abs(rest).max()) <= (self.half if half is None else half) + self.error
+        return float(np.abs(residual).max()) <= half + self.error
 
-    def simplest(
-        self, equations: _Equations, weights: Array, offset: float, spread: Array
-    ) -> tuple[Kernel, str] | None:
-        """A kernel of the catalogue, small whole numbers over a scale, or few digits, if that explains the samples."""
-        named = []
-        for kernel, taps in _catalogue(self.size, self.anchor):
-            near = np.abs(taps.ravel() - weights) <= 8 * spread + 1e-6
-            if near.all() and self.within(equations.windows @ taps.ravel() + kernel.offset - equations.seen):
-                named.append(kernel)
-        if named:
-            kernel = min(named, key=self.differing) if len(named) > 1 else named[0]
-            return kernel, kernel.name
+    def kernel(self, taps: Array, scale: float, offset: float) -> Kernel:
+        """A kernel that was fitted."""
         anchor = self.anchor if self.anchor != low_anchor(self.size) else None
-        for scale in range(1, LARGEST_SCALE + 1):
-            whole = np.rint(weights * scale)
-            if (np.abs(whole / scale - weights) > 6 * spread + 1e-7).any() or not whole.any():
-                continue
-            if scale * float(spread.max()) > 0.15:  # any number is near a whole one by now
-                break
-            if (moved := self.offset(equations, whole / scale, offset)) is not None:
-                # 1e-7: the scale that makes 0.111111 a ninth
-                return Kernel(whole.reshape(self.size), scale, moved, name="fit", anchor=anchor), ""
-        for digits in range(1, 10):
-            short: Array = np.round(weights, digits)
-            if (moved := self.offset(equations, short, offset)) is not None:
-                return Kernel(short.reshape(self.size), 1.0, moved, name="fit", anchor=anchor), ""
-        return Kernel(weights.reshape(self.size), 1.0, offset, name="fit", anchor=anchor), ""
+        about = "Fitted by least squares; slides as written (correlation)."
+        return Kernel(taps.reshape(self.size), scale, offset, name="fit", anchor=anchor, about=about)
 
-    def differing(self, kernel: Kernel) -> int:
-        """How many samples are others under a kernel, border and all: it tells namesakes apart."""
-        before, after = self.pictures
-        if before.shape != after.shape:
-            return 0
-        made, _, _ = Recipe((kernel,)).apply(before)
-        return int(np.count_nonzero(made != after))
+    def named(self, weights: Array, spread: Array) -> Kernel | None:
+        """The kernel of the catalogue that explains the samples; the border tells namesakes apart."""
+        found = []
+        for kernel, taps in _catalogue(self.size, self.anchor):
+            near = np.abs(taps - weights) <= 8 * spread + 1e-6
+            if near.all() and self.within(self.windows @ taps + kernel.offset - self.seen, self.half):
+                found.append(kernel)
 
-    def offset(self, equations: _Equations, weights: Array, offset: float) -> float | None:
+        def differing(kernel: Kernel) -> int:
+            return int(np.count_nonzero(Recipe((kernel,)).apply(self.before)[0] != self.whole_after))
+
+        if len(found) > 1 and self.before.shape == self.whole_after.shape:
+            return min(found, key=differing)
+        return found[0] if found else None
+
+    def simplest(self, weights: Array, offset: float, spread: Array) -> Kernel:
+        """Small whole numbers over a scale, or few digits, if that explains the samples; else the weights."""
+        for taps, scale in _simpler(weights, spread):
+            if (moved := self.offset(taps / scale)) is not None:
+                return self.kernel(taps, scale, moved)
+        return self.kernel(weights, 1.0, offset)
+
+    def offset(self, weights: Array) -> float | None:
         """The roundest offset under which the weights explain the samples, or None."""
-        plain = equations.seen - equations.windows @ weights
-        for tried in dict.fromkeys((0.0, *(float(np.round(plain.mean() * k) / k) for k in (1, 2, 10, 1000, 1e6)))):
-            if self.within(plain - tried):
-                return tried
-        middle = float(plain.max() + plain.min()) / 2
-        return middle if self.within(plain - middle) else None
+        rest = self.seen - self.windows @ weights
+        rounded = (float(np.round(rest.mean() * k) / k) for k in (1, 2, 10, 1000, 1e6))
+        tried = (0.0, *rounded, float(rest.max() + rest.min()) / 2)
+        return next((offset for offset in tried if self.within(rest - offset, self.half)), None)
 
-    def judged(self, kernel: Kernel, name: str, ill: str) -> Fit:
+    def judged(self, kernel: Kernel, ill_posed: str) -> Fit:
         """The kernel's residuals on all samples, or on an even share of rows of a large picture."""
-        taps, offset = _slid(kernel)
-        top, left = _anchor_of(kernel, taps)
+        c = correlation(kernel, Options())
+        taps = c.weights / c.scale
         step = -(-self.after.size // CHECK_SAMPLES)
         height, width = self.after.shape[:2]
-        total = np.full((len(range(0, height, step)), width, self.after.shape[2]), float(offset))
+        residual = np.full(self.after[::step].shape, float(c.offset))
         for i, j in zip(*np.nonzero(taps), strict=True):
             # a named kernel may be smaller than the window that was fitted
-            y, x = self.anchor[0] - top + i, self.anchor[1] - left + j
-            total += taps[i, j] * self.before[y : y + height : step, x : x + width]
-        rest = (total - self.after[::step])[self.free[::step]]
-        rms, largest = float(np.sqrt(np.mean(rest * rest))), float(np.abs(rest).max())
+            y, x = self.anchor[0] - c.anchor[0] + i, self.anchor[1] - c.anchor[1] + j
+            residual += taps[i, j] * self.before[y : y + height : step, x : x + width]
+        residual = (residual - self.after[::step])[self.free[::step]]
+        rms, largest = float(np.sqrt(np.mean(residual * residual))), float(np.abs(residual).max())
         # a tool that adds in float32 or in whole numbers is off by one now and then
-        explains = largest <= self.half + self.error
-        explains = explains or (largest <= 2 * self.half + self.error and rms <= 0.7 * self.half + self.error)
-        kernel = kernel if name else replace(kernel, about="Fitted by least squares; slides as written (correlation).")
-        return Fit(kernel, name, explains, rms, largest, rest.size, self.left_out, ill)
+        nearly = largest <= 2 * self.half + self.error and rms <= 0.7 * self.half + self.error
+        explains = nearly or largest <= self.half + self.error
+        name = "" if kernel.name == "fit" else kernel.name
+        left_out = int(np.count_nonzero(~self.free))
+        return Fit(kernel, name, explains, rms, largest, residual.size, left_out, ill_posed)
+
+
+def _simpler(weights: Array, spread: Array) -> Iterator[tuple[Array, float]]:
+    """Numbers over a scale that are as good as the weights, the simplest first."""
+    for scale in range(1, LARGEST_SCALE + 1):
+        whole = np.rint(weights * scale)
+        # 1e-7: the scale that makes 0.111111 a ninth
+        if (np.abs(whole / scale - weights) <= 6 * spread + 1e-7).all() and whole.any():
+            if scale * float(spread.max()) > 0.15:  # any number is near a whole one by now
+                break
+            yield whole, scale
+    for digits in range(1, 10):
+        yield np.round(weights, digits), 1.0
 
 
 def _catalogue(size: Pair, anchor: Pair) -> Iterator[tuple[Kernel, Array]]:
@@ -301,23 +275,11 @@ def _catalogue(size: Pair, anchor: Pair) -> Iterator[tuple[Kernel, Array]]:
             continue
         if kernel.weights.ndim > 2:
             continue
-        taps, _ = _slid(kernel)
-        y, x = (a - b for a, b in zip(anchor, _anchor_of(kernel, taps), strict=True))
-        if y < 0 or x < 0 or y + taps.shape[0] > size[0] or x + taps.shape[1] > size[1]:
-            continue
-        window = np.zeros(size)
-        window[y : y + taps.shape[0], x : x + taps.shape[1]] = taps
-        yield kernel, window
-
-
-def _slid(kernel: Kernel) -> tuple[Array, float]:
-    """A kernel's taps over its scale as they are slid, and its offset."""
-    c = correlation(kernel, Options())
-    return c.weights / c.scale, c.offset
-
-
-def _anchor_of(kernel: Kernel, taps: Array) -> Pair:
-    return correlation(kernel, Options()).anchor
+        c = correlation(kernel, Options())
+        before = [a - b for a, b in zip(anchor, c.anchor, strict=True)]
+        after = [n - b - k for n, b, k in zip(size, before, c.weights.shape, strict=True)]
+        if min(before + after) >= 0:
+            yield kernel, np.pad(c.weights / c.scale, list(zip(before, after, strict=True))).ravel()
 
 
 def _size(array: Array) -> str:

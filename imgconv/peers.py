@@ -50,7 +50,7 @@ class Task(NamedTuple):
         return self.steps[0][0].weights.shape[0] // 2 if self.steps else 0
 
 
-class Lacking(Exception):
+class Unsupported(Exception):
     """The peer cannot do the work; the text says why."""
 
 
@@ -83,20 +83,20 @@ class Peer(NamedTuple):
         return self.borders.get(c.border, "") or self.borders.get(border_name(c), "")
 
     def prepare(self, task: Task, source: Array, target: Array | None = None, threads: int = 0) -> Run:
-        """A call that does the task and gives an array, or Pillow's image; raises Lacking."""
+        """A call that does the task and gives an array, or Pillow's image; raises Unsupported."""
         if task.kind not in self.kinds:
-            raise Lacking(f"it has no {task.kind}")
+            raise Unsupported(f"it has no {task.kind}")
         for c, _ in task.steps:
             rows, columns = c.weights.shape
             if task.kind == "dense" and self.sides and (rows != columns or rows not in self.sides):
                 sides = " or ".join(f"{side}×{side}" for side in self.sides)
-                raise Lacking(f"its kernels are {sides}, this one is {rows}×{columns}")
+                raise Unsupported(f"its kernels are {sides}, this one is {rows}×{columns}")
             if self.centred and c.anchor != (rows // 2, columns // 2):
-                raise Lacking("its anchor is always the middle")
+                raise Unsupported("its anchor is always the middle")
             if self.centred and c.padding != "same":
-                raise Lacking("its result always has the size of the picture")
+                raise Unsupported("its result always has the size of the picture")
         if not {source.dtype.name, source.dtype.kind} & {*self.types} or (self.pictures and not task.mode):
-            raise Lacking(self.refusal.format(dtype=source.dtype, mode=task.mode or "arrays of"))
+            raise Unsupported(self.refusal.format(dtype=source.dtype, mode=task.mode or "arrays of"))
         return self.make(task, source, target, threads)
 
 
@@ -129,7 +129,7 @@ def _pillow(task: Task, source: Array, target: Array | None, threads: int) -> Ru
         ImageFilter.Kernel(c.weights.shape[::-1], c.weights[::-1].ravel().tolist(), c.scale, c.offset)
         for c, _ in task.steps
     ]
-    return lambda: reduce(lambda result, each: result.filter(each), filters, image)
+    return lambda: reduce(lambda result, kernel: result.filter(kernel), filters, image)
 
 
 def _opencv(task: Task, source: Array, target: Array | None, threads: int) -> Run:

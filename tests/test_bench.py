@@ -18,7 +18,7 @@ from imgconv.bench.works import WORKS, Work, error_from, picture
 from imgconv.cli import cli
 from imgconv.engine.proof import SUMS_OFF
 from imgconv.errors import UsageError
-from imgconv.peers import PEERS, Lacking, Peer
+from imgconv.peers import PEERS, Peer, Unsupported
 
 TINY = measure.Settings(rows=61, columns=80, rounds=1, threads=2)
 MIDDLING = measure.Settings(rows=190, columns=200, rounds=1, threads=2)  # larger than the largest kernel
@@ -102,7 +102,7 @@ def test_a_missing_peer_is_left_out_and_a_failing_one_is_shown(monkeypatch):
         raise RuntimeError("out of\nluck")
 
     def lacking(*_):
-        raise Lacking("it has no such thing")
+        raise Unsupported("it has no such thing")
 
     for name, make in (("opencv", missing), ("scipy", failing), ("libvips", lacking)):
         monkeypatch.setitem(PEERS, name, PEERS[name]._replace(make=make))

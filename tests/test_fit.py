@@ -96,12 +96,19 @@ def test_other_types(kind):
     np.testing.assert_allclose(slid(found.kernel), CORNER / 16, atol=1e-6)
 
 
-def test_what_no_kernel_explains():
+@pytest.mark.parametrize("size", [None, (2, 4)])  # an even size is tried with both middles
+def test_what_no_kernel_explains(size):
     image = Image.fromarray(chelsea())
-    found = fit(chelsea(), np.asarray(image.filter(ImageFilter.MedianFilter(3))))
+    found = fit(chelsea(), np.asarray(image.filter(ImageFilter.MedianFilter(3))), size)
     assert not found.explains
     assert found.rms > 1
     assert "does not explain" in found.lines()[0]
+
+
+def test_pictures_of_one_bit():
+    dark = chelsea()[:, :, 0] > 99
+    found = fit(dark, dark)
+    assert (found.kernel.weights.sum(), found.explains) == (1, True)
 
 
 def test_what_cannot_be_told():

@@ -355,3 +355,8 @@ def test_differences_too_small_to_count_are_no_number_of_samples(tmp_path, rng):
     said = imgconv("match", "a.npy", "0.1 0.7; 0.3 0.9", "b.npy", cwd=tmp_path)
     assert said.returncode == 0
     assert "within rounding: samples differ by at most" in said.stdout
+
+
+def test_samples_of_one_bit(rng):
+    before, k = rng.integers(0, 2, (12, 12)).astype(bool), whole(rng, (2, 3))
+    assert match(before, k, Recipe((k,)).apply(before)[0]).best.fit

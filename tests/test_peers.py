@@ -9,7 +9,7 @@ from oracle import correlate
 
 from imgconv.conventions import COMPARED
 from imgconv.kernels.value import Kernel
-from imgconv.peers import PEERS, Lacking, Task
+from imgconv.peers import PEERS, Task, Unsupported
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
 
@@ -36,7 +36,7 @@ def test_each_slides_the_kernel_that_its_row_allows(name, dtype, mode):
     source = noise(14, 17, MODES[mode], dtype=dtype).reshape(14, 17, MODES[mode])
     peer, asked = able(name), task(3, mode=mode)
     if name == "pillow" and dtype != "uint8":
-        with pytest.raises(Lacking, match="8-bit"):
+        with pytest.raises(Unsupported, match="8-bit"):
             peer.prepare(asked, source)
         return
     target = np.empty_like(source)
@@ -62,7 +62,7 @@ def test_each_slides_the_kernel_that_its_row_allows(name, dtype, mode):
     ],
 )
 def test_what_a_peer_lacks_is_said_without_it(name, asked, told):
-    with pytest.raises(Lacking, match=told):
+    with pytest.raises(Unsupported, match=told):
         PEERS[name].prepare(asked, noise(9, 9, 3))
 
 

@@ -1,5 +1,6 @@
 """This machine's table: every method of imgconv, and every peer that is installed, on the same work.
 
-`works` says what is done, `imgconv.peers` how each library does it, `commands` how whole programs do it; `measure` runs
-them turn by turn; `costs` holds the planner's constants against the clock; `chart` draws.
+`works` is the table of works, `imgconv.peers` says how libraries do them, `commands` how whole programs do; `measure`
+times all of them in turns; `costs` compares the planner's constants with the clock, `scaling` goes over sizes and
+threads; `chart` draws.
 """

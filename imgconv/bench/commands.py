@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imgconv.bench.measure import Contender, Progress, Row, Settings, Timing, compete
-from imgconv.bench.works import EDGE, Work, error_from, picture
+from imgconv.bench.works import EDGE_ENHANCE, Work, error_from, picture
 from imgconv.peers import Run
 
 SMALL = 512  # rows and columns of the small picture
 QUALITY = 90  # of every JPEG file; ffmpeg counts otherwise
 LONGEST_S = 120
-NUMBERS = [str(n) for row in EDGE for n in row]
+NUMBERS = [str(n) for row in EDGE_ENHANCE for n in row]
 PILLOW_SCRIPT = f"""
 import sys
 from PIL import Image, ImageFilter
@@ -33,7 +33,7 @@ OPENCV_SCRIPT = f"""
 import sys, cv2, numpy
 cv2.setNumThreads(int(sys.argv[3]))
 picture = cv2.imread(sys.argv[1], cv2.IMREAD_UNCHANGED)
-result = cv2.filter2D(picture, -1, numpy.array({EDGE}) / 2)
+result = cv2.filter2D(picture, -1, numpy.array({EDGE_ENHANCE}) / 2)
 options = [cv2.IMWRITE_JPEG_QUALITY, {QUALITY}] if sys.argv[2].endswith(".jpg") else []
 cv2.imwrite(sys.argv[2], result, options)
 """
@@ -97,7 +97,7 @@ def versions() -> dict[str, str]:
 def command_lines(source: Path, folder: Path, channels: int, threads: int) -> dict[str, tuple[list[str], Path]]:
     """tool -> (command, the file that it writes)."""
     matrix = folder / "edge.mat"
-    matrix.write_text("3 3 2 0\n" + "\n".join(" ".join(map(str, row)) for row in EDGE) + "\n")
+    matrix.write_text("3 3 2 0\n" + "\n".join(" ".join(map(str, row)) for row in EDGE_ENHANCE) + "\n")
     planes = {1: "gray", 4: "gbrap"}.get(channels, "gbrp")
     values: dict[str, Any] = {
         "source": source, "threads": threads, "matrix": matrix, "pillow": PILLOW_SCRIPT, "opencv": OPENCV_SCRIPT,

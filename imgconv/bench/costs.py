@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from imgconv.bench.measure import Settings, Timing, plans, take_turns
-from imgconv.bench.works import EDGES, picture
+from imgconv.bench.works import EDGE_BORDER, picture
 from imgconv.engine.plan import WORTH, plan
 from imgconv.engine.run import execute, prepare
 from imgconv.kernels.spec import kernel
@@ -60,7 +60,7 @@ def costs(settings: Settings, names: tuple[str, ...] = tuple(CASES), dtypes: tup
     for dtype in dtypes:
         source = picture(*settings.shape, dtype)
         for name in names:
-            c = correlation(kernel(CASES[name]), EDGES)
+            c = correlation(kernel(CASES[name]), EDGE_BORDER)
             choice = plan(c, dtype).method
             taps = int((c.weights != 0).sum())
             runs = []

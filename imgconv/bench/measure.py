@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from imgconv.bench.works import EDGES, Work, error_from
+from imgconv.bench.works import EDGE_BORDER, Work, error_from
 from imgconv.conventions import METHODS
 from imgconv.engine.correlation import Correlation, Plan
 from imgconv.engine.plan import plan
 from imgconv.errors import UsageError
 from imgconv.native.cpu import cpu
-from imgconv.peers import PEERS, Lacking, Run
+from imgconv.peers import PEERS, Run, Unsupported
 from imgconv.recipe import Recipe
 from imgconv.threads import available_cores
 
@@ -156,7 +156,7 @@ def compete(
                 timing.times_s = [first_s]
             else:
                 runs.append((timing, run, int(PATIENCE_S / max(first_s, 1e-9))))
-        except (ImportError, Lacking):
+        except (ImportError, Unsupported):
             continue
         except Exception as problem:  # whatever a peer raises is shown in its place
             kind = "" if work.kind == "command" else f"{type(problem).__name__}: "
@@ -188,7 +188,7 @@ def measure(work: Work, source: Array, settings: Settings, progress: Progress = 
     part = max(min(len(source), 2 * task.radius + 1), len(source) // SHARE)
 
     def imgconv(method: str, source: Array, target: Array, threads: int) -> Run:
-        recipe = Recipe((work.kernel,), replace(EDGES, method=method, threads=threads))
+        recipe = Recipe((work.kernel,), replace(EDGE_BORDER, method=method, threads=threads))
         return lambda: recipe.apply(source)[0]  # it takes no target
 
     def estimate(make: Maker) -> float:
@@ -236,7 +236,7 @@ def machine(threads: int) -> dict[str, Any]:
             with suppress(PackageNotFoundError):
                 versions.setdefault(peer.name, version(package))
     return {
-        "cpu": _cpu(),
+        "cpu": cpu().name,
         "cores": available_cores(),
         "threads": threads,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -244,12 +244,3 @@ def machine(threads: int) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
-
-
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or cpu().name

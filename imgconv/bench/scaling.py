@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from imgconv.bench.measure import Progress, once, plans, shape_of
-from imgconv.bench.works import EDGES, made, picture
+from imgconv.bench.works import EDGE_BORDER, kernel_for, picture
 from imgconv.engine.correlation import Plan
 from imgconv.engine.plan import plan
 from imgconv.engine.run import execute, prepare
@@ -20,13 +20,15 @@ from imgconv.threads import available_cores
 
 SIZES = (0.25, 1.0, 4.0, 12.0, 50.0, 200.0)  # megapixels
 SIDES = (3, 5, 7, 9, 11, 15, 21, 31, 45, 63, 101)  # taps
-SAME = {  # what sizes and threads are tried on
-    "edge_enhance": kernel("edge_enhance"), "dense 7×7": made("dense", 7), "gaussian, sigma 5": made("gaussian", 5),
-}  # fmt: skip
+COMMON = {  # kernels on which sizes and threads are tried
+    "edge_enhance": kernel("edge_enhance"),
+    "dense 7×7": kernel_for("dense", 7),
+    "gaussian, sigma 5": kernel_for("gaussian", 5),
+}
 FAMILIES: dict[str, Callable[[int], Kernel]] = {
-    "dense": partial(made, "dense"),
+    "dense": partial(kernel_for, "dense"),
     "gaussian": lambda side: kernel(f"gaussian:sigma={side / 8:g},radius={side // 2}"),  # out to four sigma
-    "box": lambda side: made("box", side // 2),
+    "box": lambda side: kernel_for("box", side // 2),
 }
 LONGEST_S = 2.0  # what takes longer at one side is not tried at larger ones
 
@@ -73,24 +75,24 @@ def measure(largest: float, rounds: int, threads: int, progress: Progress = lamb
         times = [once(run) for _ in range(rounds if once(run) < LONGEST_S else 1)]
         return Point(what, name, planned.method, megapixels, count, side, chosen, statistics.median(times))
 
-    def same(what: str, megapixels: float, count: int) -> Iterator[Point]:
-        for name, each in SAME.items():
-            c = correlation(each, EDGES)
+    def common(what: str, megapixels: float, count: int) -> Iterator[Point]:
+        for name, weights in COMMON.items():
+            c = correlation(weights, EDGE_BORDER)
             yield point(what, name, plan(c, "uint8"), max(c.weights.shape), megapixels, count, True)
 
     for size in [size for size in SIZES if size <= largest] or [largest]:
         progress(f"{size:g} megapixels")
         source = picture(*shape_of(size), 3, "uint8")
-        yield from same("size", size, threads)
+        yield from common("size", size, threads)
     middle, cores = min(largest, 12.0), available_cores()
     source = picture(*shape_of(middle), 3, "uint8")
     for count in sorted({*(2**n for n in range(cores.bit_length())), cores}):
         progress(f"{count} threads")
-        yield from same("threads", middle, count)
+        yield from common("threads", middle, count)
     slow: set[tuple[str, str]] = set()
     for side in SIDES:
         for family, make in FAMILIES.items():
-            c = correlation(make(side), EDGES)
+            c = correlation(make(side), EDGE_BORDER)
             chosen = plan(c, "uint8").method
             for method, planned in plans(c, "uint8").items():
                 if (family, method) in slow:

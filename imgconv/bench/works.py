@@ -19,8 +19,8 @@ from imgconv.recipe.settings import correlation
 Array = npt.NDArray[Any]
 
 STRIP = 16  # rows and columns of the two strips on which results are checked
-EDGES = Options(border="edge")  # every peer has it
-EDGE = [[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]
+EDGE_BORDER = Options(border="edge")  # every peer has it
+EDGE_ENHANCE = [[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Work:
     @property
     def kernel(self) -> Kernel:
         """What imgconv is given."""
-        return made(self.kind, self.size)
+        return kernel_for(self.kind, self.size)
 
     @property
     def task(self) -> Task:
@@ -45,18 +45,18 @@ class Work:
         if self.kind == "copy":
             return Task("copy", ())
         kind = "dense" if self.kind == "command" else self.kind
-        return Task(kind, ((correlation(self.kernel, EDGES), None),), sigma=self.size)
+        return Task(kind, ((correlation(self.kernel, EDGE_BORDER), None),), sigma=self.size)
 
 
 @cache
-def made(kind: str, size: float) -> Kernel:
+def kernel_for(kind: str, size: float) -> Kernel:
     """The kernel of a work; 0 rows are edge_enhance."""
     if kind == "gaussian":
         return kernel(f"gaussian:sigma={size:g}")
     if kind == "box":
         return kernel(f"box:radius={size:g}")
     if size == 0:
-        return Kernel(np.array(EDGE, np.float64), scale=2, name="edge_enhance")
+        return Kernel(np.array(EDGE_ENHANCE, np.float64), scale=2, name="edge_enhance")
     # no two weights are alike, and none is a whole number
     weights = np.random.default_rng(int(size)).random((int(size), int(size))) + 0.05
     return Kernel(weights / weights.sum(), name=f"dense{size:g}")

@@ -92,16 +92,16 @@ def bench(
         if not silent:
             _show(row)
     if as_json:
-        told = {"machine": facts, "rows": shape[0], "columns": shape[1], "channels": channels, "rounds": rounds}
-        click.echo(json.dumps(told | {"works": [row.as_dict() for row in rows]}))
+        data = {"machine": facts, "rows": shape[0], "columns": shape[1], "channels": channels, "rounds": rounds}
+        click.echo(json.dumps(data | {"works": [row.as_dict() for row in rows]}))
     elif as_markdown:
         click.echo(chart.markdown(rows, facts, shape), nl=False)
     if plot is not None:
         from imgconv.formats.write import write
 
         drawn = chart.drawing(rows, facts, shape)
-        data = chart.svg(*drawn).encode() if Path(plot).suffix.lower() == ".svg" else chart.png(*drawn)
-        write(Path(plot), data, overwrite=True)
+        file = chart.svg(*drawn).encode() if Path(plot).suffix.lower() == ".svg" else chart.png(*drawn)
+        write(Path(plot), file, overwrite=True)
     return DONE
 
 
@@ -207,9 +207,9 @@ def _show_costs(settings: Settings, size: float, as_json: bool) -> None:
     unit = costs.cycle_ns(found)
     wrong = costs.misjudged(found)
     if as_json:
-        told = [cost.as_dict() for cost in found]
+        data = [cost.as_dict() for cost in found]
         pairs = [{"chosen": a.as_dict(), "faster": b.as_dict()} for a, b in wrong]
-        click.echo(json.dumps({"cycle_ns": unit, "costs": told, "misjudged": pairs}))
+        click.echo(json.dumps({"cycle_ns": unit, "costs": data, "misjudged": pairs}))
         return
     click.echo(f"16 samples, one thread; * is the planner's choice; its cycle is {unit:.3g} ns here")
     click.echo(f"{'kernel':20} {'type':7} {'method':11} {'taps':>4} {'ns':>7} {'ns/tap':>7} {'planned ns':>10}  ratio")

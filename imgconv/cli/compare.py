@@ -58,9 +58,9 @@ def compare(
     if as_json:
         pillow = results.get("pillow", Comparison(impossible="it was not asked for")).as_dict()
         pillow["pillow_s"] = pillow.pop("peer_s")
-        told = {"input": input, "kernel": recipe.name, **pillow}
-        told["peers"] = [{"peer": name, **result.as_dict()} for name, result in results.items()]
-        click.echo(json.dumps(told))
+        data = {"input": input, "kernel": recipe.name, **pillow}
+        data["peers"] = [{"peer": name, **result.as_dict()} for name, result in results.items()]
+        click.echo(json.dumps(data))
         return status
     for name, result in results.items():
         click.echo(one_line(f"{input}   {recipe.name}   {_line(PEERS[name].name, result, recipe.options.like)}"))

@@ -52,12 +52,12 @@ def match(input: Path, kernel: str, result: Path, as_json: bool, limits: Limits)
     if not best.fit and after.format in ("JPEG", "WEBP"):
         notes.append(f"{after.format} changes the samples that it keeps; a PNG would tell more")
     if as_json:
-        told = {
+        data = {
             "input": str(input), "kernel": weights.name, "result": str(result), "fit": best.fit or None,
             "best": best.as_dict(), "runner_up": found.runner_up.as_dict() if found.runner_up else None,
             "like": found.like, "notes": notes, "command": command,
         }  # fmt: skip
-        click.echo(json.dumps(told))
+        click.echo(json.dumps(data))
         return DONE if best.fit else FAILED
 
     def line(one: Explanation) -> str:
@@ -89,21 +89,21 @@ def how(one: Explanation) -> str:
 
 def _details(one: Explanation, scale: float, offset: float) -> list[str]:
     """What there is to say besides the flip."""
-    said = [f"border {one.border}"] if one.border else []
+    parts = [f"border {one.border}"] if one.border else []
     if one.anchor:
-        said.append(f"anchor {one.anchor}")
+        parts.append(f"anchor {one.anchor}")
     if one.padding != "same":
-        said.append(f"padding {one.padding}")
+        parts.append(f"padding {one.padding}")
     if one.stride != (1, 1):
-        said.append(f"stride {one.stride[0]},{one.stride[1]}")
+        parts.append(f"stride {one.stride[0]},{one.stride[1]}")
     if one.scale != scale:
-        said.append(f"scale {one.scale:g}")
+        parts.append(f"scale {one.scale:g}")
     if one.offset != offset:
-        said.append(f"offset {one.offset:g}")
+        parts.append(f"offset {one.offset:g}")
     names = {"half-even": "rounded half to even", "cut": "cut, not rounded", "wrap": "cut, modulo the range"}
     if one.rounding in names:
-        said.append(names[one.rounding])
-    return said
+        parts.append(names[one.rounding])
+    return parts
 
 
 def _where(one: Explanation) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from imgconv.arrayfile import plain
 from imgconv.match.problem import Pair, Problem
 from imgconv.recipe.options import Options
@@ -105,7 +103,7 @@ def option_words(options: Options) -> list[str]:
 def notes(p: Problem, best: Explanation, equal: list[Explanation]) -> tuple[str, ...]:
     """What the pictures do not tell."""
     notes = []
-    if float(np.ptp(p.seen)) == 0:
+    if p.seen.min() == p.seen.max():
         notes.append("the result is flat, so it tells little")
     twins = next(names for names in p.same_taps.values() if best.flip in names)
     straight = [name for name in twins if "transposed" not in name]
