@@ -277,7 +277,6 @@ def _inner(array: Array, c: Correlation) -> Array:
     return np.ascontiguousarray(array[y : array.shape[0] - (rows - 1 - y), x : array.shape[1] - (columns - 1 - x)])
 
 
-OPENCV_PACKAGES = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
 PEERS = {
     "numpy": Peer("NumPy", "numpy", ("numpy",), _numpy, kinds=("copy",)),
     "pillow": Peer(
@@ -285,7 +284,8 @@ PEERS = {
         refusal="it filters 8-bit pictures, not {mode} {dtype}",
     ),
     "opencv": Peer(
-        "OpenCV", "cv2", OPENCV_PACKAGES, _opencv, types=("uint8", "uint16", "int16", "float32", "float64"),
+        "OpenCV", "cv2", ("opencv-python-headless", "opencv-python", "opencv-contrib-python"), _opencv,
+        types=("uint8", "uint16", "int16", "float32", "float64"),
         borders={"edge": "REPLICATE", "reflect": "REFLECT_101", "symmetric": "REFLECT", "constant:0": "CONSTANT"},
         centred=False,
     ),

@@ -172,7 +172,7 @@ def _show(row: Row) -> None:
 
     files = row.work.kind == "command"
     table = Table(title=f"{row.work.name}: {row.work.about}", title_justify="left", box=None, pad_edge=False)
-    for heading in ("", "median", "fastest", "× imgconv", "error", *(["file"] if files else [])):
+    for heading in ("", "median", "fastest", "× imgconv", "error", *["file"] * files):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     table.add_column("", no_wrap=True)
     screen = console()
@@ -183,18 +183,15 @@ def _show(row: Row) -> None:
         style = "bold cyan" if ours else ""
         name = Text(t.name + (f" {t.method}" if ours and t.method else ""), style)
         if t.median_s is None:
-            table.add_row(
-                name, Text("failed", "red"), "", "", "", *([""] if files else []), Text(t.problem[: max(1, longest)])
-            )
+            problem = Text(t.problem[: max(1, longest)])
+            table.add_row(name, Text("failed", "red"), "", "", "", *[""] * files, problem)
             continue
         median, fastest, ratio, error = cells(t)
-        size = [f"{t.size_bytes / 1e6:.3g} MB"] if files and t.size_bytes else [""] * files
-        bar = Text(
-            "█" * max(1, round(longest * t.median_s / slowest)), "cyan" if t.tool == "imgconv" else "bright_black"
-        )
-        table.add_row(
-            name, Text(median, style), fastest, ratio, Text(error, "red" if is_off(row, t) else ""), *size, bar
-        )
+        off = Text(error, "red" if is_off(row, t) else "")
+        size = [f"{t.size_bytes / 1e6:.3g} MB" if t.size_bytes else ""] * files
+        colour = "cyan" if t.tool == "imgconv" else "bright_black"
+        bar = Text("█" * max(1, round(longest * t.median_s / slowest)), colour)
+        table.add_row(name, Text(median, style), fastest, ratio, off, *size, bar)
     screen.print()
     screen.print(table)
 

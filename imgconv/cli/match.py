@@ -89,21 +89,17 @@ def how(one: Explanation) -> str:
 
 def _details(one: Explanation, scale: float, offset: float) -> list[str]:
     """What there is to say besides the flip."""
-    parts = [f"border {one.border}"] if one.border else []
-    if one.anchor:
-        parts.append(f"anchor {one.anchor}")
-    if one.padding != "same":
-        parts.append(f"padding {one.padding}")
-    if one.stride != (1, 1):
-        parts.append(f"stride {one.stride[0]},{one.stride[1]}")
-    if one.scale != scale:
-        parts.append(f"scale {one.scale:g}")
-    if one.offset != offset:
-        parts.append(f"offset {one.offset:g}")
-    names = {"half-even": "rounded half to even", "cut": "cut, not rounded", "wrap": "cut, modulo the range"}
-    if one.rounding in names:
-        parts.append(names[one.rounding])
-    return parts
+    roundings = {"half-even": "rounded half to even", "cut": "cut, not rounded", "wrap": "cut, modulo the range"}
+    parts = [
+        f"border {one.border}" if one.border else "",
+        f"anchor {one.anchor}" if one.anchor else "",
+        f"padding {one.padding}" if one.padding != "same" else "",
+        f"stride {one.stride[0]},{one.stride[1]}" if one.stride != (1, 1) else "",
+        f"scale {one.scale:g}" if one.scale != scale else "",
+        f"offset {one.offset:g}" if one.offset != offset else "",
+        roundings.get(one.rounding, ""),
+    ]
+    return [part for part in parts if part]
 
 
 def _where(one: Explanation) -> str:

@@ -107,11 +107,8 @@ def _options(p: Problem, kernel: Kernel, candidate: Candidate, like: str | None,
 
 def _scale_option(weights: npt.NDArray[np.float64], scale: float) -> float | str:
     """A scale as the shortest that --scale takes."""
-    if scale == 1:
-        return "none"
-    if weights.ndim == 2 and scale == weights.sum():
-        return "sum"
-    return "abs-sum" if weights.ndim == 2 and scale == np.abs(weights).sum() else scale
+    words = {"none": 1} | ({"sum": weights.sum(), "abs-sum": np.abs(weights).sum()} if weights.ndim == 2 else {})
+    return next((word for word, number in words.items() if number == scale), scale)
 
 
 def tool_candidates(p: Problem) -> Iterator[Candidate]:

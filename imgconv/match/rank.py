@@ -42,11 +42,9 @@ def rank_interior(p: Problem, geometries: list[Geometry]) -> list[Candidate]:
         if fits:
             break
     found.sort(key=lambda c: c.cost)
-    ranked = []
-    for c in found if p.seen.size <= SMALL else found[:MOST_RANKED]:
-        sums, seen = samples[c.geometry]
-        ranked.append(c._replace(cost=p.cost(sums, seen, c.scaling)[0] / max(1, sums.size)))
-    return sorted(ranked, key=lambda c: c.cost)
+    likely = found if p.seen.size <= SMALL else found[:MOST_RANKED]
+    costs = [p.cost(*samples[c.geometry], c.scaling)[0] / max(1, samples[c.geometry][0].size) for c in likely]
+    return sorted((c._replace(cost=cost) for c, cost in zip(likely, costs, strict=True)), key=lambda c: c.cost)
 
 
 def explains_interior(p: Problem, geometry: Geometry, scaling: Scaling) -> bool:

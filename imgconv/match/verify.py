@@ -128,15 +128,10 @@ def _compared(p: Problem, candidate: Candidate, options: Any, matrix: str, made:
     if geometry.flip in ("both", "transposed both"):
         anchor = p.mirrored(geometry)
     names = {high_anchor(size): "high", low_anchor(size): "low"}  # the latter where they are the same
+    word = names.get(anchor, f"{anchor[0]},{anchor[1]}") if geometry.padding == "same" else ""
     return Explanation(
-        flip=geometry.flip,
-        padding=geometry.padding,
+        **geometry._asdict() | scaling._asdict() | {"anchor": word},
         border=candidate.border_option,
-        anchor=names.get(anchor, f"{anchor[0]},{anchor[1]}") if geometry.padding == "same" else "",
-        rounding=scaling.rounding,
-        stride=geometry.stride,
-        scale=scaling.scale,
-        offset=scaling.offset,
         options=options,
         matrix=matrix,
         samples=differs.size,
