@@ -85,7 +85,7 @@ class Problem:
     channels : str
         "each", or "sum" where the result has but one of several channels.
     dtype : dtype
-        Of the samples that a tool computes; `whole` tells whether of whole numbers, `top` is the largest, or 1.
+        Of the samples that a tool computes; `whole` tells whether of whole numbers, from `low` to `top`.
     roundings : tuple of str
         Those that can have made the samples, the likeliest first.
     slack : float
@@ -110,7 +110,8 @@ class Problem:
             self.roundings += ("float",)
         # whole numbers of another type: the tool may have rounded floating sums, or cut them
         self.slack = 1.0 if seen_whole and retyped else 0.0
-        self.top = float(np.iinfo(self.dtype).max) if self.whole else 1.0
+        limits = np.iinfo(self.dtype) if self.whole and self.source.dtype != bool else None
+        self.low, self.top = (float(limits.min), float(limits.max)) if limits else (0.0, 1.0)
         self.peak = float(max(abs(float(self.source.max())), abs(float(self.source.min())), 1e-30))
         if not (np.isfinite(self.peak) and np.isfinite(self.seen).all()):
             raise PictureError("the pictures hold nan or inf; match takes finite samples")
@@ -190,10 +191,16 @@ class Problem:
             counted = np.where(far <= error, 0, far) / self.unit
             allowed = max(error, self.slack)
         else:
-            rounded = (_rounded(values + e, scaling.rounding, self.dtype) for e in (-error, error))
+            rounded = (self.rounded(values + e, scaling.rounding) for e in (-error, error))
             far = counted = np.minimum(*(np.abs(samples - seen) for samples in rounded))
             allowed = 1
         return float(np.minimum(counted, LARGEST).sum()), float(far.max()) <= allowed
+
+    def rounded(self, values: Array, rounding: str) -> Array:
+        """Values as samples, still as float64."""
+        if rounding != "cut":
+            values = to_samples(values, self.dtype, rounding)[0].astype(np.float64)
+        return np.clip(np.floor(values), self.low, self.top)
 
     def wrapped(self, difference: Array) -> Array:
         """How far samples are apart that wrap at the ends of their type."""
@@ -255,13 +262,6 @@ def _paired(before: Array, weights: Array, result: Array, has_alpha: bool) -> tu
     if seen.shape[2] == 1 and weights.ndim < 4:
         return source, seen, "sum", seen
     raise PictureError(f"the input has {channels} channels and the result {seen.shape[2]}; convert one of them")
-
-
-def _rounded(values: Array, rounding: str, dtype: np.dtype[Any]) -> Array:
-    """Values as samples, still as float64."""
-    if rounding == "cut":
-        return np.clip(np.floor(values), np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return to_samples(values, dtype, rounding)[0].astype(np.float64)
 
 
 def _fits(dtype: np.dtype[Any], seen: Array) -> bool:

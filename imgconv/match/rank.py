@@ -129,8 +129,7 @@ def _usual(p: Problem, sums: Array, seen: Array) -> list[Scaling]:
         values = sums / scale + offset
         far = np.abs(values - seen)
         if p.roundings[0] != "float":
-            limits = np.iinfo(p.dtype)
-            clipped = np.abs(np.clip(values, limits.min, limits.max) - seen)
+            clipped = np.abs(np.clip(values, p.low, p.top) - seen)
             far = np.minimum(far, np.minimum(p.wrapped(values - 0.5 - seen), clipped))
         least = 1.75 if p.whole else 0.0
         bounds = [max(least, p.error(Scaling(*pair, "float"))) for pair in usual]
@@ -146,8 +145,7 @@ def _usual(p: Problem, sums: Array, seen: Array) -> list[Scaling]:
 def _fitted(p: Problem, sums: Array, seen: Array) -> list[Scaling]:
     """A scale and an offset by least squares, as round as the samples allow."""
     if p.roundings[0] != "float":
-        limits = np.iinfo(p.dtype)
-        free = (seen > limits.min) & (seen < limits.max)
+        free = (seen > p.low) & (seen < p.top)
         sums, seen = sums[free], seen[free]
     if sums.size < 4 or float(np.ptp(sums)) == 0:
         return []
