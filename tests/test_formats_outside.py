@@ -15,7 +15,7 @@ import oracle
 import pytest
 import tifffile
 from click.testing import CliRunner
-from makers import adam7, noise, png16, saved
+from makers import adam7, exif, noise, png16, saved
 from PIL import Image
 
 from imgconv.cli import cli
@@ -30,6 +30,7 @@ KINDS = {
     "L": ("uint8", ()), "LA": ("uint8", (2,)), "RGB": ("uint8", (3,)), "RGBA": ("uint8", (4,)),
     "L16": ("uint16", ()), "LA16": ("uint16", (2,)), "RGB16": ("uint16", (3,)), "RGBA16": ("uint16", (4,)),
     "I": ("int32", ()), "F": ("float32", ()), "D": ("float64", (3,)), "B": ("int8", ()), "five": ("int16", (5,)),
+    "H": ("float16", ()),
 }  # fmt: skip
 
 
@@ -53,11 +54,20 @@ def small(kinds: str) -> dict[str, np.ndarray]:
 
 def plain(array: np.ndarray, weights: np.ndarray = WEIGHTS, **options) -> np.ndarray:
     """The sums by the definition, cut to the samples' range."""
-    wide = np.dtype("int32") if array.dtype in (np.int8, np.int16) else array.dtype
+    wide = {"int8": "int32", "int16": "int32", "float16": "float32"}.get(array.dtype.name, array.dtype)
     found = oracle.correlate(array.reshape(*array.shape[:2], -1).astype(wide), weights, SCALE, **options)
-    if array.dtype != wide:
-        found = np.clip(found, np.iinfo(array.dtype).min, np.iinfo(array.dtype).max).astype(array.dtype)
-    return found.reshape(*found.shape[:2], *array.shape[2:])
+    if array.dtype.kind == "i":
+        found = found.clip(np.iinfo(array.dtype).min, np.iinfo(array.dtype).max)
+    return found.astype(array.dtype).reshape(*found.shape[:2], *array.shape[2:])
+
+
+def sums(array: np.ndarray) -> np.ndarray:
+    """The sums as they are, in three dimensions."""
+    return oracle.correlate(array.reshape(*array.shape[:2], -1).astype(float), WEIGHTS, SCALE)
+
+
+def cut(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return np.floor(values + 0.5).clip(0, np.iinfo(dtype).max).astype(dtype)
 
 
 def applied(folder: Path, files: dict[str, bytes], ending: str, *options: str, kernel: str = KERNEL) -> str:
@@ -117,8 +127,8 @@ def pillow(form: str, mode: str | None = None, **options):
     return lambda array: saved(Image.fromarray(array, mode), form, **options)
 
 
-def converted(form: str, how):
-    return lambda array: saved(how(Image.fromarray(array)), form)
+def converted(form: str, how, **options):
+    return lambda array: saved(how(Image.fromarray(array)), form, **options)
 
 
 def opencv(ending: str, *options: int):
@@ -180,7 +190,8 @@ FILES = {
     "ppm by OpenCV": (opencv(".ppm"), "RGB RGB16"),
     "ppm with remarks": (pnm, "L RGB L16 RGB16"),
     "npy": (npy, " ".join(KINDS)),
-    "npy of version 2": (lambda array: npy(array, version=(2, 0)), " ".join(KINDS)),
+    "npy of version 2": (lambda array: npy(array, version=(2, 0)), "L RGB16 F"),
+    "npy, large end first": (lambda array: npy(array.astype(array.dtype.newbyteorder(">"))), " ".join(KINDS)),
     "npy by columns": (lambda array: npy(array, "F"), " ".join(KINDS)),
 } | {
     f"tif by Pillow, {packed}": (pillow("TIFF", compression=packed), "L LA RGB RGBA L16 I F")
@@ -196,6 +207,9 @@ SEEN = {  # what is not as it was given, and who shows how it is
     "png of a palette": (converted("PNG", lambda image: image.quantize(50)), "RGB", as_colour),
     "png of two levels": (converted("PNG", lambda image: image.convert("1")), "L", as_grey),
     "tif with a jpeg": (pillow("TIFF", compression="jpeg"), "L RGB", by_pillow),
+    "tif of a palette": (converted("TIFF", lambda image: image.quantize(50)), "RGB", as_colour),
+    "tif of two levels": (converted("TIFF", lambda image: image.convert("1")), "L", as_grey),
+    "tif of a fax": (converted("TIFF", lambda image: image.convert("1"), compression="group4"), "L", as_grey),
     "tif of inks": (pillow("TIFF", "CMYK", compression="tiff_lzw"), "RGBA", by_pillow),
 }  # fmt: skip
 PACKED = [f"compression={name}" for name in ("none", "lzw", "deflate", "packbits")]
@@ -277,22 +291,20 @@ def test_the_sums_over_what_others_see(tmp_path, way):
         np.testing.assert_array_equal(found, plain(reader(tmp_path / name)), name)
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "I", "F", "LA"])
-def test_a_tiff_of_any_mode_comes_back_as_pillow_sees_it(tmp_path, mode):
-    kind = {"CMYK": "RGBA", "YCbCr": "RGB", "LAB": "RGB"}.get(mode, mode)
-    large = samples(kind, *size_of(kind))
-    for packed in ("raw", "tiff_lzw", "tiff_adobe_deflate"):
-        arrays = small(kind) | ({} if packed == "tiff_adobe_deflate" else {"large": large})
-        files = {f"{name}.tif": pillow("TIFF", mode, compression=packed)(array) for name, array in arrays.items()}
-        (tmp_path / packed).mkdir()
-        applied(tmp_path / packed, files, "tif", "--scale", "1", kernel="1")
-        for name in files:
-            with Image.open(tmp_path / packed / name) as before, Image.open(tmp_path / packed / "out" / name) as after:
-                assert (after.mode, after.info["compression"]) == (before.mode, packed)
-                np.testing.assert_array_equal(np.asarray(after), np.asarray(before), name)
-
-
-# large pictures, which go in strips
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "JPEG", "WEBP"])
+@pytest.mark.parametrize("ending", ["png", "tif", "jpg", "webp"])
+def test_what_a_file_says_of_itself_is_there_for_pillow(tmp_path, form, ending):
+    told = {"exif": exif().tobytes(), "icc_profile": b"profile " * 9, "dpi": (300, 200)}
+    for mode in ("RGB", "L") if "WEBP" not in (form, ending.upper()) else ("RGB",):
+        file = {"a.bin": saved(Image.fromarray(samples(mode, 34, 29)), form, **told)}
+        (tmp_path / mode).mkdir()
+        applied(tmp_path / mode, file, ending)
+        with Image.open(tmp_path / mode / "out" / f"a.{ending}") as image:
+            assert image.info["icc_profile"] == told["icc_profile"]
+            assert image.getexif()[271] == "maker"
+            assert image.getexif().get_ifd(0x8769)[0x829D] == pytest.approx(2.8)
+            if "WEBP" not in (form, ending.upper()):
+                assert image.info["dpi"] == pytest.approx((300, 200), abs=0.1)
 
 
 def size_of(kind: str, stride: int = 1) -> tuple[int, int]:
@@ -302,23 +314,41 @@ def size_of(kind: str, stride: int = 1) -> tuple[int, int]:
     return int(STRIP_BYTES * (2.3 if np.dtype(dtype).itemsize > 1 else 1.2)) * stride // (1003 * pixel), 1003
 
 
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "I", "F", "LA"])
+def test_a_tiff_of_any_mode_comes_back_as_pillow_sees_it(tmp_path, mode):
+    kind = {"CMYK": "RGBA", "YCbCr": "RGB", "LAB": "RGB"}.get(mode, mode)
+    large = samples(kind, *size_of(kind))
+    for packed in ("raw", "tiff_lzw", "tiff_adobe_deflate"):
+        arrays = small(kind) | ({"large": large} if packed == "tiff_lzw" else {})
+        files = {f"{name}.tif": pillow("TIFF", mode, compression=packed)(array) for name, array in arrays.items()}
+        (tmp_path / packed).mkdir()
+        applied(tmp_path / packed, files, "tif", "--scale", "1", kernel="1")
+        for name in files:
+            with Image.open(tmp_path / packed / name) as before, Image.open(tmp_path / packed / "out" / name) as after:
+                assert (after.mode, after.info["compression"]) == (before.mode, packed)
+                np.testing.assert_array_equal(np.asarray(after), np.asarray(before), name)
+
+
+# in strips
+
+
 def linear(array: np.ndarray) -> np.ndarray:
     """The sums in linear light, by the sRGB standard's formulas."""
     top = np.iinfo(array.dtype).max
     x = np.arange(top + 1) / top
     levels = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
-    light = oracle.correlate(levels[array], WEIGHTS, SCALE).clip(0, 1)
+    light = sums(levels[array]).clip(0, 1)
     back = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.floor(back * top + 0.5).astype(array.dtype)
+    return cut(back * top, array.dtype)
 
 
 def weighed(array: np.ndarray) -> np.ndarray:
     """Means of colours, weighed by alpha, times what the kernel does to an even surface."""
     x = array.astype(float)
-    sums = oracle.correlate(np.dstack([x[:, :, :-1] * x[:, :, -1:], x[:, :, -1:]]), WEIGHTS, SCALE)
-    colour, cover = sums[:, :, :-1] * WEIGHTS.sum() / SCALE, sums[:, :, -1:]
+    total = sums(np.dstack([x[:, :, :-1] * x[:, :, -1:], x[:, :, -1:]]))
+    colour, cover = total[:, :, :-1] * WEIGHTS.sum() / SCALE, total[:, :, -1:]
     colour = np.divide(colour, cover, out=np.zeros_like(colour), where=cover != 0)
-    return np.floor(np.dstack([colour, cover]) + 0.5).clip(0, np.iinfo(array.dtype).max).astype(array.dtype)
+    return cut(np.dstack([colour, cover]), array.dtype)
 
 
 def spread(array: np.ndarray) -> np.ndarray:
@@ -339,18 +369,84 @@ WAYS = {
     "--linear": linear,
     "--alpha premultiply": weighed,
     "--alpha straight -t 1": plain,
-    "again": lambda array: plain(plain(array)),
+    f"-k {KERNEL}": lambda array: plain(plain(array)),
+    f"-k {KERNEL} --combine hypot": lambda array: cut(abs(sums(array)) * 2**0.5, array.dtype),
+    "--after abs": lambda array: cut(abs(sums(array)), array.dtype),
+    "--after offset128": lambda array: cut(sums(array) + 128, array.dtype),
+    "--after float": lambda array: sums(array).astype(np.float32),
+    "--channels sum": lambda array: cut(sums(array).sum(axis=2, keepdims=True), array.dtype),
+    "--channels g": lambda array: np.dstack([array[:, :, 0], plain(array)[:, :, 1], array[:, :, 2]]),
+    "--bias 1,2,3": lambda array: cut(sums(array) + np.arange(1, 4), array.dtype),
 }
-NEARLY = ("--linear", "--alpha premultiply")  # sums that are not exact: where they are rounded is not told
+NEARLY = ("--linear", "--alpha premultiply", f"-k {KERNEL} --combine hypot")  # rounded from sums that are not exact
+
+
+def options_of(way: str) -> list[str]:
+    return ["-k", KERNEL, *way.split(KERNEL)[1].split()] if KERNEL in way else way.split()
+
+
+def check(found: np.ndarray, array: np.ndarray, way: str, seen=None) -> None:
+    expected = WAYS[way](array)
+    if seen is not None:
+        expected = seen(expected)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    if way in NEARLY:
+        off = found != expected
+        assert off.mean() < 1e-3
+        expected[off] = np.clip(found[off], np.maximum(expected[off], 1) - 1, np.minimum(expected[off], 254) + 1)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.fixture
+def _few_bytes(monkeypatch):
+    monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 300)
+
+
+@pytest.mark.usefixtures("_few_bytes")
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_in_strips(tmp_path, way):
+    array = samples("RGBA" if "--alpha" in way else "RGB", 131, 23)
+    assert "in strips of" in applied(tmp_path, {"a.png": opencv(".png")(array)}, "npy", *options_of(way))
+    check(np.load(tmp_path / "out" / "a.npy"), array, way)
+
+
+@pytest.mark.usefixtures("_few_bytes")
+@pytest.mark.parametrize("border", [*oracle.PAD_MODES])
+@pytest.mark.parametrize("padding", ["same", "valid", "full"])
+@pytest.mark.parametrize("anchor", [None, (0, 0), (4, 1)])
+def test_every_border_in_strips(tmp_path, border, padding, anchor):
+    arrays = {f"{kind}_{rows}": samples(kind, rows, 23) for kind in ("L", "RGB16", "I", "F", "D") for rows in (5, 31)}
+    outside = 9 if border == "constant" else 0
+    words = ["--border", f"{border}:9" if outside else border, "--padding", padding]
+    words += ["--anchor", f"{anchor[0]},{anchor[1]}"] if anchor else []
+    applied(tmp_path, {f"{name}.npy": npy(array) for name, array in arrays.items()}, "npy", *words)
+    for name, array in arrays.items():
+        expected = plain(array, border=border, padding=padding, outside=outside, anchor=anchor)
+        np.testing.assert_array_equal(np.load(tmp_path / "out" / f"{name}.npy"), expected, name)
+
+
+@pytest.mark.usefixtures("_few_bytes")
+@pytest.mark.parametrize("border", ["edge", "reflect", "symmetric", "constant"])
+@pytest.mark.parametrize("anchor", [0, 20, 40])
+def test_pictures_lower_than_the_kernel_in_strips(tmp_path, border, anchor):
+    weights = np.arange(-20.0, 21)[:, None]
+    arrays = {str(rows): samples("LA", rows, 3) for rows in (1, 2, 3, 19, 20, 21, 22, 40, 41, 42, 83)}
+    files = {f"{name}.npy": npy(array) for name, array in arrays.items()}
+    words = ["--border", border, "--anchor", f"{anchor},0"]
+    applied(tmp_path, files, "npy", *words, kernel="; ".join(str(int(weight)) for weight in weights[:, 0]))
+    for name, array in arrays.items():
+        expected = plain(array, weights, border=border, anchor=(anchor, 0))
+        np.testing.assert_array_equal(np.load(tmp_path / "out" / f"{name}.npy"), expected, name)
+
+
 LARGE = [
     ("npy", "RGB", "", "png", by_opencv),
     ("npy", "L", "--padding valid", "png", by_pillow),
     ("npy", "RGBA16", "--dilation 9,1", "png", by_opencv),
-    ("npy", "RGB", "--stride 2,1", "tif", by_opencv),
     ("npy", "D", "--border reflect --offset 3", "npy", by_numpy),
     ("npy", "F", "", "tif", by_pillow),
     ("png by OpenCV", "RGB16", "", "npy", by_numpy),
-    ("png by Pillow", "RGB", "again", "png", by_opencv),
+    ("png by Pillow", "RGB", f"-k {KERNEL}", "png", by_opencv),
     ("png by OpenCV", "RGBA", "--alpha premultiply", "png", by_opencv),
     ("png by OpenCV", "RGB", "--linear", "tif", by_opencv),
     ("png 16", "LA16", "--alpha straight -t 1", "npy", by_numpy),
@@ -361,8 +457,8 @@ LARGE = [
     ("tif in strips of 7", "L16", "--border symmetric", "png", by_opencv),
     ("tif by Pillow, raw", "RGBA", "--alpha premultiply", "tif", by_pillow),
     ("tif by Pillow, tiff_lzw", "RGB", "--border reflect --offset 3", "tif", by_pillow),
-    ("tif by Pillow, tiff_adobe_deflate", "RGB", "--stride 2,1", "npy", by_numpy),
-    ("tif, large end first", "F", "again", "npy", by_numpy),
+    ("tif by Pillow, tiff_adobe_deflate", "RGB", "--stride 2,1", "tif", by_opencv),
+    ("tif, large end first", "F", f"-k {KERNEL}", "npy", by_numpy),
     ("tif, deflated strips", "RGB", "", "tif", by_vips),
 ]  # fmt: skip
 
@@ -372,14 +468,9 @@ def test_a_large_picture_in_strips(tmp_path, name, kind, way, ending, reader):
     if reader is by_vips and not shutil.which("vips"):
         pytest.skip("vips is not installed")
     array, source = samples(kind, *size_of(kind, 2 if "--stride" in way else 1)), f"a.{name[:3]}"
-    options = ["-k", KERNEL] if way == "again" else way.split()
-    assert "in strips of" in applied(tmp_path, {source: FILES[name][0](array)}, ending, *options)
-    found, expected = reader(tmp_path / "out" / f"a.{ending}"), WAYS[way](array)
-    if ending == "jpg":
-        expected = by_pillow(io.BytesIO(saved(Image.fromarray(expected), "JPEG", quality=95, subsampling=0)))
-    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-    if way in NEARLY:
-        off = found != expected
-        assert off.mean() < 1e-3
-        expected[off] = np.clip(found[off], np.maximum(expected[off], 1) - 1, np.minimum(expected[off], 254) + 1)
-    np.testing.assert_array_equal(found, expected)
+    assert "in strips of" in applied(tmp_path, {source: FILES[name][0](array)}, ending, *options_of(way))
+    as_jpeg = pillow("JPEG", quality=95, subsampling=0)
+    seen = (lambda array: by_pillow(io.BytesIO(as_jpeg(array)))) if ending == "jpg" else None
+    check(reader(tmp_path / "out" / f"a.{ending}"), array, way, seen)
+    if ending == "png" and shutil.which("pngcheck"):
+        subprocess.run(["pngcheck", "-q", tmp_path / "out" / "a.png"], check=True)
