@@ -12,7 +12,7 @@ import numpy as np
 from imgconv.engine.channels import to_samples
 from imgconv.engine.methods import fourier
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
-from imgconv.engine.stage import Loop, Span, Stage, Window, border_map, frame, inside
+from imgconv.engine.stage import Span, Stage, ThreadLoop, Window, border_map, frame, inside
 from imgconv.memory import empty
 from imgconv.native import kept
 from imgconv.threads import available_cores, in_threads
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BAND_ROWS = 128
 HALO_SHARE = 8  # a band has this many times the rows that its neighbours compute again
+WHOLE = Span(0, 0), Span(0, 0)  # where a whole picture begins
 THREAD_WORK = 4e7  # with less than this (samples × cost), about 0.5 ms, a thread costs more than it saves
 
 
@@ -42,9 +43,27 @@ def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered
     PictureError
         When padding "valid" leaves no pixel.
     """
-    if chosen.method == "fourier" or chosen.correlation.border == "renormalize":
-        return _by_window(chosen, source, threads)
-    return _chain_of_one(chosen, source.shape).run(source, threads=threads)
+    c = chosen.correlation
+    if chosen.method != "fourier" and c.border != "renormalize":
+        return _chain_of_one(chosen, source.shape).run(source, threads=threads)
+    stage = Stage(chosen, source.shape)
+    inner = stage.inner
+    if c.border == "renormalize" and source.dtype.kind == "f" and bool(np.isnan(source).any()):
+        rows, columns = stage.window  # what is not known is missing everywhere
+        inner = Span(rows.start, rows.start), Span(columns.start, columns.start)
+    if chosen.method == "fourier":
+        target = empty(stage.target_shape, source.dtype)
+        clipped = _by_tiles(stage, source, target[inside(inner, stage.window)], threads)
+    else:
+        target, clipped = _chain_of_one(chosen, source.shape).run(source, threads=threads)
+    for strip in frame(stage.window, inner):
+        if c.border == "renormalize":
+            part, over = _renormalized(chosen, source, strip, threads)
+            clipped += over
+        else:
+            part = source[inside(strip, WHOLE)]
+        target[inside(strip, stage.window)] = part
+    return Filtered(target, clipped)
 
 
 def prepare(chosen: Plan) -> float:
@@ -82,7 +101,7 @@ class Chain:
             shape = self.stages[-1].target_shape
         self.target_shape = self.stages[-1].target_shape
         # kept between parts
-        self._loops = [stage.loop(stage.inner) for stage in self.stages]
+        self._loops = [stage.loop() for stage in self.stages]
 
     @property
     def halo(self) -> int:
@@ -148,7 +167,9 @@ class Chain:
         return Filtered(target, in_threads(prepare_worker, bands, workers))
 
 
-def _fill(stage: Stage, call: Loop, source: Array, first: int, target: Array, target_first: int, rows: Span) -> int:
+def _fill(
+    stage: Stage, call: ThreadLoop, source: Array, first: int, target: Array, target_first: int, rows: Span
+) -> int:
     """Computes rows of a stage's result, and copies those pixels that border "keep" keeps."""
     window, inner = stage.window, stage.inner
     by_loop = Span(inner[0].start - window[0].start, inner[0].stop - window[0].start)
@@ -163,7 +184,7 @@ def _fill(stage: Stage, call: Loop, source: Array, first: int, target: Array, ta
             row_bytes,
             Span(middle.start - by_loop.start, middle.stop - by_loop.start),
         )
-    if inner != window:
+    if stage.plan.correlation.border == "keep":
         for strip in frame((rows, window[1]), (middle, inner[1])):
             here, there = Span(target_first, 0), Span(first - window[0].start, 0)
             target[inside(strip, (here, window[1]))] = source[inside(strip, (there, Span(0, 0)))]
@@ -184,76 +205,42 @@ def _band_rows(count: int, halo: int, workers: int, *, one: bool) -> int:
     return band + -band % 4  # loops take up to four rows at once
 
 
-def _by_window(chosen: Plan, source: Array, threads: int | None) -> Filtered:
-    """A whole picture at once: the fourier method, whose tiles are no bands, and border "renormalize"."""
-    c, stage = chosen.correlation, Stage(chosen, source.shape)
-    target = empty(stage.target_shape, source.dtype)
-    inner = stage.inner
-    if c.border == "renormalize" and source.dtype.kind == "f" and bool(np.isnan(source).any()):
-        rows, columns = stage.window  # what is not known is missing everywhere
-        inner = Span(rows.start, rows.start), Span(columns.start, columns.start)
-    clipped = _sweep(stage, source, target[inside(inner, stage.window)], inner, threads)
-    for strip in frame(stage.window, inner):
-        if c.border == "renormalize":
-            part = _renormalized(chosen, source, strip, threads)
-            target[inside(strip, stage.window)] = part.array
-            clipped += part.clipped
-        else:
-            target[inside(strip, stage.window)] = source[inside(strip, stage.window)]
-    return Filtered(target, clipped)
-
-
-def _sweep(stage: Stage, source: Array, target: Array, window: Window, threads: int | None) -> int:
-    """Computes a window of a stage's result into `target`; returns how many samples were clipped."""
+def _by_tiles(stage: Stage, source: Array, target: Array, threads: int | None) -> int:
+    """The fourier method over a stage's inner window, which is `target`; returns how many samples were clipped."""
     if not target.size:
         return 0
     chosen, c = stage.plan, stage.plan.correlation
-    count = len(target)
-    workers = _workers(target.size * chosen.cost, count, threads)
-    if chosen.method == "fourier":
-        maps = [
-            border_map(span.start - anchor, span.stop - span.start + taps - 1, size, c.border)
-            for span, anchor, taps, size in zip(window, c.anchor, c.weights.shape, source.shape, strict=False)
-        ]
-        jobs = fourier.tiles(source, target, chosen.weights, maps[0], maps[1], c.outside, chosen.base)
-        return in_threads(lambda: lambda job: job(), jobs, workers)
-    make = stage.loop(window)
-
-    def prepare_worker() -> Callable[[Span], int]:
-        call = make()
-        return lambda band: call(source.ctypes.data, target.ctypes.data, target.strides[0], band)
-
-    band = _band_rows(count, c.weights.shape[0] - 1, workers, one=True)
-    bands = (Span(start, min(start + band, count)) for start in range(0, count, band))
-    return in_threads(prepare_worker, bands, workers)
+    maps = [
+        border_map(span.start - anchor, span.stop - span.start + taps - 1, size, c.border)
+        for span, anchor, taps, size in zip(stage.inner, c.anchor, c.weights.shape, source.shape, strict=False)
+    ]
+    tiles = fourier.tiles(source, target, chosen.weights, maps[0], maps[1], c.outside, chosen.base)
+    return in_threads(lambda: lambda tile: tile(), tiles, _workers(target.size * chosen.cost, len(target), threads))
 
 
-def _renormalized(chosen: Plan, source: Array, window: Window, threads: int | None) -> Filtered:
+def _renormalized(chosen: Plan, source: Array, window: Window, threads: int | None) -> tuple[Array, int]:
     """A window whose sums count only taps on known samples, rescaled by the weight that those taps have.
 
     Known samples lie inside the picture and are not NaN. Where their taps sum to 0 there is nothing to rescale by: the
     result is NaN in floating pictures, the offset in integer ones.
     """
     c = chosen.correlation
-    rows, columns = window
     sum_type = np.dtype(SUM_TYPES[chosen.variant.dtype])
     needed = [
-        slice(max(0, span.start - anchor), max(0, min(size, span.stop - anchor + taps - 1)))
-        for span, anchor, taps, size in zip((rows, columns), c.anchor, c.weights.shape, source.shape, strict=False)
+        Span(span.start - anchor, span.stop - anchor + taps - 1)
+        for span, anchor, taps in zip(window, c.anchor, c.weights.shape, strict=True)
     ]
-    near = source[needed[0], needed[1]].astype(sum_type)
-    known = (~np.isnan(near)).astype(sum_type)
-    top, left = needed[0].start, needed[1].start
-    moved = Span(rows.start - top, rows.stop - top), Span(columns.start - left, columns.stop - left)
-    shape = (rows.stop - rows.start, columns.stop - columns.start, source.shape[2])
-    sums, shares = np.empty(shape, sum_type), np.empty(shape, sum_type)
-    plain = plan(replace(c, offset=0.0, outside=0.0), sum_type.name)
-    stage = Stage(plain, near.shape)
-    _sweep(stage, np.where(known > 0, near, sum_type.type(0)), sums, moved, threads)
-    _sweep(stage, known, shares, moved, threads)
+    there = [span.within(Span(0, size)) for span, size in zip(needed, source.shape, strict=False)]
+    samples = np.full([*(span.stop - span.start for span in needed), source.shape[2]], np.nan, sum_type)
+    samples[inside(there, needed)] = source[inside(there, WHOLE)]
+    known = ~np.isnan(samples)
+    samples[~known] = 0
+    # the border stays: it forbids methods whose sums of no taps are not exactly 0
+    filtering = plan(replace(c, offset=0.0, outside=0.0, padding="valid"), sum_type.name)
+    chain = Chain([filtering], samples.shape)
+    sums, shares = (chain.run(values, threads=threads).array for values in (samples, known.astype(sum_type)))
     nothing = shares == 0
     shares[nothing] = 1
-    sums *= plain.weights.sum(dtype=np.float64) / shares
+    sums *= filtering.weights.sum(dtype=np.float64) / shares
     sums[nothing] = 0 if source.dtype.kind in "ui" else np.nan
-    array, clipped = to_samples(sums + sum_type.type(c.offset), source.dtype)
-    return Filtered(array, clipped)
+    return to_samples(sums + sum_type.type(c.offset), source.dtype)

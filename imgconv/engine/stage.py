@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -43,9 +44,59 @@ class Span(NamedTuple):
 
 
 Window = tuple[Span, Span]  # rows and columns
-# (address of source row 0, address of the window's first sample, bytes from there to its next row, rows of the window)
-# -> samples clipped. Row 0 need not be in memory where no window reaches it.
-Loop = Callable[[int, int, int, Span], int]
+
+
+class ThreadLoop:
+    """A compiled loop with the memory that one thread needs for it.
+
+    Parameters
+    ----------
+    function : Function
+    row_map : ndarray
+        For all rows of the window.
+    ring_size : int
+        Elements of `line_type`.
+    line_type : str
+    lines : int
+    streamed : bool
+        Results may go past the caches.
+    fields : dict
+        The others of a `Band`; an array stands for its address.
+    """
+
+    def __init__(
+        self,
+        function: kept.Function,
+        row_map: Array,
+        ring_size: int,
+        line_type: str,
+        lines: int,
+        streamed: bool,
+        fields: dict[str, Any],
+    ) -> None:
+        self._call = kept.loop(function).call
+        self._itemsize = np.dtype(function.arguments[0]).itemsize
+        self._row_map, self._streamed = row_map, streamed
+        # arrays are held here: the band has only their addresses
+        self._fields = fields | {"ring": aligned(ring_size, line_type), "lines": np.empty(lines, np.int64)}
+        values = {name: v.ctypes.data if isinstance(v, np.ndarray) else v for name, v in self._fields.items()}
+        self._band = Band(**values)
+        self._at, self._rows_at = ctypes.addressof(self._band), row_map.ctypes.data
+
+    def __call__(self, source: int, target: int, target_bytes: int, rows: Span) -> int:
+        """Computes rows of the window; returns how many samples were clipped.
+
+        `source` is the address of source row 0, which need not be in memory where no window reaches it; `target` that
+        of the window's first sample, `target_bytes` from there to its next row.
+        """
+        band = self._band
+        band.source, band.target = source, target + rows.start * target_bytes
+        band.row_map = self._rows_at + rows.start * self._row_map.itemsize
+        band.rows, band.begin = rows.stop - rows.start, rows.start
+        band.target_stride = target_bytes // self._itemsize
+        band.stream = self._streamed and target_bytes % LINE_BYTES == 0
+        clipped: int = self._call(self._at)
+        return clipped
 
 
 class Stage:
@@ -104,23 +155,17 @@ class Stage:
         last = height if rows.stop == self.target_shape[0] else min(max(rows.stop + start, 0), height)
         return Span(first, last)
 
-    def loop(self, window: Window) -> Callable[[], Loop]:
-        """What makes, for each thread, the compiled loop over a window in the source's coordinates."""
+    def loop(self) -> Callable[[], ThreadLoop]:
+        """What makes the compiled loop over the inner window, for each thread."""
         chosen, c = self.plan, self.plan.correlation
-        loaded = kept.loop(chosen.variant.function)
-        rows, columns = window
-        channels = self.shape[2]
-        itemsize = np.dtype(chosen.variant.dtype).itemsize
+        (rows, columns), channels = self.inner, self.shape[2]
         kernel_rows, kernel_columns = c.weights.shape
         begin = columns.start - c.anchor[1]
-        row_map = self._row_map(rows)
         column_map = border_map(begin, columns.stop - columns.start + kernel_columns - 1, self.shape[1], c.border)
         length = len(column_map)
         left = min(max(0, -begin), length)
         middle = max(0, min(length, self.shape[1] - begin) - left)
         outside = np.concatenate([column_map[:left], column_map[left + middle :]])[:, None]
-        samples_map = np.where(outside < 0, -1, outside * channels + np.arange(channels)).ravel()
-        shifts = chosen.shifts * channels
         samples = (columns.stop - columns.start) * channels
         reach = (kernel_columns - 1) * channels
         fitting = RING_BYTES // (chosen.ring_lines * np.dtype(chosen.line_type).itemsize) - reach
@@ -130,19 +175,19 @@ class Stage:
             most = min(most, max(most // 4, NEAR_SAMPLES // kernel_rows))
         tile = min(samples, max(most // 4, min(most, fitting)))
         slack = SLACK + -(tile + reach + SLACK) % LINE_BYTES
-
-        large = (rows.stop - rows.start) * samples * itemsize > STREAMED_BYTES
-
-        def for_thread() -> Loop:
-            ring = aligned(chosen.ring_lines * (tile + reach + slack), chosen.line_type)
-            lines = np.empty(kernel_rows + sum(chosen.halo) + 16, np.int64)
-            band = Band(
-                column_map=samples_map.ctypes.data,
-                ends=chosen.ends.ctypes.data,
-                shifts=shifts.ctypes.data,
-                weights=chosen.weights.ctypes.data,
-                ring=ring.ctypes.data,
-                lines=lines.ctypes.data,
+        return partial(
+            ThreadLoop,
+            chosen.variant.function,
+            self._row_map(rows),
+            ring_size=chosen.ring_lines * (tile + reach + slack),
+            line_type=chosen.line_type,
+            lines=kernel_rows + sum(chosen.halo) + 16,
+            streamed=(rows.stop - rows.start) * samples * np.dtype(chosen.variant.dtype).itemsize > STREAMED_BYTES,
+            fields=dict(
+                column_map=np.where(outside < 0, -1, outside * channels + np.arange(channels)).ravel(),
+                ends=chosen.ends,
+                shifts=chosen.shifts * channels,
+                weights=chosen.weights,
                 outside=c.outside,
                 base=chosen.base,
                 kernel_rows=kernel_rows,
@@ -155,23 +200,8 @@ class Stage:
                 first=max(0, begin) * channels,
                 tile=tile,
                 slack=slack,
-            )
-            at, rows_at = ctypes.addressof(band), row_map.ctypes.data
-
-            def work(source: int, target: int, target_bytes: int, rows: Span) -> int:
-                band.source, band.target = source, target + rows.start * target_bytes
-                band.row_map = rows_at + rows.start * row_map.itemsize
-                band.rows, band.begin = rows.stop - rows.start, rows.start
-                band.target_stride = target_bytes // itemsize
-                band.stream = large and target_bytes % LINE_BYTES == 0
-                clipped: int = loaded.call(at)
-                return clipped
-
-            # what the band has the addresses of lives as long as the function
-            work.held = (band, ring, lines, row_map, samples_map, shifts, chosen)  # type: ignore[attr-defined]
-            return work
-
-        return for_thread
+            ),
+        )
 
 
 def aligned(count: int, dtype: str) -> Array:
