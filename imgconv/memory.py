@@ -20,12 +20,12 @@ MOST_IDLE = 2  # blocks that are kept without a user: what a loop that drops its
 LARGEST_IDLE = 2**28  # bytes
 
 _idle: list[npt.NDArray[np.uint8]] = []
-_lock = threading.RLock()  # the collector may end a lease while this thread holds it
+_lock = threading.RLock()  # the collector may end a loan while this thread holds it
 if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-class _Lease:
+class _LentBlock:
     """Hands out a block through the array interface; gives it back when the last array over it has gone."""
 
     def __init__(self, block: npt.NDArray[np.uint8], size: int) -> None:
@@ -49,4 +49,4 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         block = _idle.pop(fitting[-1]) if fitting else None
     if block is None:
         block = np.empty(size, np.uint8)
-    return np.asarray(_Lease(block, size)).view(dtype).reshape(shape)
+    return np.asarray(_LentBlock(block, size)).view(dtype).reshape(shape)

@@ -67,4 +67,5 @@ class Variant(NamedTuple):
     def function(self) -> Function:
         """What is compiled."""
         module = f"imgconv.engine.methods.{'direct' if self.method == 'integer' else self.method}_loop"
-        return Function(module, self.name, (self.dtype, self.shape), "p", LAYOUT)
+        arguments = (self.dtype, self.shape) if self.shape else (self.dtype,)
+        return Function(module, self.name, arguments, "p", LAYOUT)

@@ -45,25 +45,15 @@ def plan(correlation: Correlation, dtype: str, method: str = "auto") -> Plan:
     if method not in METHODS:
         raise UsageError(f"method {method!r} is not one of {', '.join(METHODS)}")
     c = correlation
-    key = (
-        c.weights.tobytes(),
-        c.weights.shape,
-        c.scale,
-        c.offset,
-        c.anchor,
-        c.border,
-        c.outside,
-        c.padding,
-        c.exact,
-        c.in_order,
-    )
-    made = _made.get((key, dtype, method))
+    scalars = (value for name, value in vars(c).items() if name != "weights")
+    key = (c.weights.tobytes(), c.weights.shape, *scalars, dtype, method)
+    made = _made.get(key)
     if made is None:
         made = _plan(proof.normalised(c), dtype, method)
         if c.weights.size <= LARGEST_KEPT:
             while len(_made) >= MOST_KEPT:
                 _made.pop(next(iter(_made)), None)
-            _made[key, dtype, method] = made
+            _made[key] = made
     return made
 
 
@@ -72,15 +62,15 @@ def _plan(correlation: Correlation, dtype: str, method: str) -> Plan:
     if method == "direct":
         return direct
     if method != "auto":
-        found = methods.METHODS[method].plan(correlation, dtype, direct)
-        if isinstance(found, str):
-            raise UsageError(f"method {method} cannot be used here: {found}")
-        return found
+        forced = methods.METHODS[method].plan(correlation, dtype, direct)
+        if isinstance(forced, str):
+            raise UsageError(f"method {method} cannot be used here: {forced}")
+        return forced
     best = direct
-    for each in methods.METHODS.values():
-        found = each.plan(correlation, dtype, direct)
-        if isinstance(found, str) or (correlation.exact and found.error_bound):
+    for module in methods.METHODS.values():
+        other = module.plan(correlation, dtype, direct)
+        if isinstance(other, str) or (correlation.exact and other.error_bound):
             continue
-        if found.cost < best.cost * (WORTH if found.error_bound > best.error_bound else 1):
-            best = found
+        if other.cost < best.cost * (WORTH if other.error_bound > best.error_bound else 1):
+            best = other
     return best

@@ -125,10 +125,10 @@ def same_bytes(c: Correlation, dtype: str, error: float, *, exact: bool = True) 
 
     `exact` says that the other way makes no error where whole weights are divided by a power of two.
     """
-    found = whole(c)
-    if found is None or dtype not in ("uint8", "uint16") or c.outside != int(c.outside):
+    integers = whole(c)
+    if integers is None or dtype not in ("uint8", "uint16") or c.outside != int(c.outside):
         return False
-    scale = found[1]
+    scale = integers[1]
     # sums times 2·scale are 2·S + twice, S whole; levels change at multiples of 2·scale
     twice = (2 * c.offset + 1) * scale
     if twice != int(twice):
@@ -194,18 +194,18 @@ def interpolation(taps: npt.NDArray[np.float64], tolerance: float) -> tuple[int,
     best = None
     for mixed in MIXED:
         low, high = 1, len(taps) // 8  # the largest spread that is good enough lies from low to high
-        found = None
+        mixes = None
         while low < high:
             spread = (low + high + 1) // 2
             tried = [_mix(taps, spread, mixed, phase) for phase in range(spread)]
             if max(off for off, _ in tried) <= tolerance:
-                low, found = spread, np.array([mix for _, mix in tried])
+                low, mixes = spread, np.array([mix for _, mix in tried])
             else:
                 high = spread - 1
-        if found is not None:
+        if mixes is not None:
             cost = 2 * len(taps) / low + mixed
             if best is None or cost < best[0]:
-                best = cost, low, found
+                best = cost, low, mixes
     return None if best is None else best[1:]
 
 

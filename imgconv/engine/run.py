@@ -96,8 +96,8 @@ class Chain:
 
     def __init__(self, plans: Sequence[Plan], shape: tuple[int, ...]) -> None:
         self.stages: list[Stage] = []
-        for each in plans:
-            self.stages.append(Stage(each, shape))
+        for chosen in plans:
+            self.stages.append(Stage(chosen, shape))
             shape = self.stages[-1].target_shape
         self.target_shape = self.stages[-1].target_shape
         # kept between parts
@@ -156,8 +156,8 @@ class Chain:
                         out = held[:size]
                     for part in (Span(give.start, own.start), own, Span(own.stop, give.stop)):
                         if part.stop > part.start:
-                            found = _fill(stage, calls[number], now, now_first, out, give.start, part)
-                            clipped += found if part is own else 0
+                            over = _fill(stage, calls[number], now, now_first, out, give.start, part)
+                            clipped += over if part is own else 0
                     now, now_first = out, give.start
                 return clipped
 

@@ -25,8 +25,8 @@ def cpu() -> Cpu:
         lines = [line.partition(":") for line in first.splitlines()]
         facts = {name.strip(): value.strip() for name, _, value in lines}
         if "flags" in facts:
-            told = ("vendor_id", "cpu family", "model", "stepping", "flags")
-            identity = " ".join(facts.get(name, "") for name in told)
+            names = ("vendor_id", "cpu family", "model", "stepping", "flags")
+            identity = " ".join(facts.get(name, "") for name in names)
             return Cpu(facts.get("model name", "?"), identity, frozenset(facts["flags"].split()))
     import llvmlite.binding as llvm
 

@@ -82,19 +82,19 @@ _spent = [0.0]  # seconds spent on compiling in this process
 def loop(function: Function) -> Loop:
     """The loop for `function`: from this process, else from kept code, else compiled now (and kept)."""
     with _lock:
-        found = _loaded.get(function)
-        if found is None:
+        loaded = _loaded.get(function)
+        if loaded is None:
             started = time.perf_counter()
             kept = _read(_path(function), _key(function))
             if kept is not None:
-                found = Loop(_link(function, *kept), 0.0)
+                loaded = Loop(_link(function, *kept), 0.0)
             else:
                 symbol, code = _compile(function)
                 _write(function, symbol, code)
-                found = Loop(_link(function, symbol, code), time.perf_counter() - started)
-                _spent[0] += found.compile_s
-            _loaded[function] = found._replace(compile_s=0.0)
-        return found
+                loaded = Loop(_link(function, symbol, code), time.perf_counter() - started)
+                _spent[0] += loaded.compile_s
+            _loaded[function] = loaded._replace(compile_s=0.0)
+        return loaded
 
 
 def prepare(function: Function) -> float:
@@ -181,17 +181,18 @@ def _why(problem: OSError, folder: Path) -> str:
 @cache
 def _version() -> str:
     """The version of LLVM's package, found without importing it."""
-    found = find_spec("llvmlite")
-    place = found.origin if found else None
-    return hashlib.sha256(Path(place or "").with_name("_version.py").read_bytes()).hexdigest()
+    return hashlib.sha256(_source("llvmlite").with_name("_version.py").read_bytes()).hexdigest()
+
+
+def _source(module: str) -> Path:
+    spec = find_spec(module)
+    return Path(spec.origin or "") if spec else Path()
 
 
 @cache
 def _sources(module: str) -> str:
     """The sources that shape a loop: what is here, and the loops beside its own."""
-    found = find_spec(module)
-    beside = Path(found.origin).parent.glob("*_loop.py") if found is not None and found.origin is not None else ()
-    paths = sorted([*Path(__file__).parent.glob("*.py"), *beside])
+    paths = sorted([*Path(__file__).parent.glob("*.py"), *_source(module).parent.glob("*_loop.py")])
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
 
 
@@ -211,14 +212,14 @@ def _private(folder: Path, *, make: bool) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name != "posix":
         return
-    found = os.lstat(folder)
-    if stat.S_ISLNK(found.st_mode):
+    facts = os.lstat(folder)
+    if stat.S_ISLNK(facts.st_mode):
         raise NotADirectoryError(f"{folder} is a symbolic link")
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(facts.st_mode):
         raise NotADirectoryError(f"{folder} is not a folder")
-    if found.st_uid != os.getuid():
+    if facts.st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user")
-    if found.st_mode & 0o022:
+    if facts.st_mode & 0o022:
         raise PermissionError(f"{folder} can be written by others (chmod 700 it)")
 
 
@@ -229,13 +230,13 @@ def _read(path: Path, key: str) -> tuple[str, bytes] | None:
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(path, flags)
         with open(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            ours = os.name != "posix" or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_ENTRY or not ours:
+            facts = os.fstat(descriptor)
+            ours = os.name != "posix" or (facts.st_uid == os.getuid() and not facts.st_mode & 0o022)
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST_ENTRY or not ours:
                 return None
-            symbol, digest, found_key = file.readline(LONGEST_HEADER).decode().split(" ", 2)
+            symbol, digest, kept_key = file.readline(LONGEST_HEADER).decode().split(" ", 2)
             code = file.read(LARGEST_ENTRY)
-        return (symbol, code) if (digest, found_key) == (_digest(symbol, code), key + "\n") else None
+        return (symbol, code) if (digest, kept_key) == (_digest(symbol, code), key + "\n") else None
     except (OSError, ValueError):
         return None
 

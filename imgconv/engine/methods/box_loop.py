@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from imgconv.engine.band import Band
@@ -11,21 +12,12 @@ from imgconv.native.emit import I16, I32, I64, Code, Pointer, Value
 BLOCK = 64  # sums along a row that are doubled at once
 
 
-def box(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
-    """Equal weights; what fits in 16 bits along a row of 8-bit samples is summed so."""
-    return _box(code, band, dtype, I16 if dtype == "uint8" else I32)
-
-
-def box_wide(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
-    """The same for rows of more than 257 taps."""
-    return _box(code, band, dtype, I32)
-
-
-def _box(code: Code, address: Pointer, dtype: str, short: Any) -> Value:
+def box(code: Code, address: Pointer, dtype: str, *, short: Any = None) -> Value:
     """All sums are exact integers. The cost does not depend on the height, and grows with the logarithm of the width.
 
-    `weights` holds the one weight over the scale.
+    `weights` holds the one weight over the scale. What fits in 16 bits along a row of 8-bit samples is summed so.
     """
+    short = short or (I16 if dtype == "uint8" else I32)
     band, sample = code.fields(address, Band), SAMPLES[dtype].fitting(code)
     kernel_rows, reach, step, lanes = band.kernel_rows, band.reach, band.step, sample.lanes
     target, row_map = band.target.to(sample.own), band.row_map.to(I64)
@@ -85,3 +77,6 @@ def _box(code: Code, address: Pointer, dtype: str, short: Any) -> Value:
                     start = (r - (kernel_rows - 1)) * band.target_stride + x
                     clipped.value = clipped.value + write_row(code, sample, target, [start], width, 2, totals)
     return clipped.value
+
+
+box_wide = partial(box, short=I32)  # rows of more than 257 taps

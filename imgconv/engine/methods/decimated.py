@@ -30,10 +30,10 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         return "missing samples have no rows between"
     if c.outside != int(c.outside) or not 0 <= c.outside <= top:
         return f"the value outside must be a whole number from 0 to {top:g}"
-    found = proof.terms(c.weights, proof.ROUNDING_OFF / top * abs(c.scale), 1)
-    if found is None:
+    factors = proof.terms(c.weights, proof.ROUNDING_OFF / top * abs(c.scale), 1)
+    if factors is None:
         return "the weights are not of rank 1"
-    down, along = found[0] / c.scale, found[1]
+    down, along = factors[0] / c.scale, factors[1]
     # adding fewer numbers, each with three roundings more, is off by less than twice what all of them are
     error = 2 * proof.off_separable(c, dtype, down, along) + proof.off_direct(c, dtype)
     if error > proof.MOST_OFF - proof.SUMS_OFF:

@@ -9,7 +9,7 @@ from imgconv.engine.methods.separable_loop import fused_line
 from imgconv.native.emit import I64, Code, Pointer, Value
 
 
-def decimated(code: Code, address: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
+def decimated(code: Code, address: Pointer, dtype: str) -> Value:
     """A smooth column of taps times a row of taps: the rows between the summed ones are interpolated.
 
     `ends` holds how far apart the coarse rows are, and how many of them each row is made of. `weights` holds the column

@@ -8,19 +8,19 @@ from imgconv.engine.methods.row_loop import SAMPLES, WHOLE, Sample, divided, wri
 from imgconv.native.emit import I16, I64, Code, Pointer, Value, Variable
 
 
-def direct(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
+def direct(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None = None) -> Value:
     """Sums in float32 or float64, in Pillow's order."""
     return _unrolled(code, band, SAMPLES[dtype], shape) if shape else _listed(code, band, SAMPLES[dtype])
 
 
-def in_order(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
-    """Any list of taps, added one by one from the top row down."""
-    return _listed(code, band, SAMPLES[dtype], bottom_first=False)
-
-
-def integer(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
+def integer(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None = None) -> Value:
     """8-bit samples in 16-bit integers, twice as many at once; behind the weights lie a division's factor and shift."""
     return _unrolled(code, band, WHOLE, shape) if shape else _listed(code, band, WHOLE)
+
+
+def in_order(code: Code, band: Pointer, dtype: str) -> Value:
+    """Any list of taps, added one by one from the top row down."""
+    return _listed(code, band, SAMPLES[dtype], bottom_first=False)
 
 
 def _unrolled(code: Code, address: Pointer, sample: Sample, shape: tuple[int, int]) -> Value:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from imgconv.engine.band import Band
 from imgconv.engine.methods.band_loop import Sweep, banded
 from imgconv.engine.methods.row_loop import SAMPLES, Sample, write_row
 from imgconv.native.emit import Code, Pointer, Value
 
 
-def fused(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
-    """All taps of a kernel added as they come."""
-    return _dense(code, band, SAMPLES[dtype], by_rows=False)
-
-
-def fused_by_rows(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
-    """The same, each row of the kernel summed by itself first: more exact where there are many taps."""
-    return _dense(code, band, SAMPLES[dtype], by_rows=True)
-
-
-def _dense(code: Code, address: Pointer, sample: Sample, *, by_rows: bool) -> Value:
-    band, sample = code.fields(address, Band), sample.fitting(code)
+def _dense(code: Code, address: Pointer, dtype: str, *, by_rows: bool) -> Value:
+    band, sample = code.fields(address, Band), SAMPLES[dtype].fitting(code)
     weights, base, columns = band.weights.to(sample.sum), band.base.to(sample.sum), band.reach / band.step + 1
     blocks = {4: 4, 2: 6, 1: 8} if code.wide else {4: 2, 2: 3, 1: 4}
     sweeps = {
@@ -30,6 +22,10 @@ def _dense(code: Code, address: Pointer, sample: Sample, *, by_rows: bool) -> Va
         for at_once, block in blocks.items()
     }  # fmt: skip
     return banded(code, band, sample, sweeps)
+
+
+fused = partial(_dense, by_rows=False)  # all taps of a kernel added as they come
+fused_by_rows = partial(_dense, by_rows=True)  # each kernel row summed first: more exact where there are many taps
 
 
 def fused_rows(

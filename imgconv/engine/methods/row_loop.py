@@ -71,10 +71,10 @@ def fill_line(code: Code, band: SimpleNamespace, own: Any, line: Pointer, at: Va
     def padding(begin: Value, end: Value, to: Value, before: Any) -> None:
         with code.loop(begin, end) as x:
             where = column_map[x - before]
-            found = code.variable(outside)
+            sample = code.variable(outside)
             with code.when(where >= 0):
-                found.value = widened(row[where], kind)
-            line[x - to] = found.value
+                sample.value = widened(row[where], kind)
+            line[x - to] = sample.value
 
     with code.either(at < 0) as (without, within):
         with without, code.loop(0, end - begin) as x:

@@ -32,17 +32,19 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     # what the terms leave out may be as much as their roundings are anyway, or too little to tell
     left_out = proof.unit(dtype) * proof.reach(c, dtype) if dtype[0] == "f" else proof.SUMS_OFF
     most = math.ceil(rows * columns * COSTS["fused"] / (columns * COSTS["along"] + rows * COSTS["across"]))
-    found = proof.terms(c.weights, left_out / proof.largest(c, dtype) * abs(c.scale), min(most, MOST_TERMS))
-    if found is None:
+    factors = proof.terms(c.weights, left_out / proof.largest(c, dtype) * abs(c.scale), min(most, MOST_TERMS))
+    if factors is None:
         return "the weights are not of rank 1, nor of a rank that pays"
-    downs, alongs = found[0] / c.scale, found[1]
+    downs, alongs = factors[0] / c.scale, factors[1]
     error, off = proof.off_separable(c, dtype, downs, alongs), proof.off_direct(c, dtype)
     rank, double = len(alongs), False
     if error + off > proof.most_off(c, dtype):
         if dtype != "uint16" or rank > 1:
             return f"its sums could be off by {error + off:.2g}"
         error, double = proof.off_separable(c, dtype, downs, alongs, proof.DOUBLE), True
-    exact = all((factor == np.rint(factor)).all() for factor in found) and (found[0].T @ found[1] == c.weights).all()
+    exact = (
+        all((factor == np.rint(factor)).all() for factor in factors) and (factors[0].T @ factors[1] == c.weights).all()
+    )
     return replace(
         direct,
         method="separable",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from imgconv.engine.band import Band
 from imgconv.engine.methods.band_loop import banded
 from imgconv.engine.methods.fused_loop import fused_rows
@@ -9,28 +11,13 @@ from imgconv.engine.methods.row_loop import DOUBLE, SAMPLES, Sample, fill_line
 from imgconv.native.emit import I64, Code, Pointer, Value
 
 
-def separable(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
-    """A column of taps times a row of taps."""
-    return _terms(code, band, SAMPLES[dtype], single=True)
-
-
-def separable_double(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
-    """The same for 16-bit samples in float64: where float32 would be off by a level."""
-    return _terms(code, band, DOUBLE, single=True)
-
-
-def low_rank(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None) -> Value:
-    """A sum of columns of taps times rows of taps."""
-    return _terms(code, band, SAMPLES[dtype], single=False)
-
-
-def _terms(code: Code, address: Pointer, sample: Sample, *, single: bool) -> Value:
+def _terms(code: Code, address: Pointer, dtype: str, *, single: bool, double: bool = False) -> Value:
     """Each source row is filtered along itself once for each term, then all of that is down the columns.
 
     `ends` holds how many terms there are, `weights` for each row of the kernel what each term weighs, then the terms'
     rows.
     """
-    band, sample = code.fields(address, Band), sample.fitting(code)
+    band, sample = code.fields(address, Band), (DOUBLE if double else SAMPLES[dtype]).fitting(code)
     kind, rows, room = sample.sum, band.kernel_rows, band.tile + band.slack
     weights, base = band.weights.to(kind), band.base.to(kind)
     terms = code.number(1) if single else band.ends.to(I64)[0]
@@ -52,6 +39,11 @@ def _terms(code: Code, address: Pointer, sample: Sample, *, single: bool) -> Val
         for at_once in (4, 1)
     }  # fmt: skip
     return banded(code, band, sample, sweeps, fill=fill, slot=terms * room)
+
+
+separable = partial(_terms, single=True)  # a column of taps times a row of taps
+separable_double = partial(_terms, single=True, double=True)  # 16-bit samples where float32 would be off by a level
+low_rank = partial(_terms, single=False)  # a sum of columns of taps times rows of taps
 
 
 def fused_line(
