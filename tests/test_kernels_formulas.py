@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 import imgconv
 from imgconv.errors import KernelError
 from imgconv.kernels import catalogue
-from imgconv.kernels.formulas import FORMULAS, explain, parameters
+from imgconv.kernels.formulas import FORMULAS, explain, parameters, parameters_of
 from imgconv.kernels.spec import kernel
 
 RNG = np.random.default_rng(5)
@@ -139,6 +139,22 @@ def test_every_formula_is_explained(name):
     ]
     assert documented == list(parameters(name))
     assert kernel(f"{name}:").name == name
+
+
+RANGES = [
+    (name, key, parameter.doc)
+    for name in FORMULAS
+    for key, parameter in parameters_of(name).items()
+    if parameter.doc.highest < np.inf
+]
+
+
+@pytest.mark.parametrize(("name", "key", "doc"), RANGES)
+def test_a_parameter_is_held_to_the_range_that_its_text_names(name, key, doc):
+    assert f"{doc.lowest:g} to {doc.highest:g}" in explain(name)[2]["Parameters"]
+    for value in (doc.lowest - 1, doc.highest + 1):
+        with pytest.raises(KernelError, match=f"^{name}: {key}=.*from {doc.lowest:g} to {doc.highest:g}$"):
+            kernel(f"{name}:{key}={value}")
 
 
 def test_list_and_show():

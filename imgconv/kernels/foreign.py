@@ -3,6 +3,8 @@
 All four slide a kernel as written when they correlate: ImageMagick under `-morphology Correlate` (`Convolve` turns it),
 ffmpeg's and libvips' filters always, G'MIC under `correlate`. An even size puts the anchor at (k - 1) // 2 in
 ImageMagick and G'MIC, at k // 2 in libvips. Outside the picture ffmpeg mirrors it ("reflect"); the others have "edge".
+
+A text that is no kernel raises ValueError or KernelError.
 """
 
 from __future__ import annotations
@@ -38,8 +40,6 @@ def parse_imagemagick(text: str, name: str) -> list[Kernel]:
     """The kernels of an ImageMagick string: several by `;`, or by a flag that turns one: `@` by 45°, `>` `<` by 90°.
 
     Taps written nan or - lie outside the kernel's shape; they weigh 0, and `about` says so.
-
-    Raises ValueError or KernelError when it is none.
     """
     kernels: list[Kernel] = []
     for part in text.split(";"):
@@ -122,7 +122,7 @@ def _joined(kernel: Kernel, column: str, row: str) -> str:
 
 
 def parse_gmic(text: str, name: str) -> list[Kernel]:
-    """The kernel of a G'MIC matrix, (0,1,0;1,-4,1;0,1,0). Raises ValueError or KernelError when it is none."""
+    """The kernel of a G'MIC matrix, (0,1,0;1,-4,1;0,1,0)."""
     inner = re.fullmatch(r"\s*\(([^()]*)\)\s*", text)
     if inner is None:
         raise ValueError("is no matrix as G'MIC has it: (0,1,0;1,-4,1;0,1,0)")
@@ -137,10 +137,7 @@ def gmic_text(kernel: Kernel) -> str:
 
 
 def parse_vips(text: str, name: str) -> list[Kernel]:
-    """The kernel of a libvips matrix file: width, height, scale and offset in the first line, then the rows.
-
-    Raises ValueError or KernelError when it is none.
-    """
+    """The kernel of a libvips matrix file: width, height, scale and offset in the first line, then the rows."""
     if text.startswith("MATLAB"):
         raise ValueError("is a MATLAB file; .mat is libvips' matrix here, a text")
     head, _, body = text.strip().partition("\n")
@@ -166,10 +163,7 @@ def vips_text(kernel: Kernel) -> str:
 
 
 def parse_ffmpeg(text: str, name: str) -> list[Kernel]:
-    """The kernel of ffmpeg's convolution filter, by its options' names or places, or its matrix alone.
-
-    Raises ValueError or KernelError when it is none, or has several.
-    """
+    """The kernel of ffmpeg's convolution filter, by its options' names or places, or its matrix alone."""
     options = re.sub(r"^convolution\s*=", "", text.strip()).strip().strip("'\"")
     values = {}
     for place, part in enumerate(options.split(":")):

@@ -17,6 +17,7 @@ from imgconv.errors import KernelError
 from imgconv.kernels.value import LARGEST_SIDE, Kernel
 
 Array = npt.NDArray[np.float64]
+IMPULSE = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])  # the identity among zeros
 LARGEST_RADIUS = LARGEST_SIDE // 2  # px from the middle tap
 
 
@@ -179,7 +180,9 @@ def unsharp(
     0), whose blur is three box blurs, so it differs by some levels of 255
     """
     taps = gaussian_taps(sigma, radius)
-    return Kernel((1 + amount) * _impulse(taps.size) - amount * np.outer(taps, taps))
+    weights = -amount * np.outer(taps, taps)
+    weights[taps.size // 2, taps.size // 2] += 1 + amount
+    return Kernel(weights)
 
 
 def sharpen(amount: Annotated[float, Doc("{}.", 0, 100)] = 1) -> Kernel:
@@ -190,8 +193,7 @@ def sharpen(amount: Annotated[float, Doc("{}.", 0, 100)] = 1) -> Kernel:
 
     Source: usual definition; amount=1 is 0 −1 0; −1 5 −1; 0 −1 0
     """
-    neighbours = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
-    return Kernel(_impulse(3) - amount * neighbours)
+    return Kernel(IMPULSE - amount * np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]]))
 
 
 def emboss(
@@ -207,7 +209,7 @@ def emboss(
     """
     right, down = np.array(unit_vector(angle)) / max(map(abs, unit_vector(angle)))
     steps = np.arange(-1, 2)
-    return Kernel(_impulse(3) - strength * (right * steps[None, :] + down * steps[:, None]))
+    return Kernel(IMPULSE - strength * (right * steps[None, :] + down * steps[:, None]))
 
 
 def check_range(lowest: float, highest: float, **values: float) -> None:
@@ -260,13 +262,6 @@ def _shift_taps(distance: float) -> Array:
     if distance != whole:
         taps[reach - whole - 1] = distance - whole
     return taps
-
-
-def _impulse(size: int) -> Array:
-    """Identity of an odd size."""
-    weights = np.zeros((size, size))
-    weights[size // 2, size // 2] = 1
-    return weights
 
 
 def _disk_area(height: Array, width: Array, radius: float) -> Array:
