@@ -157,7 +157,7 @@ def apply(image: Image, kernel: KernelsLike | None = None, **options: Unpack[App
     KernelError, PictureError, UsageError
         As `correlate` does.
     """
-    from imgconv.formats.pillow import ONLY_IN_MEMORY, back_in, from_array, plain, to_array
+    from imgconv.formats.image import ONLY_IN_MEMORY, back_in, from_array, plain, to_array
 
     if not hasattr(image, "getbands"):
         kind = type(image).__name__
@@ -310,8 +310,8 @@ def _recipe(function: str, kernel: Any, options: Mapping[str, Any]) -> Recipe:
 
 def _picture(given: Any) -> Picture:
     """What a path, a Pillow image or an array holds."""
+    from imgconv.formats.image import plain, to_array
     from imgconv.formats.picture import Picture
-    from imgconv.formats.pillow import plain, to_array
 
     if isinstance(given, (str, PathLike)):
         from imgconv.formats.read import read

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from imgconv.engine.channels import to_samples
 from imgconv.engine.correlation import Correlation
-from imgconv.formats.pillow import from_array
+from imgconv.formats.image import from_array
 
 if TYPE_CHECKING:
     from imgconv.recipe.settings import Settings

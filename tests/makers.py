@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from imgconv.formats.limits import DEFAULT
+from imgconv.formats.picture import Picture
+from imgconv.formats.png.codec import PngSink, decoder_of, frame_of
+
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "PPM", "GIF")
 ENDINGS = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "WEBP": ".webp", "BMP": ".bmp", "PPM": ".ppm", "GIF": ".gif"}
 
@@ -33,6 +37,24 @@ def saved(image: Image.Image, form: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, form, **options)
     return file.getvalue()
+
+
+def encode_png(array: np.ndarray, info: Any = None, **options: Any) -> bytes:
+    """A PNG by imgconv."""
+    file = io.BytesIO()
+    sink = PngSink(array.shape, array.dtype, info, **options)
+    sink.begin(file)
+    sink.write(array)
+    sink.end()
+    return file.getvalue()
+
+
+def decode_png(data: bytes, threads: int | None = None) -> Picture | None:
+    """What the PNG decoder of imgconv reads; None where it leaves that to others."""
+    if decoder_of(io.BytesIO(data), len(data)) is None:
+        return None
+    frame = frame_of(io.BytesIO(data), len(data), DEFAULT, threads)
+    return None if frame is None else frame.whole(DEFAULT)
 
 
 def opened(data: bytes) -> Image.Image:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from makers import exif, leftovers, noise, opened, png16, saved, smooth
+from makers import encode_png, exif, leftovers, noise, opened, png16, saved, smooth
 from PIL import Image
 
 from imgconv.batch import job as job_module
@@ -22,7 +22,6 @@ from imgconv.batch.report import Outcome, as_json
 from imgconv.batch.run import run
 from imgconv.batch.targets import Job, Targets, check_encoder_options, find_inputs, make_jobs
 from imgconv.errors import UsageError
-from imgconv.formats.png.codec import encode_png
 from imgconv.formats.read import read
 from imgconv.formats.write import encode
 from imgconv.kernels.spec import kernel
@@ -292,9 +291,9 @@ def test_too_little_memory_is_an_error_of_the_file(monkeypatch):
     def refuse(*_, **__):
         raise MemoryError
 
-    for name, options in (("encode", {"format": "jpg"}), ("in_strips", {})):
+    for name in ("sink_of", "over"):
         monkeypatch.setattr(job_module, name, refuse)
-        (found,) = outcomes("a.png", **options)
+        (found,) = outcomes("a.png")
         assert found.error == "a.png: is too large for the memory of this machine"
 
 
@@ -306,13 +305,13 @@ def test_outcomes_come_in_the_order_of_the_jobs(monkeypatch):
     for number in range(9):
         names.append(f"{number}.png")
         Path(names[-1]).write_bytes(Path("a.png").read_bytes())
-    real = job_module.read
+    real = job_module.frames_of
 
-    def slow(path, **options):
-        time.sleep(0.02 * (path.name == "0.png"))
-        return real(path, **options)
+    def slow(file, size, name, *words, **options):
+        time.sleep(0.02 * (name == "0.png"))
+        return real(file, size, name, *words, **options)
 
-    monkeypatch.setattr(job_module, "read", slow)
+    monkeypatch.setattr(job_module, "frames_of", slow)
     found = outcomes(*names, at_once=3)
     assert [each.job.input for each in found] == names
     assert {Path(f"{number}.blur.png").read_bytes() for number in range(9)} == {Path("0.blur.png").read_bytes()}
@@ -420,7 +419,7 @@ def stored(ending: str, mode: str, rows: int = 90, columns: int = 70) -> Path:
 def test_strips_make_the_file_that_the_whole_makes(ending, mode, names, monkeypatch):
     monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
     monkeypatch.setattr("imgconv.formats.png.codec.BAND_BYTES", 1000)
-    monkeypatch.setattr("imgconv.formats.strips.TIFF_BYTES", 500)
+    monkeypatch.setattr("imgconv.formats.tiff.strips.AT_ONCE_BYTES", 500)
     path = stored(ending, mode)
     recipe = Recipe(tuple(kernel(name) for name in names))
     whole = recipe.apply(read(path).array, read(path).mode)
@@ -490,8 +489,8 @@ def test_a_target_that_needs_the_whole_gets_it(monkeypatch):
 def test_alpha_is_looked_at_before_it_is_filtered(most, opaque, names, monkeypatch):
     monkeypatch.setattr("imgconv.recipe.strips.STRIP_BYTES", 2000)
     monkeypatch.setattr("imgconv.formats.png.codec.BAND_BYTES", 1000)
-    monkeypatch.setattr("imgconv.formats.strips.LOOK_BYTES", 3000)
-    monkeypatch.setattr("imgconv.formats.strips.HELD_BYTES", most)
+    monkeypatch.setattr("imgconv.formats.picture.LOOK_BYTES", 3000)
+    monkeypatch.setattr("imgconv.formats.picture.HELD_BYTES", most)
     array = noise(90, 70, 4)
     array[:, :, 3] = 255
     array[60:62, 5, 3] = 255 if opaque else 254

@@ -121,15 +121,13 @@ def test_without_a_thread_to_be_had_the_work_is_done_all_the_same(form, jobs):
 
 
 BROKEN = """
-import imgconv.formats.read as module
-real = module.read
-def read(path, **options):
-    if str(path) == "0.png":
+import imgconv.batch.job as module
+real = module.frames_of
+def frames_of(file, size, name, *words, **options):
+    if name == "0.png":
         raise ZeroDivisionError("nobody foresaw this")
-    return real(path, **options)
-import imgconv.batch.job
-imgconv.batch.job.read = read
-imgconv.batch.job.source_of = lambda *words, **options: None
+    return real(file, size, name, *words, **options)
+module.frames_of = frames_of
 """
 
 
@@ -142,7 +140,7 @@ def test_an_exception_that_nobody_foresaw_fails_its_file(jobs):
     )
     assert results() == RESULTS[1:]
     done = after(BROKEN, "apply", *NAMES, "-k", "blur", "-j", jobs, "-v", "--overwrite")
-    assert re.search(r"^imgconv:   File .*, in read$", done.stderr, re.MULTILINE)
+    assert re.search(r"^imgconv:   File .*, in frames_of$", done.stderr, re.MULTILINE)
 
 
 def test_an_exception_that_nobody_foresaw_is_one_line_in_every_command():

@@ -13,7 +13,7 @@ from makers import ENDINGS, noise, saved, smooth
 from PIL import Image
 
 from imgconv.formats import blocks
-from imgconv.formats.pillow import SAMPLES, to_array
+from imgconv.formats.image import SAMPLES, to_array
 
 LARGE = (2100, 2101)  # 17.6 MB: Pillow makes two blocks of it
 told = pytest.mark.skipif(not blocks.TELLS, reason="this Pillow does not tell where its pixels are")
@@ -73,7 +73,7 @@ def test_foreign_memory_is_never_looked_into():
     code = """
 import numpy, sys
 from PIL import Image
-from imgconv.formats.pillow import to_array
+from imgconv.formats.image import to_array
 for mode, channels in (("L", 1), ("RGBA", 4), ("CMYK", 4)):
     pixels = numpy.arange(60 * 70 * channels, dtype=numpy.uint8).reshape(60, 70, channels)
     image = Image.frombuffer(mode, (70, 60), pixels, "raw", mode, 0, 1)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from imgconv.errors import WriteError
 from imgconv.formats import jpeg
-from imgconv.formats.jpeg import Encoder, segments
+from imgconv.formats.jpeg import JpegSink, segments
 from imgconv.formats.picture import Picture
 from imgconv.formats.read import parse
 from imgconv.formats.write import encode
@@ -22,8 +22,16 @@ MODES = {"L": 1, "RGB": 3, "CMYK": 4}
 
 
 def encode_jpeg(array, mode, options, threads=None):
-    encoder = Encoder(array, mode, options, threads)
-    return b"".join([encoder.start, *encoder.strip(array), encoder.end])
+    return in_strips(array, mode, options, threads, len(array))
+
+
+def in_strips(array, mode, options, threads, rows):
+    file, sink = io.BytesIO(), JpegSink(array, mode, options, threads)
+    sink.begin(file)
+    for start in range(0, len(array), rows):
+        sink.write(array[start : start + rows])
+    sink.end()
+    return file.getvalue()
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +68,7 @@ def by_pillow(array, mode, down, step, **options):
 def test_the_file_is_pillows_with_restart_markers(mode, options, down, size):
     array = made(mode, *size)
     found = encode_jpeg(array, mode, options)
-    assert found == by_pillow(array, mode, down, Encoder(array, mode, options).step, **options)
+    assert found == by_pillow(array, mode, down, JpegSink(array, mode, options).step, **options)
     assert np.array_equal(np.asarray(opened(found)), np.asarray(opened(saved_whole(array, mode, options))))
 
 
@@ -73,7 +81,7 @@ def test_metadata_stands_in_front_once():
     options = {"exif": exif(orientation=6).tobytes(), "icc_profile": bytes(range(256)) * 300, "dpi": (300, 200),
                "quality": 80, "subsampling": 0}  # fmt: skip
     found = encode_jpeg(array, "RGB", options)
-    assert found == by_pillow(array, "RGB", 8, Encoder(array, "RGB", options).step, **options)
+    assert found == by_pillow(array, "RGB", 8, JpegSink(array, "RGB", options).step, **options)
     assert opened(found).info["icc_profile"] == options["icc_profile"]
 
 
@@ -130,11 +138,8 @@ def test_another_decoder_sees_the_same():
 
 def test_strips_may_come_one_by_one():
     array = made("RGB", 333, 61)
-    encoder = Encoder(array, "RGB", {})
-    parts = [encoder.start]
-    for start in range(0, 333, 2 * encoder.step):
-        parts += encoder.strip(array[start : start + 2 * encoder.step])
-    assert b"".join([*parts, encoder.end]) == encode_jpeg(array, "RGB", {})
+    step = JpegSink(array, "RGB", {}).step
+    assert in_strips(array, "RGB", {}, None, 2 * step) == encode_jpeg(array, "RGB", {})
 
 
 def test_large_pictures_are_written_in_strips_and_others_by_pillow_at_once():

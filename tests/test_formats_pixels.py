@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from makers import noise
 
-from imgconv.formats.pillow import MOVES
+from imgconv.formats.image import MOVES
 from imgconv.native import kept
 
 GUARD = 77  # what lies behind the target

@@ -108,11 +108,11 @@ def test_a_private_file_is_private_while_it_is_written(monkeypatch):
     os.chmod("b.png", 0o600)
     seen = []
     real = os.fsync
-    from imgconv.formats import write
+    from imgconv.formats import place
 
-    monkeypatch.setattr(write, "_take_rights", lambda descriptor, target: seen.append(os.fstat(descriptor).st_mode))
+    monkeypatch.setattr(place, "_take_rights", lambda descriptor, target: seen.append(os.fstat(descriptor).st_mode))
     monkeypatch.setattr(os, "fsync", lambda descriptor: real(descriptor))
-    write.write(Path("b.png"), b"new", overwrite=True)
+    place.write(Path("b.png"), b"new", overwrite=True)
     assert [oct(stat.S_IMODE(mode)) for mode in seen] == ["0o600"]
 
 

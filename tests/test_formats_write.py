@@ -30,9 +30,10 @@ from PIL.JpegImagePlugin import get_sampling
 from imgconv import correlate as filtered
 from imgconv.errors import UsageError, WriteError
 from imgconv.formats.picture import Picture
+from imgconv.formats.place import placed, put, write
 from imgconv.formats.read import parse
 from imgconv.formats.table import ENCODER_OPTIONS, by_name, endings, name_for, parse_encoder_options
-from imgconv.formats.write import encode, placed, put, write
+from imgconv.formats.write import encode
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 LOSSLESS = {
@@ -401,7 +402,7 @@ def test_what_goes_wrong_while_a_file_is_written_leaves_the_old_one(tmp_path, pr
 
 
 def test_short_writes_of_the_system_are_continued(tmp_path, monkeypatch):
-    monkeypatch.setattr("imgconv.formats.write.PIECE", 3)
+    monkeypatch.setattr("imgconv.formats.place.PIECE", 3)
     write(tmp_path / "a", b"0123456789", overwrite=False)
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 

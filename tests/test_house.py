@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from makers import encode_png
 
 import imgconv
-from imgconv.formats.png.codec import encode_png
 from imgconv.native import link
 
 HOUSE = Path(imgconv.__file__).parent
@@ -151,7 +151,7 @@ def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
     assert not loaded & {"rich", "PIL", "concurrent.futures", "json", "numpy.typing", "queue", "tempfile"}
     assert not link.possible() or "llvmlite" not in loaded
     unused = {"masks", "recipe.masked", "kernels.formulas", "kernels.foreign"}
-    unused |= {f"formats.{name}" for name in ("blocks", "png.interlace", "jpeg", "ppm", "tiff")}
+    unused |= {f"formats.{name}" for name in ("pillow", "image", "blocks", "png.interlace", "jpeg", "ppm", "tiff")}
     assert not loaded & {f"imgconv.{module}" for module in unused}
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from imgconv.cli.doctor import doctor
 from imgconv.engine.band import Variant
 from imgconv.engine.methods import VARIANTS
-from imgconv.formats.pillow import MOVES
+from imgconv.formats.image import MOVES
 from imgconv.native import kept
 
 FUNCTIONS = [variant.function for variant in VARIANTS]

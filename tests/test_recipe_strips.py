@@ -11,12 +11,14 @@ from cases import PILLOW
 from makers import noise
 
 from imgconv.errors import PictureError
+from imgconv.formats.limits import DEFAULT
+from imgconv.formats.picture import Frame, Picture, unread
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
 from imgconv.recipe import Recipe
 from imgconv.recipe import strips as module
 from imgconv.recipe.options import Options
-from imgconv.recipe.strips import in_strips
+from imgconv.recipe.strips import InStrips, over
 from imgconv.threads import available_cores
 
 
@@ -28,17 +30,18 @@ def _few_bytes(request, monkeypatch):
 few_bytes = pytest.mark.usefixtures("_few_bytes")
 
 
-def reader(array):
-    """What hands out the rows of an array, in the form (rows, columns, channels)."""
+def frame_of(array, mode="", read=None):
+    """A picture that is still to be read."""
     rows, done = array.reshape(*array.shape[:2], -1), 0
 
-    def read(target):
+    def following(target):
         nonlocal done
         assert target.flags.c_contiguous
         target[...] = rows[done : done + len(target)]
         done += len(target)
 
-    return read
+    blank = unread(array.shape, array.dtype)
+    return Frame(Picture(blank, mode, "PNG"), array.nbytes, read or following, lambda: frame_of(array, mode))
 
 
 def most_threads():
@@ -48,9 +51,10 @@ def most_threads():
 
 def same(recipe, array, mode="", step=1):
     threads = most_threads()
-    blank = np.broadcast_to(np.zeros((), array.dtype), array.shape)
-    work = in_strips(recipe, blank, mode, lambda: (array[:, :, -1] == np.iinfo(array.dtype).max).all())
-    strips = [strip.copy() for strip in work.run(reader(array), step)]
+    work = over(recipe, frame_of(array, mode), DEFAULT)
+    assert isinstance(work, InStrips)
+    work.plan(step, DEFAULT)
+    strips = [strip.copy() for strip in work.run()]
     assert all(len(strip) % step == 0 for strip in strips[:-1])
     found, (whole, whole_mode, report) = np.concatenate(strips), recipe.apply(array, mode)
     assert work.shape == found.shape == whole.shape
@@ -142,7 +146,7 @@ OTHERS = [
 @pytest.mark.parametrize("options", OTHERS, ids=str)
 @pytest.mark.parametrize("padding", [None, "valid", "tf-same"])
 def test_what_is_no_plain_correlation(options, padding, monkeypatch):
-    monkeypatch.setattr("imgconv.recipe.pieces.PIECE_SAMPLES", 700)
+    monkeypatch.setattr("imgconv.recipe.steps.PIECE_SAMPLES", 700)
     if "mask" in options and padding == "valid":
         pytest.skip("a mask takes the size of the picture")
     border = {} if "like" in options else {"border": "reflect"}
@@ -158,7 +162,7 @@ def test_what_is_no_plain_correlation(options, padding, monkeypatch):
 @pytest.mark.parametrize("how", ["hypot", "sum", "max", "mean"])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_combined_kernels(how, mode, monkeypatch):
-    monkeypatch.setattr("imgconv.recipe.pieces.PIECE_SAMPLES", 700)
+    monkeypatch.setattr("imgconv.recipe.steps.PIECE_SAMPLES", 700)
     kernels = (kernel("sobel_x"), kernel("sobel_y"), TALL)
     array = noise(50, 23) if mode == "L" else noise(50, 23, len(mode))
     same(Recipe(kernels, Options(combine=how)), array, mode)
@@ -201,7 +205,6 @@ def test_weights_of_several_levels():
         (["blur"], {"after": "minmax"}, "RGB"),
         (["blur", "laplacian"], {"after": "abs"}, "RGB"),
         (["blur"], {"linear": True, "padding": "full"}, "RGB"),
-        (["gaussian:sigma=2"], {}, "RGBA"),
         (["gaussian:sigma=2"], {"border": "renormalize"}, "RGB"),
         (["sharpen", "gaussian:sigma=2"], {"border": "wrap"}, "RGB"),
         (["gaussian:sigma=2"], {"method": "fourier"}, "RGB"),
@@ -210,15 +213,19 @@ def test_weights_of_several_levels():
 )
 def test_what_needs_the_whole_picture(names, options, mode):
     recipe = Recipe(tuple(kernel(name) for name in names), Options(**options))
-    assert in_strips(recipe, np.zeros((9, 9, len(mode)), np.uint8), mode) is None
+    array = noise(9, 9, len(mode))
+    work = over(recipe, frame_of(array, mode), DEFAULT)
+    assert not isinstance(work, InStrips)
+    np.testing.assert_array_equal(next(work.run()), recipe.apply(array, mode)[0])
 
 
 def test_what_lies_in_memory_does_not_grow_with_the_picture(monkeypatch):
     monkeypatch.setattr(module, "STRIP_BYTES", 10_000)
     sizes = set()
     for rows in (2000, 20_000):
-        work = in_strips(Recipe((TALL,)), np.broadcast_to(np.uint8(0), (rows, 50)), "L")
-        parts = work.run(lambda target: target.fill(1), 1)
+        work = over(Recipe((TALL,)), frame_of(unread((rows, 50), np.dtype("uint8")), "L"), DEFAULT)
+        work.plan(1, DEFAULT)
+        parts = work.run()
         assert sum(len(strip) for strip in parts) == rows
         sizes.add(max(near.stop - near.start for near, _ in work.windows))
     assert sizes == {200 + 40}
@@ -234,9 +241,10 @@ def test_a_broken_picture_stops_it(monkeypatch):
         target[...] = 0
 
     threads = most_threads()
-    work = in_strips(Recipe((ODD,)), np.broadcast_to(np.uint8(0), (100, 10)), "L")
+    work = over(Recipe((ODD,)), frame_of(noise(100, 10), "L", read), DEFAULT)
+    work.plan(1, DEFAULT)
     with pytest.raises(PictureError, match="is broken"):
-        list(work.run(read, 1))
+        list(work.run())
     assert threading.active_count() <= threads
 
 
@@ -244,7 +252,9 @@ def test_who_stops_early_leaves_no_thread(monkeypatch):
     monkeypatch.setattr(module, "STRIP_BYTES", 100)
     threads = most_threads()
     for count in range(4):
-        strips = in_strips(Recipe((ODD,)), np.broadcast_to(np.uint8(0), (100, 10)), "L").run(lambda target: None, 1)
+        work = over(Recipe((ODD,)), frame_of(noise(100, 10), "L"), DEFAULT)
+        work.plan(1, DEFAULT)
+        strips = work.run()
         assert len([next(strips) for _ in range(count)]) == count
         strips.close()
         assert threading.active_count() <= threads
@@ -252,11 +262,13 @@ def test_who_stops_early_leaves_no_thread(monkeypatch):
 
 def test_what_cannot_be_is_told_before_a_row_is_read():
     with pytest.raises(PictureError, match="leaves nothing"):
-        in_strips(Recipe((TALL,), Options(padding="valid")), np.broadcast_to(np.uint8(0), (40, 10)), "L")
+        over(Recipe((TALL,), Options(padding="valid")), frame_of(noise(40, 10), "L", id), DEFAULT)
 
 
 def test_numbers_that_are_not_exact_are_told():
     array = np.zeros((100, 10), np.int64)
     array[99, 9] = 2**53 + 2
+    work = over(Recipe((ODD,)), frame_of(array), DEFAULT)
+    work.plan(1, DEFAULT)
     with pytest.raises(PictureError, match=r"beyond 2\*\*53"):
-        list(in_strips(Recipe((ODD,)), array, "").run(reader(array), 1))
+        list(work.run())

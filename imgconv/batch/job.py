@@ -15,18 +15,18 @@ from imgconv.arrayfile import opened
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job, Targets, is_skipped
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
-from imgconv.formats.limits import DEFAULT, Limits, check_memory, limits_for
-from imgconv.formats.picture import Picture
-from imgconv.formats.read import parse, read
-from imgconv.formats.strips import SINKS, has_sink, sink_of, source_of, unread
+from imgconv.formats.limits import DEFAULT, Limits, limits_for
+from imgconv.formats.picture import Picture, unread
+from imgconv.formats.place import PIECE, placed, put
+from imgconv.formats.read import frames_of
 from imgconv.formats.table import GREY_MODES, METADATA, select
-from imgconv.formats.write import PIECE, encode, fitted, placed, put, write
+from imgconv.formats.write import fitted, sink_of
 from imgconv.native.kept import compile_seconds
 from imgconv.recipe import Recipe
-from imgconv.recipe.strips import in_strips
+from imgconv.recipe.strips import over
 
 SPOOLED_BYTES = 2**24  # results from larger samples wait on the disk for standard output
-STANDARD_INPUT = Path("standard input")  # as messages call it
+STANDARD_INPUT = "standard input"  # as messages call it
 
 
 class Handling(NamedTuple):
@@ -74,71 +74,40 @@ def _clock() -> float:
 
 
 def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> None:
-    started = _clock()
+    started, threads = _clock(), recipe.options.threads
+    limits = limits_for(handling.limits, recipe.options, job.format)
     file, size = _opened(job)
     with file:
-        if _do_in_strips(job, file, size, recipe, targets, handling, outcome):
-            return
-        before = _read(job, file, handling.auto_orient, limits_for(handling.limits, recipe.options, job.format))
-    before = fitted(before, job.format or before.format)
-    outcome.read_s = _clock() - started
-    _note(before, targets, outcome)
-    array, mode, outcome.report = recipe.apply(before.array, before.mode)
-    started = _clock()
-    after = _after(before, array, mode, handling, outcome)
-    del before  # its pixels: encoding takes memory of its own
-    form, threads = job.format or after.format, recipe.options.threads
-    if job.target is not None and targets.out_dir is not None:
-        make_folder(job.target.parent)
-    asked = {"progressive": after.info.get("progressive"), **handling.encoder}
-    if job.target is not None and form == "JPEG" and has_sink(form, array.shape, asked):
-        with _target(job, targets, array.nbytes) as target:  # without its bytes in one piece
-            sink = sink_of(target, after, form, handling.encoder, threads)
-            sink.write(array)
+        name, ending = (str(job.source), job.source.suffix) if job.source else (STANDARD_INPUT, "")
+        frames = frames_of(
+            file, size, name, ending,
+            auto_orient=handling.auto_orient, limits=limits, threads=threads, begun=job.begun,
+        )  # fmt: skip
+        frame = next(frames)
+        form = job.format or frame.about.format
+        frame.about = fitted(frame.about, form)
+        _note(frame.about, targets, outcome)
+        before = replace(frame.about, array=unread(frame.about.array.shape, frame.about.array.dtype))
+        outcome.read_s = _clock() - started
+        work = over(recipe, frame, limits)
+        del frame  # its pixels: encoding takes memory of its own
+        after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome)
+        sink = sink_of(after, form, handling.encoder, threads)
+        work.plan(sink.step, limits)
+        if targets.out_dir is not None and job.target is not None:
+            make_folder(job.target.parent)
+        with _target(job, targets, after.array.nbytes) as target:
+            sink.begin(target)
+            with closing(work.run()) as strips:
+                for strip in strips:
+                    sink.write(strip)
             sink.end()
-        outcome.notes += sink.notes
-    else:
-        data, notes = encode(after, form, handling.encoder, threads)
-        if job.target is None:
-            _write_stream([data])
-        else:
-            write(job.target, data, overwrite=targets.overwrite or targets.in_place)
-        outcome.notes += notes
-    outcome.write_s = _clock() - started
-
-
-def _do_in_strips(
-    job: Job, file: BinaryIO, size: int, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome
-) -> bool:
-    """Does a job some rows at a time, where its formats and the recipe allow that: the rest is read ahead meanwhile."""
-    started = _clock()
-    threads = recipe.options.threads
-    source = source_of(file, size, job.source or STANDARD_INPUT, auto_orient=handling.auto_orient, threads=threads)
-    form = job.format or source.about.format if source else ""
-    if source is None or form not in SINKS:
-        return False
-    work = in_strips(recipe, source.about.array, source.about.mode, source.is_opaque)
-    if work is None or not has_sink(form, work.shape, handling.encoder):
-        return False
-    check_memory(work.memory, size, handling.limits)
-    outcome.read_s = _clock() - started
-    _note(source.about, targets, outcome)
-    after = _after(source.about, unread(work.shape, work.dtype), work.mode, handling, outcome)
-    if targets.out_dir is not None and job.target is not None:
-        make_folder(job.target.parent)
-    with _target(job, targets, after.array.nbytes) as target:
-        sink = sink_of(target, after, form, handling.encoder, threads)
-        with closing(work.run(source.read, sink.step)) as strips:
-            for strip in strips:
-                sink.write(strip)
-        sink.end()
-        outcome.notes += sink.notes
-        file.close()  # it may be replaced now
+            file.close()  # it may be replaced now
+    outcome.notes += sink.notes
     outcome.report = work.report()
     outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
     outcome.read_s += work.waited_s
     outcome.write_s = _clock() - started - outcome.read_s - outcome.report.filter_s
-    return True
 
 
 @contextmanager
@@ -201,13 +170,6 @@ def _opened(job: Job) -> tuple[BinaryIO, int]:
     except (OSError, AttributeError):  # closed by the caller: <&-
         raise PictureError(f"{STANDARD_INPUT}: cannot be read") from None
     return io.BytesIO(data), len(data)
-
-
-def _read(job: Job, file: BinaryIO, auto_orient: bool, limits: Limits) -> Picture:
-    if job.source is not None:
-        return read(job.source, auto_orient=auto_orient, begun=job.begun, limits=limits)
-    file.seek(0)
-    return parse(file.read(), str(STANDARD_INPUT), auto_orient=auto_orient, limits=limits)
 
 
 def _write_stream(parts: Iterable[bytes]) -> None:

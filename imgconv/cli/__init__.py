@@ -140,8 +140,8 @@ def main() -> NoReturn:
             if stop.code == INTERRUPTED:
                 say("interrupted")
             # a thread may still be at work: Python 3.11 takes one for ended whose join was interrupted
-            if "imgconv.formats.write" in sys.modules:
-                import_module("imgconv.formats.write").abandon()
+            if "imgconv.formats.place" in sys.modules:
+                import_module("imgconv.formats.place").abandon()
             os._exit(stop.code)
         raise
     except Exception as problem:

@@ -97,7 +97,7 @@ def bench(
     elif as_markdown:
         click.echo(chart.markdown(rows, facts, shape), nl=False)
     if plot is not None:
-        from imgconv.formats.write import write
+        from imgconv.formats.place import write
 
         drawn = chart.drawing(rows, facts, shape)
         file = chart.svg(*drawn).encode() if Path(plot).suffix.lower() == ".svg" else chart.png(*drawn)

@@ -93,7 +93,7 @@ def _tell_compiled(found: Iterable[tuple[Function, float]]) -> None:
 def _functions() -> list[Function]:
     """Everything that can ever be compiled."""
     from imgconv.engine.methods import VARIANTS
-    from imgconv.formats.pillow import MOVES
+    from imgconv.formats.image import MOVES
     from imgconv.formats.png.codec import FILTER, UNFILTER
 
     return [*(variant.function for variant in VARIANTS), FILTER, UNFILTER, *MOVES.values()]

@@ -38,8 +38,8 @@ def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: boo
     """
     from imgconv.errors import UsageError
     from imgconv.fit import fit as find
+    from imgconv.formats.place import write
     from imgconv.formats.read import read
-    from imgconv.formats.write import write
     from imgconv.kernels.write import toml_text
 
     target = None if output in (None, "-") else Path(str(output))

@@ -123,7 +123,7 @@ def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) 
     if path is None:
         sys.stdout.buffer.write(data)
     else:
-        from imgconv.formats.write import write
+        from imgconv.formats.place import write
 
         write(path, data, overwrite=overwrite)
     for note in notes:

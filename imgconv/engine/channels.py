@@ -1,8 +1,7 @@
-"""One kernel over all channels of a picture, as floating sums, and what turns such sums into samples again."""
+"""Which channels are added up under which weights, and what turns floating sums into samples again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,46 +14,37 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
-def sums(samples: Array, weights: Array, summed: bool, one: Callable[[Array, Array, bool], Array]) -> Array:
-    """The floating sums of every output channel.
+def terms(weights: Array, count: int, summed: bool) -> list[list[tuple[slice, Array]]]:
+    """What each output channel is the sum of: channels of the picture, and the plane of weights that slides over them.
 
     Parameters
     ----------
-    samples : ndarray of float32 or float64, shape (rows, columns, channels)
     weights : ndarray, shape (rows, columns), (rows, columns, channels) or (rows, columns, channels in, channels out)
+    count : int
+        Channels of the picture.
     summed : bool
         Add up the channels: one comes out of 2- or 3-level weights. Those of 4 levels always add up.
-    one : callable
-        (samples, weights of one plane, whether to add the offset) -> sums.
 
     Returns
     -------
-    ndarray of shape (rows, columns, channels out)
+    list of list of (slice, ndarray)
+        One list for each output channel; one for all of them where the same plane slides over each.
 
     Raises
     ------
     PictureError
         When the weights are for another number of channels.
     """
-    count = samples.shape[2]
     if weights.ndim > 2 and weights.shape[2] != count:
         raise PictureError(f"the kernel's weights are for {weights.shape[2]} channels, the picture has {count}")
+    if weights.ndim == 2 and not summed:
+        return [[(slice(None), weights)]]
     if weights.ndim == 2:
-        if not summed:
-            return one(samples, weights, True)
         weights = np.repeat(weights[:, :, None], count, axis=2)
-    if weights.ndim == 3:
-        if not summed:
-            each = [one(samples[:, :, c : c + 1], weights[:, :, c], True) for c in range(count)]
-            return np.concatenate(each, axis=2)
-        weights = weights[:, :, :, None]
-    totals = []
-    for out in range(weights.shape[3]):
-        total = one(samples[:, :, :1], weights[:, :, 0, out], True)
-        for c in range(1, count):
-            total += one(samples[:, :, c : c + 1], weights[:, :, c, out], False)
-        totals.append(total)
-    return np.concatenate(totals, axis=2)
+    if weights.ndim == 3 and not summed:
+        return [[(slice(c, c + 1), weights[:, :, c])] for c in range(count)]
+    weights = weights.reshape(*weights.shape[:3], -1)
+    return [[(slice(c, c + 1), weights[:, :, c, o]) for c in range(count)] for o in range(weights.shape[3])]
 
 
 def after(values: Array, how: str, top: float, floating: bool) -> Array:

@@ -37,7 +37,7 @@ class Loaded(NamedTuple):
     frames: int
 
 
-def decode(data: bytes, name: str, limits: Limits = DEFAULT) -> Loaded:
+def decode(data: bytes, limits: Limits = DEFAULT) -> Loaded:
     """Opens and decodes the picture in the bytes of a file.
 
     Raises
@@ -54,7 +54,7 @@ def decode(data: bytes, name: str, limits: Limits = DEFAULT) -> Loaded:
     image = Image.open(io.BytesIO(data), formats=[form.name for form in FORMATS])
     try:
         check_image(image, data, limits)
-        refuse_cut(data, image, name)
+        refuse_cut(data, image)
         frames = getattr(image, "n_frames", 1)
         # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
         return Loaded(data, image, load(image), frames)
@@ -76,7 +76,7 @@ class Begun:
     def _run(self) -> None:
         # whatever is wrong is found again, and said, when the file is read in its turn
         with contextlib.suppress(Exception):
-            self._loaded = decode(self.path.read_bytes(), str(self.path))
+            self._loaded = decode(self.path.read_bytes())
 
     def take(self) -> Loaded | None:
         """Waits for the picture, and hands it over; None when that failed, or when it was taken."""
@@ -119,7 +119,7 @@ def _check_tags(data: bytes) -> None:
         exif = 0
     elif exif < 6:
         return
-    from imgconv.formats.tiff import claim_more  # here, because most pictures have neither
+    from imgconv.formats.tiff.tags import claim_more  # here, because most pictures have neither
 
     if data[:3] == b"\xff\xd8\xff":  # Pillow puts the parts together
         parts = re.finditer(rb"\xff\xe1(..)Exif\0\0", data, re.DOTALL)
@@ -130,7 +130,7 @@ def _check_tags(data: bytes) -> None:
         raise PictureError("is broken: its tags claim more bytes than it has")
 
 
-def refuse_cut(data: bytes, image: Image.Image, name: str) -> None:
+def refuse_cut(data: bytes, image: Image.Image) -> None:
     """Raises PictureError where Pillow would cut samples to fewer bits without a word."""
     bits, whole = 8, True
     if image.format == "PNG":
@@ -145,10 +145,10 @@ def refuse_cut(data: bytes, image: Image.Image, name: str) -> None:
         # one channel: all its bits are kept, but for doubles, and for whole numbers that pass the signed range
         if bits > 32 or (bits == 32 and whole and image.mode == "I"):
             kind = "whole numbers without a sign" if whole else "bits per sample"
-            raise PictureError(f"{name}: has {bits}-bit samples ({kind}) that would be cut; convert it to .npy first")
+            raise PictureError(f"has {bits}-bit samples ({kind}) that would be cut; convert it to .npy first")
     elif bits > 8:
         raise PictureError(
-            f"{name}: has {bits} bits per channel in {image.mode}, which would be cut to 8; convert it to 8 bits first,"
+            f"has {bits} bits per channel in {image.mode}, which would be cut to 8; convert it to 8 bits first,"
             " or filter its channels one by one as 16-bit grey"
         )
 

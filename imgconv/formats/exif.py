@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from imgconv.formats.png.chunks import meaning
-from imgconv.formats.tiff import LONG, ORIENTATION, SHORT, SIZES, WIDTH, XMP, Entry, directory_of
+from imgconv.formats.tiff.tags import LONG, ORIENTATION, SHORT, SIZES, WIDTH, XMP, Entry, directory_of
 
 BYTE = 1
 MARK = b"Exif\0\0"

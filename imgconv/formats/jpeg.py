@@ -16,7 +16,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from imgconv.formats.pillow import block_for, from_array
+from imgconv.errors import WriteError
+from imgconv.formats.image import BROKEN, block_for, from_array
+from imgconv.formats.place import put
+from imgconv.formats.sink import Sink
 from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ SMALLEST = 2**20  # pixels; smaller pictures get no restart markers, and one thr
 STRIP_PIXELS = 2**18  # four of them in the smallest picture, and 1 MB of Pillow's memory for each thread
 BLOCK = 8  # rows and columns of samples that are coded together
 FRAMES, RESTARTS, SCAN = (0xC0, 0xC1), 0xDD, 0xDA  # markers: sequential frames, restart interval, start of scan
+END = b"\xff\xd9"
 CODING = ("quality", "qtables", "subsampling")  # the options that the pixels' bytes depend on
 
 
@@ -41,8 +45,8 @@ class Segments(NamedTuple):
     scan: int  # the first byte of coded pixels
 
 
-class Encoder:
-    """Makes a JPEG file strip by strip: `start`, then what `strip` gives for each, then `end`.
+class JpegSink(Sink):
+    """Writes a JPEG strip by strip.
 
     Parameters
     ----------
@@ -54,18 +58,19 @@ class Encoder:
         As Pillow's encoder takes them, without `optimize` and `progressive`.
     threads : int, optional
         How many to use; as many as there are cores when not given.
-
-    Attributes
-    ----------
-    start, end : bytes
-        What comes before the pixels, and behind them.
-    step : int
-        Each array that `strip` takes but the last has a multiple of so many rows.
+    notes : tuple of str
     """
 
-    end = b"\xff\xd9"
+    step: int
 
-    def __init__(self, array: Array, mode: str, options: Mapping[str, Any], threads: int | None = None) -> None:
+    def __init__(
+        self,
+        array: Array,
+        mode: str,
+        options: Mapping[str, Any],
+        threads: int | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         rows, columns = array.shape[:2]
         # a file of one pixel has the same header, but for the size and the interval
         start = bytearray(_saved(array[:1, :1], mode, {**options, "restart_marker_blocks": 1}))
@@ -79,10 +84,22 @@ class Encoder:
         self.mode = mode
         self.options = {key: options[key] for key in CODING if key in options}
         self.threads = threads
+        self.notes = notes
         self.strips = 0
 
-    def strip(self, array: Array) -> list[bytes]:
-        """The bytes of the next rows."""
+    def begin(self, file: BinaryIO) -> None:
+        super().begin(file)
+        put(file, self.start)
+
+    def end(self) -> None:
+        put(self.file, END)
+
+    def write(self, rows: Array) -> None:
+        for part in self._coded(rows):
+            put(self.file, part)
+
+    def _coded(self, array: Array) -> list[bytes]:
+        """The coded pixels of the next rows, the markers before them included."""
         starts = range(0, len(array), self.step)
         done = [b""] * len(starts)
 
@@ -96,7 +113,7 @@ class Encoder:
                     coded = room.encode(rows, self.mode, self.options)
                     before = self.strips + number
                     marker = bytes([0xFF, 0xD0 + (before - 1) % 8]) if before else b""
-                    done[number] = marker + memoryview(coded)[segments(coded).scan : -len(self.end)]
+                    done[number] = marker + memoryview(coded)[segments(coded).scan : -len(END)]
                     return 0
 
                 return work
@@ -106,8 +123,24 @@ class Encoder:
         return done
 
 
+def sink_of(
+    about: Array, mode: str, options: Mapping[str, Any], threads: int | None, notes: tuple[str, ...]
+) -> JpegSink:
+    """What writes a picture that is `in_strips`; of the array only the first pixel is looked at.
+
+    Raises
+    ------
+    WriteError
+        When Pillow does not take it.
+    """
+    try:
+        return JpegSink(about, mode, options, threads, notes)
+    except BROKEN as problem:
+        raise WriteError(f"JPEG cannot be written: {' '.join(str(problem).split())}") from None
+
+
 def in_strips(shape: tuple[int, ...], options: Mapping[str, Any]) -> bool:
-    """Whether a picture is for `Encoder`: it is large, and its file has one scan with codes that are known before."""
+    """Whether a picture is for `JpegSink`: it is large, and its file has one scan with codes that are known before."""
     return shape[0] * shape[1] >= SMALLEST and not options.get("progressive") and not options.get("optimize")
 
 

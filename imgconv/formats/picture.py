@@ -1,13 +1,35 @@
-"""The Picture value: pixels, and what the file said about itself."""
+"""The Picture value: pixels, and what the file said about itself; and a Frame, which is still to be read."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imgconv.formats.limits import Limits, check_memory, check_whole
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[2-8]""")
+# EXIF orientation: how the stored rows and columns become the upright picture (transpose, then flip rows, columns)
+UPRIGHT = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+HELD_BYTES = 2**27  # larger pictures are read twice where alpha must be looked at before the rest
+LOOK_BYTES = 2**20  # looked at in one go
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +71,93 @@ class Picture:
         return self.array.shape[2] if self.array.ndim == 3 else 1
 
 
+class Frame:
+    """A picture in a file, to be read from the top down; or one that is in memory already.
+
+    Attributes
+    ----------
+    about : Picture
+        With its pixels where they are in memory; else its array has their shape and type, and takes no memory.
+    size : int
+        Of the file in bytes.
+    read : callable or None
+        Fills an array of shape (some, columns, channels), C-contiguous, with the next rows. None in memory.
+    again : callable or None
+        Opens it anew, from the first row.
+    """
+
+    def __init__(
+        self,
+        about: Picture,
+        size: int,
+        read: Callable[[Array], None] | None = None,
+        again: Callable[[], Frame | None] | None = None,
+    ) -> None:
+        self.about, self.size, self.read, self.again = about, size, read, again
+
+    def whole(self, limits: Limits) -> Picture:
+        """The picture with all its pixels. Raises PictureError where they are more than the limits allow."""
+        if self.read is None:
+            return self.about
+        self.check_whole(limits)
+        shape = self.about.array.shape
+        array = np.empty((*shape, 1)[:3], self.about.array.dtype)
+        self.read(array)
+        return replace(self.about, array=array.reshape(shape))
+
+    def check_whole(self, limits: Limits) -> None:
+        """Raises PictureError where a picture that is still to be read cannot be in memory as a whole."""
+        array, need = self.about.array, self.about.array.nbytes * (1 + limits.working)
+        if not self.about.mode:  # an array is as large as its file: no bomb
+            check_memory(need, need, limits)
+        else:
+            pixel = self.about.channels * array.itemsize
+            check_whole(self.size, array.shape[1], array.shape[0], pixel, pixel, limits)
+
+    def is_opaque(self) -> bool:
+        """Whether alpha, the last channel, is full everywhere. Reading begins with the first row after that."""
+        array = self.about.array
+        if self.read is not None and array.nbytes > HELD_BYTES and self.again is not None:
+            part = np.empty((max(1, LOOK_BYTES // array[0].nbytes), *array.shape[1:]), array.dtype)
+            left, found = len(array), True
+            while found and left:
+                part = part[:left]
+                self.read(part)
+                found, left = is_opaque(part), left - len(part)
+            following = self.again()
+            assert following is not None
+            self.read = following.read
+            return found
+        if self.read is not None:
+            array = np.empty(array.shape, array.dtype)
+            self.read(array)
+            self.read = _reader_of(array)
+        return is_opaque(array)
+
+
+def _reader_of(array: Array) -> Callable[[Array], None]:
+    """What reads an array from the top down."""
+    done = 0
+
+    def read(target: Array) -> None:
+        nonlocal done
+        target[...] = array[done : done + len(target)]
+        done += len(target)
+
+    return read
+
+
+def is_opaque(array: Array) -> bool:
+    """Whether the last channel is full everywhere."""
+    top = np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1
+    return bool((array[:, :, -1] == top).all())
+
+
+def unread(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array of a shape and type that takes no memory; all its samples are one 0."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
 def sound_dpi(found: Any) -> tuple[float, float] | None:
     """A resolution that every encoder can write, or None."""
     try:
@@ -57,3 +166,16 @@ def sound_dpi(found: Any) -> tuple[float, float] | None:
         return None
     sound = all(math.isfinite(number) and 0 < number < 65535 for number in (across, down))
     return (across, down) if sound else None
+
+
+def say_upright(info: dict[str, Any]) -> None:
+    """Lets what a file says about its picture say that it is upright."""
+    if "xmp" in info:
+        info["xmp"] = XMP_ORIENTATION.sub(rb"\g<1>1", info["xmp"])
+
+
+def turned(array: Array, transpose: bool, flip_rows: bool, flip_columns: bool) -> Array:
+    """Pixels turned in one of the ways of `UPRIGHT`."""
+    if transpose:
+        array = array.swapaxes(0, 1)
+    return np.ascontiguousarray(array[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])

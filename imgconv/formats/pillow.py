@@ -1,175 +1,179 @@
-"""Between Pillow images and arrays. Pillow is imported when it is needed: plain PNG files go without."""
+"""What Pillow decodes, as a picture that is in memory; and what Pillow encodes, from all rows at once."""
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, Any
+import io
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from imgconv.errors import PictureError
-from imgconv.native import kept
+from imgconv.errors import PictureError, WriteError
+from imgconv.formats.decode import Loaded, decode, prepare_pillow, refuse_cut
+from imgconv.formats.image import BROKEN, from_array, plain, take_array
+from imgconv.formats.limits import Limits
+from imgconv.formats.picture import Frame, Picture, sound_dpi
+from imgconv.formats.place import put
+from imgconv.formats.sink import Sink
+from imgconv.formats.table import FORMATS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
 
-    from imgconv.formats.blocks import Block
+    Array = npt.NDArray[Any]
 
-# everything that Pillow has been seen to raise on broken files and odd metadata
-BROKEN = (
-    OSError, ValueError, SyntaxError, NotImplementedError, TypeError, RuntimeError, IndexError, KeyError,
-    AttributeError, struct.error, OverflowError, EOFError, ZeroDivisionError, AssertionError,
-)  # fmt: skip
-
-# modes whose pixels can be filtered as they are, and the type of their samples
-SAMPLES = {
-    "L": "uint8",
-    "LA": "uint8",
-    "RGB": "uint8",
-    "RGBA": "uint8",
-    "CMYK": "uint8",
-    "YCbCr": "uint8",
-    "LAB": "uint8",
-    "HSV": "uint8",
-    "I;16": "uint16",
-    "I": "int32",
-    "F": "float32",
-}
-ONLY_IN_MEMORY = ("RGBX", "RGBa", "La")  # no file has them; bytes that can be filtered as they are, too
-# left to Pillow's codecs: NumPy takes two bytes of four slower, and of LAB other bytes are kept
-CODED = ("LA", "La", "LAB")
-SHARED = ("L", "RGBA", "CMYK", "I;16")  # Pillow makes images of these over the memory of an array
-MOVES = {name: kept.Function("imgconv.formats.pixels_loop", name, (), "ppi") for name in ("pack", "unpack")}
-STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
+T = TypeVar("T")
+GIF_COLOURS = 256
 
 
-def plain(image: Image.Image) -> Image.Image:
-    """The image in a mode of `SAMPLES`: bilevel becomes L, palettes and colour keys become L, LA, RGB or RGBA."""
-    if image.mode == "1":
-        return image.convert("LA" if "transparency" in image.info else "L")
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
-    if image.mode in ("L", "RGB") and "transparency" in image.info:
-        return image.convert("LA" if image.mode == "L" else "RGBA")
-    if image.mode in ("RGBa", "RGBX"):
-        return image.convert("RGBA" if image.mode == "RGBa" else "RGB")
-    if image.mode == "La":
-        return image.convert("LA")
-    if image.mode.startswith("I;16"):
-        return image if image.mode == "I;16" else from_array(np.asarray(image).astype(np.uint16), "I;16")
-    if image.mode not in SAMPLES:
-        raise PictureError(f"pictures of mode {image.mode} cannot be filtered")
-    return image
+def decoded(data: bytes, limits: Limits) -> Picture:
+    """The picture (its first frame) in the bytes of a file. Raises PictureError for whatever Pillow raises."""
+    return translated(lambda: _picture(decode(data, limits)))
 
 
-def back_in(mode: str, image: Image.Image) -> Image.Image:
-    """An image that `plain` gave, filtered since, in the mode that it had before; a palette is made anew."""
-    from PIL import Image
+def frame_of(load: Callable[[], Loaded]) -> Frame:
+    """The picture that `load` gives; its errors become PictureErrors."""
 
-    if mode == "1":
-        return image.point([0] * 128 + [255] * 128, "1")
-    if mode == "PA":
-        coloured = image.convert("RGB").quantize(256)
-        result = Image.merge("PA", (Image.frombytes("L", image.size, coloured.tobytes()), image.getchannel("A")))
-        result.putpalette(coloured.getpalette() or [])
-        return result
-    if mode.startswith("I;16"):
-        order = ">u2" if mode == "I;16B" else "=u2" if mode == "I;16N" else "<u2"
-        return Image.frombytes(mode, image.size, np.asarray(image).astype(order).tobytes())
-    return image
+    def made() -> Frame:
+        loaded = load()
+        return Frame(_picture(loaded), len(loaded.data))
+
+    return translated(made)
 
 
-def to_array(image: Image.Image) -> npt.NDArray[Any]:
-    """Pixels of an image in a plain mode, shape (rows, columns) or (rows, columns, channels)."""
-    from imgconv.formats import blocks
+def translated(work: Callable[[], T]) -> T:
+    """What Pillow is asked for; whatever it raises becomes a PictureError."""
+    from PIL import UnidentifiedImageError
 
-    image.load()
-    dtype = np.dtype(SAMPLES.get(image.mode, "uint8"))
-    columns, rows = image.size
-    if image.mode in CODED or 0 in image.size:
-        return np.asarray(image, dtype)
-    channels = len(image.getbands())
-    result = np.empty((rows, columns, channels) if channels > 1 else (rows, columns), dtype)
-    # a crop is an image of Pillow's own, whatever memory this one lies in; a small one stays in the cache
-    at_once = max(1, STRIP_BYTES // (4 * columns))
-    for top in range(0, rows, at_once):
-        block = blocks.block_of(image.im.crop((0, top, columns, min(rows, top + at_once))))
-        if block is None:
-            return np.asarray(image, dtype)
-        part = result[top : top + at_once]
-        if channels == 3:
-            _move("pack", part.ctypes.data, block.address, len(part) * columns)
+    try:
+        return work()
+    except UnidentifiedImageError:
+        known = ", ".join(form.name for form in FORMATS)
+        raise PictureError(f"is not a picture that can be read ({known})") from None
+    except BROKEN as problem:
+        text = " ".join(str(problem).split())[:200] or type(problem).__name__
+        raise PictureError(f"is broken: {text}") from None
+
+
+def _picture(loaded: Loaded) -> Picture:
+    data, image, block, frames = loaded
+    with image:
+        form = "JPEG" if image.format == "MPO" else image.format or ""
+        if form == "PNG" and image.mode == "L" and "transparency" in image.info:
+            image.info["transparency"] *= {2: 85, 4: 17}.get(data[24], 1)  # Pillow widens the pixels, but not the key
+        if form == "PNG":
+            from imgconv.formats.png.chunks import split, told
+
+            info, notes = told(split(io.BytesIO(data), len(data))[0])
         else:
-            part[...] = _memory(block, dtype)
-    return result
+            info, notes = _info(image, form, io.BytesIO(data))
+        prepared = plain(image)
+        mode, array = prepared.mode, take_array(prepared, block)
+        if form == "PPM" and mode == "I":  # Pillow widens 16-bit PGM to 32 bits
+            array, mode = array.astype(np.uint16), "I;16"
+        if "transparency" in prepared.info:
+            notes = (*notes, "its transparent level is left out")
+        return Picture(array, mode, form, info, frames, notes)
 
 
-def take_array(image: Image.Image, block: Block | None) -> npt.NDArray[Any]:
-    """As `to_array`, in the memory of the image if that lies in a block; the image is closed then."""
-    channels = len(image.getbands())
-    if block is None or block.core is not image.im or image.mode in CODED:
-        return to_array(image)
-    image.close()
-    dtype = np.dtype(SAMPLES.get(block.core.mode, "uint8"))
-    if channels != 3:
-        return np.asarray(_memory(block, dtype), dtype)
-    columns, rows = block.core.size
-    _move("pack", block.address, block.address, rows * columns)
-    return np.asarray(_Lent(block, (rows, columns, 3), dtype))
+def about_tiff(file: BinaryIO) -> Picture:
+    """What a TIFF says about itself; there are no pixels in the picture's array.
 
-
-def from_array(array: npt.NDArray[Any], mode: str, block: Block | None = None) -> Image.Image:
-    """An image of `mode` from pixels as `to_array` gives them; it may share their memory.
-
-    Its own memory is that of `block`, where `block_for` has given one.
+    Raises
+    ------
+    PictureError
+        Where it can be seen without its pixels that it cannot be read.
     """
-    from PIL import Image
 
-    from imgconv.formats import blocks
+    def known() -> Picture:
+        from PIL import Image
 
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    array = np.ascontiguousarray(array, SAMPLES.get(mode, "uint8"))
-    channels = Image.getmodebands(mode)
-    if array.shape[2:] == ((channels,) if channels > 1 else ()):
-        block = block or block_for(array, mode)
-    if block is None:
-        return Image.frombuffer(mode, (array.shape[1], array.shape[0]), array, "raw", mode, 0, 1)
-    if channels == 3:
-        _move("unpack", block.address, array.ctypes.data, array.shape[0] * array.shape[1])
-    else:
-        _memory(block, array.dtype)[...] = array
-    return blocks.image_of(block)
+        prepare_pillow()
+        file.seek(0)
+        with Image.open(file, formats=["TIFF"]) as image:
+            refuse_cut(b"", image)
+            frames = getattr(image, "n_frames", 1)
+            info, notes = _info(image, "TIFF", file)
+            return Picture(np.empty((0, 0)), image.mode, "TIFF", info, frames, notes)
+
+    return translated(known)
 
 
-def block_for(array: npt.NDArray[Any], mode: str) -> Block | None:
-    """Memory of Pillow for an image of the array's size; None where it has no need of it, or does not tell."""
-    from imgconv.formats import blocks
+def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What should be told to the encoder again, and what the user should know about that."""
+    info: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    if image.info.get("icc_profile"):
+        info["icc_profile"] = image.info["icc_profile"]
+    if dpi := sound_dpi(image.info.get("dpi")):
+        info["dpi"] = dpi
+    if isinstance(image.info.get("xmp"), bytes):
+        info["xmp"] = image.info["xmp"]
+    if form == "TIFF":
+        from imgconv.formats import exif
 
-    return None if mode in (*SHARED, *CODED) else blocks.new(mode, (array.shape[1], array.shape[0]))
+        data, notes = exif.of_tiff(file, *image.size)
+        if data:
+            info["exif"] = data
+        info["compression"] = image.info.get("compression")
+    elif image.info.get("exif"):
+        # JPEG wants this mark in front, WebP files mostly have none
+        info["exif"] = b"Exif\0\0" + image.info["exif"].removeprefix(b"Exif\0\0")
+    if form in ("JPEG", "GIF"):
+        comments = [text for name, text in getattr(image, "applist", ()) if name == "COM"]
+        if comment := b"\n".join(comments) or image.info.get("comment"):
+            info["comment"] = comment
+    if form == "JPEG":
+        from PIL.JpegImagePlugin import get_sampling
+
+        info["qtables"] = dict(image.quantization)  # type: ignore[attr-defined]
+        info["subsampling"] = get_sampling(image)
+        info["progressive"] = bool(image.info.get("progressive"))
+    if form == "WEBP":
+        info["lossless"] = b"VP8L" in file.read(4096)[12:]
+    return info, notes
 
 
-class _Lent:
-    """Lends the memory of an image through the array interface, and keeps it as long as an array is over it."""
+class PillowSink(Sink):
+    """Writes all rows at once.
 
-    def __init__(self, block: Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.block = block
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (block.address, False),
-            "shape": shape,
-            "typestr": "<u2" if dtype == np.uint16 else dtype.str,
-        }
+    Parameters
+    ----------
+    form, mode : str
+        Pillow's name of the format, and the image's mode.
+    options : mapping
+        As Pillow's encoder takes them.
+    notes : tuple of str
+    """
+
+    step = None
+
+    def __init__(self, form: str, mode: str, options: Mapping[str, Any], notes: tuple[str, ...] = ()) -> None:
+        self.form, self.mode, self.options, self.notes = form, mode, options, notes
+
+    def write(self, rows: Array) -> None:
+        image, data = encoded(rows, self.form, self.mode, self.options)
+        if self.form == "GIF":
+            self.notes += tuple(_lost_in_gif(image))
+        put(self.file, data)
 
 
-def _memory(block: Block, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The pixels of an image as they lie there: shape (rows, columns) or (rows, columns, 4)."""
-    columns, rows = block.core.size
-    several = block.size == 4 * dtype.itemsize * rows * columns
-    return np.asarray(_Lent(block, (rows, columns, 4) if several else (rows, columns), dtype))
+def encoded(array: Array, form: str, mode: str, options: Mapping[str, Any]) -> tuple[Image.Image, bytes]:
+    """An image of the pixels, and the bytes of its file. Raises WriteError for whatever Pillow raises."""
+    file = io.BytesIO()
+    try:
+        image = from_array(array, mode)
+        image.save(file, form, **options)
+    except BROKEN as problem:
+        raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
+    return image, file.getvalue()
 
 
-def _move(kind: str, target: int, source: int, pixels: int) -> None:
-    """Pixels of three bytes into, or out of, pixels of four."""
-    kept.loop(MOVES[kind]).call(target, source, pixels)
+def _lost_in_gif(image: Image.Image) -> list[str]:
+    notes = []
+    if image.mode != "L" and image.getcolors(GIF_COLOURS) is None:
+        notes.append(f"GIF holds {GIF_COLOURS} colours; the others were replaced by near ones")
+    if image.mode in ("LA", "RGBA") and any(image.getchannel("A").histogram()[1:255]):
+        notes.append("GIF knows no half-transparent pixels; they are now opaque or gone")
+    return notes

@@ -44,6 +44,17 @@ FORMATS = (
     Format("PPM", (".ppm", ".pgm", ".pnm"), ("L", "RGB", "I;16", "RGB;16"), ()),
     Format("GIF", (".gif",), ("L", "LA", "RGB", "RGBA"), ("comment",), 65535),
 )
+# of integer samples, by their type and the number of channels; Pillow has none of the last three
+MODES = {
+    ("uint8", 1): "L",
+    ("uint8", 2): "LA",
+    ("uint8", 3): "RGB",
+    ("uint8", 4): "RGBA",
+    ("uint16", 1): "I;16",
+    ("uint16", 2): "LA;16",
+    ("uint16", 3): "RGB;16",
+    ("uint16", 4): "RGBA;16",
+}
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
 # the user's word, and the key of `Picture.info`; of PNG's texts one is the comment, the last two are chunks

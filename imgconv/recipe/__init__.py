@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from imgconv.errors import UsageError
-from imgconv.recipe.application import Application
-from imgconv.recipe.layout import laid_out
+from imgconv.recipe.filtering import About, Filter, View
+from imgconv.recipe.layout import Layout, laid_out
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import Settings, correlation, settle
+from imgconv.recipe.steps import next_step
 from imgconv.threads import available_cores
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Recipe:
             raise UsageError("vary takes the place of the kernels; give one or the other")
         if o.vary is None and not self.kernels:
             raise UsageError("there is no kernel; give one, or vary with a mask")
-        for kernel in (*self.kernels, *(self.family.kernels if self.family else ())):
+        for kernel in self.all_kernels:
             s = settle(kernel, o, picture=False)
             correlation(kernel, o, s)
             if kernel.weights.ndim > 2 and o.channels not in ("each", "sum"):
@@ -67,6 +68,11 @@ class Recipe:
         from imgconv.kernels.family import family  # here, because most recipes have none
 
         return family(self.options.vary)
+
+    @property
+    def all_kernels(self) -> tuple[Kernel, ...]:
+        """Those of the family, if there is one."""
+        return self.family.kernels if self.family else self.kernels
 
     def settled(self, picture: bool) -> list[tuple[Kernel, Settings]]:
         """Each kernel, or the last of a family, with every setting that is in force, for pictures or bare arrays."""
@@ -95,30 +101,42 @@ class Recipe:
         UsageError
             When an option does not fit the picture.
         """
-        with np.errstate(all="ignore"):  # NaN and infinities are the user's own
-            return self._applied(array, mode)
-
-    def _applied(self, array: Array, mode: str) -> tuple[Array, str, Report]:
         samples, layout = laid_out(array, mode)
-        job = Application(self, layout)
-        started = time.perf_counter()
-        samples = layout.shift(job.run(samples))
-        elapsed_s = time.perf_counter() - started
-        compile_s = sum(each.compile_s for each in job.filters)
-        if array.ndim == 2 and samples.shape[2] == 1:
-            samples = samples[:, :, 0]
-        if not job.floating or layout.back.kind == "f":
-            samples = samples.astype(layout.back, copy=False)
-        return samples, layout.mode_of(samples), self.report(job, elapsed_s - compile_s)
+        with np.errstate(all="ignore"):  # NaN and infinities are the user's own
+            result, layout, report = self.run(samples, layout)
+        mode = layout.mode_of(result.shape[2], result.dtype)
+        return result[:, :, 0] if np.ndim(array) == 2 and result.shape[2] == 1 else result, mode, report
 
-    def report(self, job: Application, filter_s: float) -> Report:
-        """What an application did in so much time, its compiling left out."""
+    def run(self, samples: Array, layout: Layout) -> tuple[Array, Layout, Report]:
+        """Filters samples as `laid_out` gives them; gives the result, its layout, and what was done."""
+        started = time.perf_counter()
+        kernels, before, options, made = self.all_kernels, View(samples), self.options, []
+        about = about_of(samples, layout, options)
+        mixed = [Filter(kernel, about) for kernel in kernels] if options.mask is not None else []
+        floating = False
+        while kernels:
+            step = next_step(kernels, self.family, about_of(samples, layout, options), mixed)
+            made.append(step.run(View(samples), None, options.threads, before))
+            kernels, samples, layout, floating = kernels[step.count :], made[-1].samples, step.layout, step.floating
+        samples = layout.outside(samples, floating)
+        compile_s = sum(done.compile_s for done in made)
+        filter_s = time.perf_counter() - started - compile_s
+        plans = tuple(plan for done in made for plan in done.plans)
+        return samples, layout, self.report(plans, filter_s, compile_s, sum(done.clipped for done in made))
+
+    def report(self, plans: tuple[Plan, ...], filter_s: float, compile_s: float, clipped: int) -> Report:
+        """What was done, and how long it took."""
         return Report(
-            plans=tuple(plan for each in job.filters for plan in each.plans),
+            plans=plans,
             filter_s=filter_s,
-            compile_s=sum(each.compile_s for each in job.filters),
-            clipped=job.clipped,
+            compile_s=compile_s,
+            clipped=clipped,
             threads=self.options.threads or available_cores(),
             kernels=len(self.kernels),
             vary=self.family.reason if self.family else "",
         )
+
+
+def about_of(samples: Array, layout: Layout, options: Options) -> About:
+    """What is known about a picture that is there as a whole."""
+    return About(options, layout, samples.shape, samples.dtype, lambda: bool((samples[:, :, -1] == layout.top).all()))

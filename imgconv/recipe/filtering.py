@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from imgconv.engine import channels
 from imgconv.engine.plan import Correlation, Plan, plan
 from imgconv.engine.run import Chain, Filtered, execute, is_local, prepare
-from imgconv.engine.stage import Span
+from imgconv.engine.stage import Span, Stage
 from imgconv.errors import UsageError
 from imgconv.recipe.layout import BY_COUNT, EXACT
-from imgconv.recipe.settings import correlation
+from imgconv.recipe.settings import correlation, settle
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,239 +23,163 @@ if TYPE_CHECKING:
     from imgconv.kernels.value import Kernel
     from imgconv.recipe.layout import Layout
     from imgconv.recipe.options import Options
-    from imgconv.recipe.settings import Settings
 
     Array = npt.NDArray[Any]
-
 
 MAGICK_EPSILON = 1e-12  # of full alpha
 
 
-class Part:
-    """Some rows of a picture, from which some rows of a result are computed.
+class View(NamedTuple):
+    """Some rows of a picture, or all of them."""
+
+    samples: Array  # shape (rows, columns, channels), C-contiguous, of a type that the loops take
+    first: int = 0  # which row of the picture comes first
+
+
+class Correlator:
+    """A correlation, planned for pictures of one shape.
 
     Attributes
     ----------
-    height : int
-        Rows of the whole picture.
-    first : int
-        Which row of it is the first that is there.
-    rows : Span
-        Of the result, strides left aside.
+    plan : Plan
+    stage : Stage
+        Where its windows lie.
+    compile_s : float
+        Seconds that compiling its loop took now.
     """
 
-    def __init__(self, height: int, first: int, rows: Span) -> None:
-        self.height = height
-        self.first = first
-        self.rows = rows
-
-
-class Filter:
-    """A kernel with everything that is in force for it; it keeps the plans that were carried out, and their compiling.
-
-    Samples have the shape (rows, columns, channels) and a type that the loops take.
-
-    Attributes
-    ----------
-    part : Part or None
-        What samples are, if they are not the whole picture.
-    opaque : bool or None
-        Whether all of the picture is, where that is known; else its samples are looked at.
-    """
-
-    def __init__(self, kernel: Kernel, settings: Settings, options: Options, layout: Layout) -> None:
-        self.kernel = kernel
-        self.settings = settings
-        self.options = options
+    def __init__(
+        self, c: Correlation, kind: np.dtype[Any], shape: tuple[int, ...], options: Options, layout: Layout
+    ) -> None:
+        self.plan = plan(c, kind.name, options.method)
+        self.compile_s = prepare(self.plan)
+        self.stage = Stage(self.plan, shape)
         self.layout = layout
-        self.plans: list[Plan] = []
-        self.compile_s = 0.0
-        self.part: Part | None = None
-        self.opaque: bool | None = None
-        self.chains: dict[Any, Chain] = {}  # for parts, by what they compute
 
     @property
-    def gain(self) -> float:
-        """What the kernel does to an even surface."""
-        return float(self.kernel.weights.sum()) / self.settings.scale
+    def local(self) -> bool:
+        """Whether a row of the result depends on near rows only."""
+        return is_local(self.plan)
 
-    @property
-    def signed(self) -> bool:
-        """Whether a and b of LAB are filtered as what they are: Pillow's own kernels take them 128 higher."""
-        pillow = self.settings.flip == "vertical" and self.options.combine is None
-        return self.layout.letters == "lab" and not pillow
-
-    def is_plain(self, samples: Array) -> bool:
-        """Whether the kernel is one correlation from samples to samples: the fast way."""
-        o, s, back = self.options, self.settings, self.layout.back
-        return (
-            self.kernel.weights.ndim == 2
-            and (o.channels, o.stride, o.linear, s.bias) == ("each", (1, 1), False, ())
-            and (s.after == "clip" or (s.after == "float" and back.kind == "f"))
-            and ((s.rounding, s.sums) == ("half-up", "float32") or samples.dtype == back == np.float64)
-            and (not self.layout.has_alpha or self.alpha_way(samples) == "straight")
-            # it makes no difference to a mean what 0 is
-            and (not self.signed or (abs(self.gain - 1) < 1e-9 and s.after == "clip" and s.border != "constant"))
-        )
-
-    def is_link(self, samples: Array) -> bool:
-        """Whether it can go through such a picture together with others, band by band, whatever the pixels are."""
-        return (
-            samples.dtype == self.layout.back  # what was computed in a wider type is cut to its own in between
-            and self.settings.padding in ("same", "tf-same")
-            and (not self.layout.has_alpha or self.settings.alpha == "straight")
-            and self.is_plain(samples)
-            and self.is_local(samples)
-        )
-
-    def is_local(self, samples: Array) -> bool:
-        """Whether the fast way can take such a picture strip by strip."""
-        return is_local(self.planned(self.plain(samples), samples.dtype))
-
-    def plain(self, samples: Array) -> Correlation:
-        """What the fast way computes."""
-        return correlation(self.kernel, self.options, self.settings, shape=self.whole(samples))
-
-    def whole(self, samples: Array) -> tuple[int, ...]:
-        """The shape that samples have, or would have if all rows of the picture were there."""
-        return samples.shape if self.part is None else (self.part.height, *samples.shape[1:])
-
-    def plainly(self, samples: Array) -> Filtered:
-        """The fast way."""
-        return self.correlated(self.plain(samples), samples)
-
-    def planned(self, c: Correlation, dtype: np.dtype[Any]) -> Plan:
-        """How the correlation is computed."""
-        return plan(c, dtype.name, self.options.method)
-
-    def ready(self, c: Correlation, dtype: np.dtype[Any]) -> Plan:
-        """The plan, noted and with its loop loaded; compiling is not taken for filtering."""
-        chosen = self.planned(c, dtype)
-        self.compile_s += prepare(chosen)
-        self.plans.append(chosen)
-        return chosen
-
-    def correlated(self, c: Correlation, samples: Array) -> Filtered:
-        """Plans and carries out a correlation."""
-        return (self.in_order if c.in_order and self.layout.back.kind != "f" else self.carried_out)(c, samples)
-
-    def carried_out(self, c: Correlation, samples: Array) -> Filtered:
-        """A correlation within the error bound of its plan."""
-        if self.part is not None:
-            chain = self.chain(c, samples)
-            return chain.run(np.ascontiguousarray(samples), self.part.first, self.part.rows, threads=1)
-        done = execute(self.ready(c, samples.dtype), samples, self.options.threads)
+    def run(self, view: View, rows: Span | None, threads: int | None) -> Filtered:
+        """Rows of the result, or all of them."""
+        c, samples = self.plan.correlation, view.samples
+        if self.plan.method != "fourier" and c.border != "renormalize":
+            return chain_of((self.plan,), self.stage.shape).run(samples, view.first, rows, threads)
+        done = execute(self.plan, samples, threads)
         if c.border == "renormalize" and samples.dtype.kind == "f" and self.layout.back.kind in "iub":
             done.array[np.isnan(done.array)] = c.offset  # nothing was known there, and integers have no NaN
         return done
 
-    def in_order(self, c: Correlation, samples: Array) -> Filtered:
-        """Sums that are to be cut, where the last bit shows: rows in which that could be are summed again, in order."""
-        exact = replace(c, exact=True)
-        chosen = self.planned(c, samples.dtype)
-        if c.border == "renormalize" or not chosen.error_bound:
-            return self.carried_out(exact, samples)
-        done = self.carried_out(c, samples)
-        bound = chosen.error_bound * min(self.layout.top + 1, EXACT)
 
-        def unsure(row: Array) -> bool:
-            near = np.rint(row)
-            return bool(((np.abs(row - near) <= bound) & (near != 0)).any())  # near 0 both sides are cut to 0
+class OrderedCorrelator(Correlator):
+    """Sums that are to be cut, where the last bit shows: rows in which that could be are summed again, in order."""
 
-        rows = [y for y, row in enumerate(done.array) if unsure(row)]
-        if rows:
-            again = Chain([self.planned(exact, samples.dtype)], self.whole(samples))
-            first, start, threads = 0, 0, self.options.threads
-            if self.part is not None:
-                first, start, threads = self.part.first, self.part.rows.start, 1
-            for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
-                span = Span(start + int(run[0]), start + int(run[-1]) + 1)
-                done.array[run] = again.run(np.ascontiguousarray(samples), first, span, threads).array
+    def __init__(
+        self, c: Correlation, kind: np.dtype[Any], shape: tuple[int, ...], options: Options, layout: Layout
+    ) -> None:
+        super().__init__(c, kind, shape, options, layout)
+        self.exact = partial(Correlator, replace(c, exact=True), kind, shape, options, layout)
+        self.bound = self.plan.error_bound * min(layout.top + 1, EXACT)
+        if c.border == "renormalize" or not self.bound:
+            super().__init__(replace(c, exact=True), kind, shape, options, layout)
+            self.bound = 0.0
+
+    def run(self, view: View, rows: Span | None, threads: int | None) -> Filtered:
+        """Rows of the result, or all of them."""
+        done = super().run(view, rows, threads)
+        unsure = [y for y, row in enumerate(done.array) if self._is_unsure(row)] if self.bound else []
+        start = rows.start if rows else 0
+        for run in np.split(unsure, np.flatnonzero(np.diff(unsure) > 1) + 1) if unsure else []:
+            span = Span(start + int(run[0]), start + int(run[-1]) + 1)
+            done.array[run] = self.exact().run(view, span, threads).array
         return done
 
-    def chain(self, c: Correlation, samples: Array) -> Chain:
-        """A correlation alone, made ready for parts of a picture; kept, since there are many."""
-        key = (c.weights.tobytes(), c.offset, samples.dtype, samples.shape[1:])
-        if key not in self.chains:
-            self.chains[key] = Chain([self.ready(c, samples.dtype)], self.whole(samples))
-        return self.chains[key]
+    def _is_unsure(self, row: Array) -> bool:
+        near = np.rint(row)
+        return bool(((np.abs(row - near) <= self.bound) & (near != 0)).any())  # near 0 both sides are cut to 0
 
-    def values(self, samples: Array) -> Array:
-        """The unrounded results; channels that `--channels` does not name stay."""
-        wide = self.settings.sums != "float32" or samples.dtype.name in ("int32", "float64")
-        values: Array = samples.astype(np.float64 if wide else np.float32)
-        has_alpha, signed = self.layout.has_alpha, self.signed
-        if signed:
-            values[:, :, 1:] -= 128
-        if self.options.channels in ("each", "sum"):
-            way = self.alpha_way(samples) if has_alpha else "straight"
-            if self.layout.premultiplied and (way != "straight" or self.options.linear):
-                return weighed(self.light(weighed(values, self.layout.top, -1), way, has_alpha), self.layout.top)
-            return self.light(values, way, has_alpha)
-        chosen = self.chosen(values.shape[2])
-        result = self.sampled(values)
-        result[:, :, chosen] = self.light(
-            values[:, :, chosen], "straight", has_alpha and chosen[-1] == values.shape[2] - 1
+
+@lru_cache(maxsize=16)
+def chain_of(plans: tuple[Plan, ...], shape: tuple[int, ...]) -> Chain:
+    """Kept: for a small picture, or a piece of a large one, making it takes longer than filtering."""
+    return Chain(plans, shape)
+
+
+class About(NamedTuple):
+    """What is known about the picture that a kernel is applied to."""
+
+    options: Options
+    layout: Layout
+    shape: tuple[int, int, int]  # of all of it
+    dtype: np.dtype[Any]  # one that the loops take
+    opaque: Callable[[], bool]  # whether alpha is full everywhere; called where something depends on that
+
+
+class Filter:
+    """A kernel with everything that is in force for it.
+
+    Attributes
+    ----------
+    gain : float
+        What it does to an even surface.
+    signed : bool
+        Whether a and b of LAB are filtered as what they are: Pillow's own kernels take them 128 higher.
+    alpha : str
+        How alpha is treated: "straight" (also without any), "keep", "premultiply", "mean".
+    plain : bool
+        Whether it is one correlation from samples to samples: the fast way.
+    """
+
+    def __init__(self, kernel: Kernel, about: About) -> None:
+        options, layout, shape, kind, opaque = about
+        self.kernel, self.options, self.layout, self.shape, self.kind = kernel, options, layout, shape, kind
+        self.settings = settings = settle(kernel, options, picture=bool(layout.mode))
+        o, s, back = options, settings, layout.back
+        self.gain = float(kernel.weights.sum()) / s.scale
+        self.signed = layout.letters == "lab" and not (s.flip == "vertical" and o.combine is None)
+        weighable = layout.has_alpha and o.channels in ("each", "sum")
+        self.alpha = self._alpha(opaque) if weighable else "straight"
+        self.plain = (
+            kernel.weights.ndim == 2
+            and (o.channels, o.stride, o.linear, s.bias, self.alpha) == ("each", (1, 1), False, (), "straight")
+            and (s.after == "clip" or (s.after == "float" and back.kind == "f"))
+            and ((s.rounding, s.sums) == ("half-up", "float32") or kind == back == np.float64)
+            # it makes no difference to a mean what 0 is
+            and (not self.signed or (abs(self.gain - 1) < 1e-9 and s.after == "clip" and s.border != "constant"))
         )
-        return result
+        self.correlation = correlation(kernel, o, s, shape=shape)
 
-    def chosen(self, count: int) -> list[int]:
-        """The channels that `--channels` names by letters."""
-        wanted = self.options.channels.lower()
-        letters = self.layout.letters or BY_COUNT.get(count, "")
-        for letter in wanted:
-            if letter not in letters:
-                have = letters or f"{count} without letters"
-                raise UsageError(f"channels {wanted!r}: {letter!r} is not among the picture's ({have})")
-        return sorted({letters.index(letter) for letter in wanted})
+    @property
+    def links(self) -> bool:
+        """Whether it can go through the picture together with others, band by band, whatever the pixels are."""
+        s = self.settings
+        return (
+            self.plain
+            and self.kind == self.layout.back  # what was computed in a wider type is cut to its own in between
+            and s.padding in ("same", "tf-same")
+            and (not self.layout.has_alpha or s.alpha == "straight")
+            and self.correlator().local
+        )
 
-    def sampled(self, values: Array) -> Array:
-        """The pixels under the anchor, one for each pixel of the result: for channels that are not filtered."""
-        c = correlation(self.kernel, self.options, self.settings, shape=self.whole(values))
-        before, beyond = c.anchor, tuple(k - 1 - a for k, a in zip(c.weights.shape, c.anchor, strict=True))
-        if self.part is not None:
-            lies = (before[0] if c.padding == "valid" else 0) - self.part.first
-            values = values[self.part.rows.start + lies : self.part.rows.stop + lies]
-            before, beyond = (0, before[1]), (0, beyond[1])
-        if c.padding == "valid":
-            values = values[before[0] : values.shape[0] - beyond[0], before[1] : values.shape[1] - beyond[1]]
-        elif c.padding == "full":
-            around = ((beyond[0], before[0]), (beyond[1], before[1]), (0, 0))
-            mode: Any = "edge" if c.border == "renormalize" else c.border
-            outside = {"constant_values": c.outside} if c.border == "constant" else {}
-            values = np.pad(values, around, mode, **outside)
-        return values[:: self.options.stride[0], :: self.options.stride[1]].copy()
+    def correlator(self) -> Correlator:
+        """The fast way."""
+        return Correlator(self.correlation, self.kind, self.shape, self.options, self.layout)
 
-    def light(self, values: Array, way: str, alpha: bool) -> Array:
-        """The results, taken in linear light if that was asked for; alpha, the last channel if there, is no light."""
-        if not self.options.linear:
-            return self.covered(values, way)
-        letters, top = self.layout.letters, self.layout.top
-        if letters not in ("", *BY_COUNT.values()):
-            raise UsageError(f"linear light needs grey or RGB samples, not {letters.upper()}")
-        values = values.copy()
-        colours = values[:, :, : values.shape[2] - alpha]
-        colours[:] = channels.to_linear(colours / top) * top
-        result = self.covered(values, way)
-        colours = result[:, :, : max(1, result.shape[2] - alpha)]
-        colours[:] = channels.from_linear(colours / top) * top
-        return result
-
-    def alpha_way(self, samples: Array) -> str:
+    def _alpha(self, opaque: Callable[[], bool]) -> str:
         """How alpha is treated: opaque pictures need no weighing, nor do colours that are weighed already."""
-        weights, s, gain = self.kernel.weights, self.settings, self.gain
-        way = s.alpha
-        if self.layout.mode == "RGBX" and way != "straight":  # what is no alpha weighs nothing
+        weights, s, gain, alpha = self.kernel.weights, self.settings, self.gain, self.settings.alpha
+        if self.layout.mode == "RGBX" and alpha != "straight":  # what is no alpha weighs nothing
             return "keep"
         if weights.ndim > 2 or self.options.channels == "sum":
-            if way == "premultiply":
+            if alpha == "premultiply":
                 raise UsageError(
                     "alpha premultiply takes kernels of 2 levels, each channel by itself; use straight or keep"
                 )
             if weights.ndim > 2:  # weights for one channel less are for the colours
-                return "keep" if weights.shape[2] == samples.shape[2] - 1 else "straight"
-            return "straight" if way == "straight" else "keep"
-        if way == "premultiply":
+                return "keep" if weights.shape[2] == self.shape[2] - 1 else "straight"
+            return "straight" if alpha == "straight" else "keep"
+        if alpha == "premultiply":
             if abs(weights.sum()) <= 1e-8 * np.abs(weights).sum():
                 raise UsageError(
                     f"alpha premultiply needs weights that do not sum to 0 as those of {self.kernel.name} do"
@@ -265,78 +191,179 @@ class Filter:
             weighed = self.layout.premultiplied and not self.options.linear
             if weighed and np.isclose(gain, 1) and s.offset == 0 and not s.bias:
                 return "straight"
-            if self.unweighed_if_opaque and self.is_opaque(samples):
+            seen = s.offset != 0 or s.bias or s.border in ("constant", "keep") or s.padding == "full"
+            if not seen and opaque():
                 return "straight"
-        return way
+        return alpha
+
+
+class FloatingFilter:
+    """A filter's unrounded results, shape (rows, columns, channels), float32 or float64.
+
+    Attributes
+    ----------
+    correlators : list of list of (slice, Correlator)
+        For each channel of the sums, or for all in one, what is added up: channels of the picture, and how they are
+        summed.
+    rows : int
+        Of the result, strides left aside.
+    target_shape : (int, int, int)
+        Of the result.
+    """
+
+    def __init__(self, given: Filter) -> None:
+        self.filter = given
+        o, s, count = given.options, given.settings, given.shape[2]
+        if o.linear and given.layout.letters not in ("", *BY_COUNT.values()):
+            raise UsageError(f"linear light needs grey or RGB samples, not {given.layout.letters.upper()}")
+        wide = s.sums != "float32" or given.kind.name in ("int32", "float64")
+        self.dtype: np.dtype[Any] = np.dtype(np.float64 if wide else np.float32)
+        self.chosen = None if o.channels in ("each", "sum") else self._chosen(count)
+        if self.chosen is not None:
+            count = len(self.chosen)
+        elif given.alpha == "keep":
+            count -= 1
+        self.offset = 0.0 if given.alpha in ("premultiply", "mean") else s.offset
+        self.correlators = [
+            [(channel, self._correlator(taps, channel, count, first=not n)) for n, (channel, taps) in enumerate(terms)]
+            for terms in channels.terms(given.kernel.weights, count, o.channels == "sum")
+        ]
+        self.rows, columns, _ = self.all_correlators[0].stage.target_shape
+        sums = count if self.correlators[0][0][0] == slice(None) else len(self.correlators)
+        left = given.shape[2] - count  # channels that are not filtered
+        down, across = o.stride
+        self.target_shape = -(-self.rows // down), -(-columns // across), sums + left
+        self.bias = self._bias(s.bias, sums)
+
+    def _correlator(self, taps: Array, channel: slice, count: int, first: bool) -> Correlator:
+        f = self.filter
+        settings = f.settings._replace(offset=self.offset if first else 0.0)
+        c = correlation(f.kernel, f.options, settings, taps, f.shape)
+        shape = (*f.shape[:2], len(range(*channel.indices(count))))
+        kind = OrderedCorrelator if c.in_order and f.layout.back.kind != "f" else Correlator
+        return kind(c, self.dtype, shape, f.options, f.layout)
 
     @property
-    def unweighed_if_opaque(self) -> bool:
-        """Whether weighing by alpha changes nothing in a picture that is opaque."""
-        s = self.settings
-        return s.offset == 0 and not s.bias and s.border not in ("constant", "keep") and s.padding != "full"
+    def all_correlators(self) -> list[Correlator]:
+        """Of every channel."""
+        return [correlator for terms in self.correlators for _, correlator in terms]
 
-    @property
-    def asks_whether_opaque(self) -> bool:
-        """Whether it depends on that how alpha is treated."""
-        known, self.opaque = self.opaque, False
-        try:
-            return (
-                self.layout.has_alpha
-                and self.options.channels == "each"
-                and self.unweighed_if_opaque
-                and self.alpha_way(np.empty((1, 1, len(self.layout.letters)))) == "premultiply"
-            )
-        finally:
-            self.opaque = known
+    def needed(self, rows: Span) -> Span:
+        """The rows of the picture that rows of the result, strides left aside, are computed from."""
+        spans = [correlator.stage.needed(rows) for correlator in self.all_correlators]
+        return Span(min(span.start for span in spans), max(span.stop for span in spans))
 
-    def is_opaque(self, samples: Array) -> bool:
-        """Whether alpha, the last channel, is full everywhere."""
-        if self.opaque is None:
-            return bool((samples[:, :, -1] == self.layout.top).all())
-        return self.opaque
+    def run(self, view: View, rows: Span | None = None, threads: int | None = None) -> Array:
+        """The results; channels that `--channels` does not name stay.
 
-    def covered(self, values: Array, way: str) -> Array:
+        `rows` are counted as if there were no strides; all by default.
+        """
+        f, has_alpha = self.filter, self.filter.layout.has_alpha
+        at = _Place(view.first, rows or Span(0, self.rows), threads)
+        values: Array = view.samples.astype(self.dtype)
+        if f.signed:
+            values[:, :, 1:] -= 128
+        if self.chosen is None:
+            if f.layout.premultiplied and (f.alpha != "straight" or f.options.linear):
+                return weighed(self._in_light(weighed(values, f.layout.top, -1), at, has_alpha), f.layout.top)
+            return self._in_light(values, at, has_alpha)
+        result = self._unfiltered(values, at)
+        last_is_alpha = has_alpha and self.chosen[-1] == values.shape[2] - 1
+        result[:, :, self.chosen] = self._in_light(values[:, :, self.chosen], at, last_is_alpha)
+        return result
+
+    def _chosen(self, count: int) -> list[int]:
+        """The channels that `--channels` names by letters."""
+        wanted = self.filter.options.channels.lower()
+        letters = self.filter.layout.letters or BY_COUNT.get(count, "")
+        for letter in wanted:
+            if letter not in letters:
+                have = letters or f"{count} without letters"
+                raise UsageError(f"channels {wanted!r}: {letter!r} is not among the picture's ({have})")
+        return sorted({letters.index(letter) for letter in wanted})
+
+    def _unfiltered(self, values: Array, at: _Place) -> Array:
+        """The pixels under the anchor, one for each pixel of the result: for channels that are not filtered."""
+        c = self.filter.correlation
+        (above, left), (below, right) = c.anchor, (k - 1 - a for k, a in zip(c.weights.shape, c.anchor, strict=True))
+        if c.padding == "full":
+            mode: Any = "edge" if c.border == "renormalize" else c.border
+            outside = {"constant_values": c.outside} if c.border == "constant" else {}
+            values = np.pad(values, ((below, above), (right, left), (0, 0)), mode, **outside)
+        elif c.padding == "valid":
+            values = values[above:, left : values.shape[1] - right]
+        down, across = self.filter.options.stride
+        return values[at.rows.start - at.first : at.rows.stop - at.first : down, ::across].copy()
+
+    def _in_light(self, values: Array, at: _Place, alpha: bool) -> Array:
+        """The results, taken in linear light if that was asked for; alpha, the last channel if there, is no light."""
+        if not self.filter.options.linear:
+            return self._covered(values, at)
+        values, top = values.copy(), self.filter.layout.top
+        colours = values[:, :, : values.shape[2] - alpha]
+        colours[:] = channels.to_linear(colours / top) * top
+        result = self._covered(values, at)
+        colours = result[:, :, : max(1, result.shape[2] - alpha)]
+        colours[:] = channels.from_linear(colours / top) * top
+        return result
+
+    def _covered(self, values: Array, at: _Place) -> Array:
         """The sums, with alpha treated in one of the ways of `--alpha`, or as ImageMagick does ("mean")."""
-        s, top, gain = self.settings, self.layout.top, self.gain
-        if way == "straight":
-            return self.sums(values, s)
+        f, top, gain = self.filter, self.filter.layout.top, self.filter.gain
+        if f.alpha == "straight":
+            return self._sums(values, at)
         colour, cover = values[:, :, :-1], values[:, :, -1:]
-        if way == "keep":
-            return np.concatenate([self.sums(colour, s), self.sampled(cover)], axis=2)
+        if f.alpha == "keep":
+            return np.concatenate([self._sums(colour, at), self._unfiltered(cover, at)], axis=2)
         # the mean of the colours, each weighed by its alpha, times what the kernel does to an even surface
-        weighed = np.concatenate([colour * (cover / top), cover], axis=2)
-        result = self.sums(weighed, s._replace(offset=0.0, bias=()))
-        colour, cover = result[:, :, :-1], result[:, :, -1:]
-        if way == "mean":  # it carries transparency instead of alpha, and divides by no less than this
+        result = self._sums(np.concatenate([colour * (cover / top), cover], axis=2), at)
+        colour, cover, offset = result[:, :, :-1], result[:, :, -1:], f.settings.offset
+        if f.alpha == "mean":  # it carries transparency instead of alpha, and divides by no less than this
             least = np.where(cover < 0, -MAGICK_EPSILON, MAGICK_EPSILON) * top
-            colour = colour * top / np.where(abs(cover) < abs(least), least, cover) + s.offset
-            return self.biased(np.concatenate([colour, cover + (1 - gain) * top], axis=2), s)
-        colour = np.divide(colour * (top * gain), cover, out=np.zeros_like(colour), where=cover != 0) + s.offset
-        return self.biased(np.concatenate([colour, cover], axis=2), s)
+            colour = colour * top / np.where(abs(cover) < abs(least), least, cover) + offset
+            cover = cover + (1 - gain) * top
+        else:
+            colour = np.divide(colour * (top * gain), cover, out=np.zeros_like(colour), where=cover != 0) + offset
+        return self._biased(np.concatenate([colour, cover], axis=2))
 
-    def sums(self, values: Array, s: Settings) -> Array:
+    def _sums(self, values: Array, at: _Place) -> Array:
         """The floating sums of every output channel, with offset, bias and stride."""
-        o = self.options
 
-        def one(part: Array, taps: Array, offset: bool) -> Array:
-            c = correlation(self.kernel, o, s if offset else s._replace(offset=0.0), taps, self.whole(part))
-            return self.correlated(c, np.ascontiguousarray(part)).array
+        def one(channel: slice, correlator: Correlator) -> Array:
+            part = View(np.ascontiguousarray(values[:, :, channel]), at.first)
+            return correlator.run(part, at.rows, at.threads).array
 
-        result = channels.sums(values, self.kernel.weights, o.channels == "sum", one)
-        return self.biased(result[:: o.stride[0], :: o.stride[1]], s)
+        totals = []
+        for terms in self.correlators:
+            totals.append(one(*terms[0]))
+            for term in terms[1:]:
+                totals[-1] += one(*term)
+        result = totals[0] if len(totals) == 1 else np.concatenate(totals, axis=2)
+        down, across = self.filter.options.stride
+        result = result[::down, ::across]
+        return result if self.filter.alpha in ("premultiply", "mean") else self._biased(result)
 
-    def biased(self, result: Array, s: Settings) -> Array:
-        """With the bias of each channel; alpha has none where only the colours' are given."""
-        if not s.bias:
-            return result
-        count = result.shape[2]
-        bias = s.bias * count if len(s.bias) == 1 else s.bias
-        if self.layout.has_alpha and len(bias) == count - 1:
+    def _bias(self, given: tuple[float, ...], count: int) -> Array | None:
+        """The bias of each of the sums; alpha has none where only the colours' are given."""
+        if not given:
+            return None
+        bias = given * count if len(given) == 1 else given
+        if self.filter.layout.has_alpha and len(bias) == count - 1:
             bias = (*bias, 0.0)
         if len(bias) != count:
-            raise UsageError(f"bias has {len(s.bias)} numbers, the result has {count} channels")
-        total: Array = result + np.asarray(bias, result.dtype)
-        return total
+            raise UsageError(f"bias has {len(given)} numbers, the result has {count} channels")
+        return np.asarray(bias, self.dtype)
+
+    def _biased(self, result: Array) -> Array:
+        return result if self.bias is None else np.asarray(result + self.bias)
+
+
+class _Place(NamedTuple):
+    """Which rows are there, which ones of the result are wanted, and by how many threads."""
+
+    first: int
+    rows: Span
+    threads: int | None
 
 
 def weighed(values: Array, top: float, power: int = 1) -> Array:

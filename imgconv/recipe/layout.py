@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,7 @@ BY_COUNT = {1: "l", 2: "la", 3: "rgb", 4: "rgba"}
 EXACT = 2.0**53  # whole numbers up to here are exact in float64
 
 
-class Layout:
+class Layout(NamedTuple):
     """What is known about a picture while kernels are applied to it.
 
     Attributes
@@ -41,16 +41,17 @@ class Layout:
     back : dtype
         The type to come back to.
     letters : str
-        One for each channel, such as "rgba"; "" where they have none. Kernels may change it.
-    top : float
-        Of the range of `back`: 255 for 8 bits, 1 for floating samples.
+        One for each channel that there is now, such as "rgba"; "" where they have none.
     """
 
-    def __init__(self, mode: str, back: np.dtype[Any]) -> None:
-        self.mode = mode
-        self.back = back
-        self.letters = letters_of(mode)
-        self.top = float(np.iinfo(back).max) if back.kind in "iu" else 1.0
+    mode: str
+    back: np.dtype[Any]
+    letters: str
+
+    @property
+    def top(self) -> float:
+        """Of the range of `back`: 255 for 8 bits, 1 for floating samples."""
+        return float(np.iinfo(self.back).max) if self.back.kind in "iu" else 1.0
 
     @property
     def has_alpha(self) -> bool:
@@ -70,21 +71,24 @@ class Layout:
             samples[:, :, 1:] -= 128
         return samples
 
-    def count(self, channels: int) -> None:
-        """Takes note of how many channels a kernel has left."""
-        if self.mode and channels != len(self.letters):
-            self.letters = BY_COUNT.get(channels, "")
+    def outside(self, samples: Array, floating: bool) -> Array:
+        """A result, changed in place, as it is handed out: of the type to come back to unless it is left floating."""
+        samples = self.shift(samples)
+        return samples if floating and self.back.kind != "f" else samples.astype(self.back, copy=False)
 
-    def mode_of(self, result: Array) -> str:
-        """The mode that a picture has after its channels or its type have changed."""
-        count = result.shape[2] if result.ndim == 3 else 1
+    def of_channels(self, count: int) -> Layout:
+        """What is known when a kernel has left so many channels."""
+        return self._replace(letters=BY_COUNT.get(count, "")) if self.mode and count != len(self.letters) else self
+
+    def mode_of(self, count: int, dtype: np.dtype[Any]) -> str:
+        """The mode that a picture has after its channels or its type have changed to those."""
         before = len(letters_of(self.mode) or "l")
-        if not self.mode or (count == before and result.dtype == self.back):
+        if not self.mode or (count == before and dtype == self.back):
             return self.mode
-        if count == 1 and result.dtype.kind == "f":
+        if count == 1 and dtype.kind == "f":
             return "F"
-        if self.back not in (np.uint8, np.uint16) or result.dtype != self.back or count > 4:
-            return f"{count} channels of {result.dtype}"
+        if self.back not in (np.uint8, np.uint16) or dtype != self.back or count > 4:
+            return f"{count} channels of {dtype}"
         plain = ("L", "LA", "RGB", "RGBA")[count - 1]
         if self.back == np.uint8:
             return plain
@@ -123,7 +127,7 @@ def layout_of(array: Array, mode: str) -> tuple[np.dtype[Any], Layout]:
     name = WIDER.get(back.name, back.name)
     if name not in ("uint8", "uint16", "int32", "float32", "float64"):
         raise PictureError(f"samples of type {back} cannot be filtered; convert them to a real type such as float64")
-    return np.dtype(name), Layout(mode, back)
+    return np.dtype(name), Layout(mode, back, letters_of(mode))
 
 
 def as_samples(array: Array, kind: np.dtype[Any]) -> Array:

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.errors import UsageError
 from imgconv.masks import Mask, Shape, Space, around, blend, strips, tiles
-from imgconv.recipe.settings import correlation
+from imgconv.recipe.filtering import About, Filter, FloatingFilter, View
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from imgconv.engine.plan import Plan
     from imgconv.kernels.family import Family
-    from imgconv.recipe.filtering import Filter
 
     Array = npt.NDArray[Any]
 
 
-def mix(values: Array, before: Array, mask: Shape | Mask, filters: Sequence[Filter]) -> Array:
-    """Puts in + mask · (filtered − in) in the place of the filtered `values`; returns which pixels take all of them."""
-    if values.shape != before.shape:
-        raise UsageError(
-            f"a mask mixes the result with the picture, but the result has {values.shape[2]} channels,"
-            f" the picture {before.shape[2]}"
-        )
-    first = filters[0]
-    size, start = (first.whole(before)[0], values.shape[1]), first.part.rows.start if first.part else 0
+def mix(values: Array, before: Array, mask: Shape | Mask, filters: Sequence[Filter], start: int) -> Array:
+    """Puts in + mask · (filtered − in) in the place of the filtered `values`; returns which pixels take all of them.
+
+    Both begin with row `start` of the picture.
+    """
+    size = filters[0].shape[0], values.shape[1]
     full = np.empty(values.shape[:2], bool)
-    space = _space(before, filters)
+    space = _space(filters)
     for rows in strips(values.shape[0]):
         here = slice(rows.start + start, min(rows.stop, len(values)) + start)
         share = mask.strengths(size, here, slice(None)).astype(values.dtype)
@@ -39,43 +36,52 @@ def mix(values: Array, before: Array, mask: Shape | Mask, filters: Sequence[Filt
     return full
 
 
-def vary(samples: Array, mask: Shape | Mask, family: Family, filters: Sequence[Filter]) -> Array:
+def vary(
+    samples: Array, mask: Shape | Mask, family: Family, filters: Sequence[Filter]
+) -> tuple[Array, tuple[Plan, ...], float]:
     """The kernel of each pixel, mixed out of the levels of a family, of which `filters` has one each.
 
     By tiles: only the levels that a tile asks for are computed there, and none is held for the whole picture.
+
+    Returns
+    -------
+    (ndarray, tuple of Plan, float)
+        The floating results, the plans of each level, and the seconds that their loops were compiled.
     """
-    space = _space(samples, filters)
+    space, first = _space(filters), filters[0]
     reach = [0, 0]
     for each in filters:
-        c = correlation(each.kernel, each.options, each.settings)
+        c = each.correlation
         reach = [max(r, a, k - 1 - a) for r, a, k in zip(reach, c.anchor, c.weights.shape, strict=True)]
     size = (samples.shape[0], samples.shape[1])
+    made: dict[tuple[int, tuple[int, ...], bool], FloatingFilter] = {}
     result: Array | None = None
     for window in tiles(size, reach):
-        part, inside = around(samples, window, reach, wraps=filters[0].settings.border == "wrap")
+        part, inside = around(samples, window, reach, wraps=first.settings.border == "wrap")
+        opaque = first.layout.has_alpha and bool((part[:, :, -1] == first.layout.top).all())
+        about = About(first.options, first.layout, part.shape, part.dtype, partial(bool, opaque))
         places = np.interp(mask.strengths(size, *window), family.strengths, family.places)
         terms = []
         for number in range(int(places.min()), int(np.ceil(places.max())) + 1):
             share = np.maximum(0, 1 - np.abs(places - number))
             if share.any():
-                level, plans = filters[number], list(filters[number].plans)
-                terms.append((share, level.values(part)[inside]))
-                level.plans = plans or level.plans  # every tile makes the same ones
+                key = number, part.shape, opaque
+                if key not in made:
+                    made[key] = FloatingFilter(Filter(filters[number].kernel, about))
+                terms.append((share, made[key].run(View(part))[inside]))
         mixture = blend(terms, space)
         if result is None:
             result = np.empty((*size, mixture.shape[2]), mixture.dtype)
         result[window] = mixture
     assert result is not None
-    return result
+    levels = {number: level for (number, *_), level in sorted(made.items(), key=lambda item: item[0][0])}
+    plans = tuple(each.plan for level in levels.values() for each in level.all_correlators)
+    return result, plans, sum(each.compile_s for level in made.values() for each in level.all_correlators)
 
 
-def _space(samples: Array, filters: Sequence[Filter]) -> Space:
+def _space(filters: Sequence[Filter]) -> Space:
     """In which terms results are mixed: those in which the kernels add."""
     options, layout = filters[0].options, filters[0].layout
-    weigh = (
-        layout.has_alpha
-        and not layout.premultiplied
-        and options.channels == "each"
-        and any(each.alpha_way(samples) in ("premultiply", "mean") for each in filters)
-    )
+    weigh = not layout.premultiplied and options.channels == "each"
+    weigh = weigh and any(each.alpha in ("premultiply", "mean") for each in filters)
     return Space(options.linear, layout.has_alpha, weigh, layout.top)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from imgconv.errors import PictureError
-from imgconv.formats.limits import DEFAULT, DEFLATE, Limits, check_whole, refuse_ratio
+from imgconv.formats.limits import DEFLATE, Limits, refuse_ratio
+from imgconv.formats.picture import Frame, Picture, unread
+from imgconv.formats.place import put
 from imgconv.formats.png.chunks import (
     DAMAGED,
     SIGNATURE,
@@ -28,6 +30,8 @@ from imgconv.formats.png.chunks import (
     told,
 )
 from imgconv.formats.png.deflate import adler_of_both, deflated
+from imgconv.formats.sink import Sink
+from imgconv.formats.table import MODES
 from imgconv.native import kept
 from imgconv.threads import ahead, available_cores, in_threads
 
@@ -38,16 +42,6 @@ if TYPE_CHECKING:
 
 CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}  # by colour type: grey, with alpha, RGB, with alpha
 COLOUR_TYPES = {channels: colour for colour, channels in CHANNELS.items()}
-MODES = {
-    ("uint8", 1): "L",
-    ("uint8", 2): "LA",
-    ("uint8", 3): "RGB",
-    ("uint8", 4): "RGBA",
-    ("uint16", 1): "I;16",
-    ("uint16", 2): "LA;16",
-    ("uint16", 3): "RGB;16",
-    ("uint16", 4): "RGBA;16",
-}
 FILTER = kept.Function("imgconv.formats.png.rows_loop", "filter_rows", (), "pppiii")
 UNFILTER = kept.Function("imgconv.formats.png.rows_loop", "unfilter_rows", (), "pppiii")
 UNUSUAL = (b"tRNS", b"acTL", b"fcTL")
@@ -61,28 +55,15 @@ SLACK = 8  # bytes that the unfiltering loop may read or write behind the last r
 HEADER, FINISH = b"\x78\x5e", b"\x03\x00"  # of a zlib stream: the latter is an empty last block
 
 
-class Decoded(NamedTuple):
-    """A picture, and what the file said about it, as `chunks.told` has that."""
-
-    array: Array
-    mode: str
-    info: dict[str, Any]
-    notes: tuple[str, ...]
-
-
-def encode_png(
-    array: Array,
-    info: Mapping[str, Any] | None = None,
-    *,
-    level: int | None = None,
-    threads: int | None = None,
-) -> bytes:
-    """A picture as the bytes of a PNG file.
+class PngSink(Sink):
+    """Writes a PNG in bands of rows, each deflated on its own.
 
     Parameters
     ----------
-    array : ndarray of uint8 or uint16, shape (rows, columns) or (rows, columns, 1 to 4)
+    shape : (rows, columns) or (rows, columns, 1 to 4)
         Grey, grey and alpha, RGB or RGBA.
+    dtype : dtype
+        uint8 or uint16.
     info : mapping, optional
         What the file says about its picture: exif, icc_profile, xmp (bytes), dpi (across, down), chunks (of another
         PNG file).
@@ -96,22 +77,8 @@ def encode_png(
     ValueError
         When PNG cannot hold such an array.
     """
-    encoder = Encoder(array.shape, array.dtype, info, level=level, threads=threads)
-    return b"".join([encoder.start, *encoder.strip(array), encoder.end])
 
-
-class Encoder:
-    """Makes a PNG file strip by strip: `start`, then what `strip` gives for each, then `end`.
-
-    Parameters are those of `encode_png`, with the picture's shape and type for its pixels.
-
-    Attributes
-    ----------
-    start, end : bytes
-        What comes before the pixels, and behind them.
-    band_rows : int
-        The bytes are those of `encode_png` where each strip but the last has a multiple of so many rows.
-    """
+    step: int
 
     def __init__(
         self,
@@ -129,9 +96,9 @@ class Encoder:
         header = struct.pack(">IIBBBBB", columns, rows, 8 * dtype.itemsize, COLOUR_TYPES[channels], 0, 0, 0)
         before, behind = laid_out(info or {}, channels, 8 * dtype.itemsize)
         self.start = b"".join([SIGNATURE, packed(b"IHDR", header), *before])
-        self.end = b"".join([*behind, packed(b"IEND", b"")])
+        self.behind = b"".join([*behind, packed(b"IEND", b"")])
         self.line = columns * channels * dtype.itemsize + 1  # bytes of a filtered row
-        self.band_rows = max(1, max(BAND_BYTES, min(4 * BAND_BYTES, rows * self.line // BANDS)) // self.line)
+        self.step = max(1, max(BAND_BYTES, min(4 * BAND_BYTES, rows * self.line // BANDS)) // self.line)
         self.pixel = channels * dtype.itemsize
         self.threads = threads
         self.left = rows
@@ -141,20 +108,29 @@ class Encoder:
         self.loop = kept.loop(FILTER)
         self.level = level
 
-    def strip(self, array: Array) -> list[bytes]:
-        """The bytes of the next rows."""
+    def begin(self, file: BinaryIO) -> None:
+        super().begin(file)
+        put(file, self.start)
+
+    def end(self) -> None:
+        put(self.file, self.behind)
+
+    def write(self, rows: Array) -> None:
+        put(self.file, b"".join(self._chunks(rows)))
+
+    def _chunks(self, array: Array) -> list[bytes]:
         rows = len(array)
         source = np.ascontiguousarray(array).reshape(rows, -1)
         row_bytes = self.line - 1
-        starts = range(0, rows, self.band_rows)
+        starts = range(0, rows, self.step)
         done: list[tuple[bytes, int, int]] = [(b"", 0, 0)] * len(starts)
 
         def prepare_worker() -> Callable[[int], int]:
-            filtered = np.empty((min(self.band_rows, rows), self.line), np.uint8)
+            filtered = np.empty((min(self.step, rows), self.line), np.uint8)
 
             def work(number: int) -> int:
                 start = starts[number]
-                count = min(self.band_rows, rows - start)
+                count = min(self.step, rows - start)
                 # with the row above
                 lines = source[start - 1 : start + count] if start else np.concatenate([self.above, source[:count]])
                 if lines.itemsize == 2:
@@ -173,7 +149,7 @@ class Encoder:
         workers = min(self.threads or available_cores(), len(starts)) if source.nbytes > THREAD_BYTES else 1
         in_threads(prepare_worker, range(len(starts)), workers)
         for number, (_, part, _) in enumerate(done):
-            self.adler = adler_of_both(self.adler, part, min(self.band_rows, rows - starts[number]) * self.line)
+            self.adler = adler_of_both(self.adler, part, min(self.step, rows - starts[number]) * self.line)
         self.begun = True
         self.left -= rows
         self.above = source[-1:].copy()
@@ -186,23 +162,28 @@ class Encoder:
         return parts
 
 
-def decode_png(data: bytes, threads: int | None = None, limits: Limits = DEFAULT) -> Decoded | None:
-    """The picture in a PNG file, or None where Pillow should read it: palettes, under 8 bits, interlaced, animated.
+def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = None) -> Frame | None:
+    """The picture in a file of `size` bytes, or None where Pillow should read it: palettes, under 8 bits, animated.
 
-    Samples of 16 bits come as uint16 in the order of this machine.
+    Two threads read it, unless `threads` is 1. Samples of 16 bits come as uint16 in the order of this machine.
 
     Raises
     ------
     PictureError
         When the file is cut short or damaged, where Pillow finds that, too.
     """
-    decoder = decoder_of(io.BytesIO(data), len(data))
+    decoder = decoder_of(file, size)
     if decoder is None:
-        return None
-    check_whole(len(data), decoder.columns, decoder.rows, decoder.pixel, decoder.pixel, limits)
-    array = np.empty((decoder.rows, decoder.columns, decoder.channels), decoder.dtype)
-    decoder.read(array, threads)
-    return Decoded(array if decoder.channels > 1 else array[:, :, 0], decoder.mode, *told(decoder.chunks))
+        from imgconv.formats.png import interlace  # here, because few pictures need it
+
+        file.seek(0)
+        return interlace.frame_of(file.read(), limits)
+    shape = (decoder.rows, decoder.columns, decoder.channels)
+    info, notes = told(decoder.chunks)
+    blank = unread(shape if decoder.channels > 1 else shape[:2], decoder.dtype)
+    return Frame(
+        Picture(blank, decoder.mode, "PNG", info, notes=notes), size, lambda target: decoder.read(target, threads)
+    )
 
 
 def decoder_of(file: BinaryIO, size: int) -> Decoder | None:

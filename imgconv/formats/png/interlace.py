@@ -10,9 +10,10 @@ import numpy as np
 
 from imgconv.errors import PictureError
 from imgconv.formats.limits import DEFLATE, Limits, check_whole, refuse_ratio
-from imgconv.formats.picture import Picture
+from imgconv.formats.picture import Frame, Picture
 from imgconv.formats.png.chunks import UNDERSTOOD, split, told
-from imgconv.formats.png.codec import CHANNELS, MODES, SLACK, UNFILTER, inflated
+from imgconv.formats.png.codec import CHANNELS, SLACK, UNFILTER, inflated
+from imgconv.formats.table import MODES
 from imgconv.native import kept
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), 
 WHOLE = ((0, 0, 1, 1),)
 
 
-def decode_16_bits(data: bytes, limits: Limits) -> Picture | None:
+def frame_of(data: bytes, limits: Limits) -> Frame | None:
     """The first frame of a PNG of 16 bits whose signature was seen, or None where Pillow should read it.
 
     The transparent colour becomes an alpha channel.
@@ -68,8 +69,8 @@ def decode_16_bits(data: bytes, limits: Limits) -> Picture | None:
     channels = array.shape[2]
     info, notes = told(chunks)
     frames = int.from_bytes(bodies[b"acTL"][:4], "big") if b"acTL" in bodies else 1
-    mode = MODES["uint16", channels]
-    return Picture(array if channels > 1 else array[:, :, 0], mode, "PNG", info, max(1, frames), notes)
+    array = array if channels > 1 else array[:, :, 0]
+    return Frame(Picture(array, MODES["uint16", channels], "PNG", info, max(1, frames), notes), len(data))
 
 
 def _unfiltered(lines: Array, rows: int, columns: int, pixel: int) -> Array:

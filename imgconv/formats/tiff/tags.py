@@ -1,20 +1,12 @@
-"""The directory of a TIFF file (TIFF 6.0, section 2): to take strips out of a file, and to put them together.
-
-Samples are Pillow's business. This is only what must be known to make a small TIFF of some strips of a large one, and
-a large one of the strips of small ones.
-"""
+"""The directory of a TIFF file (TIFF 6.0, section 2), read and laid out anew. Samples are Pillow's business."""
 
 from __future__ import annotations
 
 import io
-import math
 import re
 import struct
 from collections.abc import Collection, Mapping
-from itertools import accumulate
 from typing import BinaryIO, NamedTuple
-
-from imgconv.errors import PictureError
 
 # bytes of each type
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -188,190 +180,9 @@ def claim_more(data: bytes, most: int) -> bool:
     return most < 0
 
 
-class Strips:
-    """The strips of a picture in a file, each with the same number of rows but for the last.
-
-    Attributes
-    ----------
-    rows, columns : int
-    strip_rows : int
-        Of an uncompressed picture, which can be parted anywhere, about `PART_BYTES`.
-    """
-
-    def __init__(self, file: BinaryIO, directory: Directory) -> None:
-        self.file = file
-        self.directory = directory
-        self.rows = directory.number(LENGTH)
-        self.columns = directory.number(WIDTH)
-        self.strips = directory.strips
-        self.strip_rows = max(1, min(self.rows, directory.number(STRIP_ROWS, self.rows)))
-        row_bytes = self.row_bytes
-        plain = directory.number(COMPRESSION, 1) == UNCOMPRESSED and directory.number(MEANING) != YCBCR
-        begin = self.strips[0][0] if self.strips else 0
-        strip_bytes = self.strip_rows * row_bytes
-        lined_up = all(start == begin + strip_bytes * number for number, (start, _) in enumerate(self.strips))
-        within = begin + self.rows * row_bytes <= directory.size
-        if plain and row_bytes and within and lined_up and len(self.strips) == math.ceil(self.rows / self.strip_rows):
-            self.strip_rows = min(self.rows, max(1, PART_BYTES // row_bytes))
-            starts = range(0, self.rows, self.strip_rows)
-            self.strips = [
-                (begin + start * row_bytes, min(self.strip_rows, self.rows - start) * row_bytes) for start in starts
-            ]
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a row of samples."""
-        bits = self.directory.numbers(BITS, (1,))
-        return -(-self.columns * self.directory.number(SAMPLES, 1) * max(bits) // 8)
-
-    @property
-    def usual(self) -> bool:
-        """Whether the picture can be read strip by strip: no tiles, planes one by one, turned or huge strips."""
-        d = self.directory
-        return (
-            self.rows > 0
-            and self.columns > 0
-            and d.whole(*LAYOUT)
-            and d.number(PLANES, 1) == 1
-            and (XMP not in d.entries or d.entries[XMP].kind in RAW)  # where Pillow looks for an orientation
-            and d.orientation == 1
-            and d.number(COMPRESSION, 1) != OLD_JPEG
-            and len(self.strips) == math.ceil(self.rows / self.strip_rows)
-            and d.entries[OFFSETS].values == d.entries[COUNTS].values
-            and all(count and start + count <= d.size for start, count in self.strips)
-            and self.strip_rows * self.row_bytes <= LARGEST_STRIP
-        )
-
-    def excerpt(self, first: int, stop: int) -> bytes:
-        """A TIFF file of some strips."""
-        d = self.directory
-        rows = min(self.rows, stop * self.strip_rows) - first * self.strip_rows
-        bodies = []
-        for start, count in self.strips[first:stop]:
-            self.file.seek(start)
-            bodies.append(self.file.read(count))
-        entries = {tag: d.entries[tag] for tag in DECODING if tag in d.entries}
-        behind = 8 + 2 + 12 * (len(entries) + 5) + 4
-        *starts, end = accumulate(map(len, bodies), initial=behind)
-        for tag, values in (
-            (WIDTH, [self.columns]),
-            (LENGTH, [rows]),
-            (OFFSETS, starts),
-            (STRIP_ROWS, [self.strip_rows]),
-            (COUNTS, [len(body) for body in bodies]),
-        ):
-            entries[tag] = Entry(LONG, len(values), struct.pack(f"{d.order}{len(values)}I", *values))
-        table = written(d.order, entries, 8, end)
-        mark = b"II*\0" if d.order == "<" else b"MM\0*"
-        return b"".join([mark, struct.pack(d.order + "I", 8), table[: behind - 8], *bodies, table[behind - 8 :]])
-
-
-class Deep(NamedTuple):
-    """A picture of 16 bits in colour, or with alpha, as files of 16-bit grey, which Pillow reads as they are.
-
-    In `files` each sample is a pixel; they are one with all, or one of each channel.
-    `span` is how many columns the differences that are stored begin anew after, 0 where none are.
-    """
-
-    files: list[bytes]
-    columns: int
-    samples: int
-    colours: int
-    extra: int
-    span: int
-    orientation: int
-
-
-def deep_of(data: bytes) -> Deep | None:
-    """The picture in a file whose samples Pillow would cut, else None. Raises PictureError where it is too wide."""
-    try:
-        d = directory_of(data)
-    except ValueError:
-        return None
-    if not d.deep:
-        return None
-    samples = d.number(SAMPLES)
-    one, grey = d.entry(1), d.entry(BLACK_IS_0)
-    changed = {BITS: d.entry(16), SAMPLES: one, MEANING: grey, PLANES: one, ORIENTATION: one}
-    planes = d.number(PLANES, 1) == ONE_BY_ONE
-    columns, tile = d.number(WIDTH), d.number(TILE_WIDTH)
-    if max(columns, tile) * samples >= 2**31:
-        raise PictureError(f"is broken: it claims {max(columns, tile):,} columns")
-    span = 0
-    if planes:
-        offsets, counts = (TILE_OFFSETS, TILE_COUNTS) if tile else (OFFSETS, COUNTS)
-        step = len(d.numbers(offsets)) // samples
-        parts = [
-            {tag: d.entry(*d.numbers(tag)[step * plane :][:step], kind=LONG) for tag in (offsets, counts)}
-            for plane in range(samples)
-        ]
-    else:
-        parts = [{WIDTH: d.entry(columns * samples, kind=LONG)}]
-        if tile:
-            parts[0][TILE_WIDTH] = d.entry(tile * samples, kind=LONG)
-        if d.number(PREDICTOR, 1) == DIFFERENCES and d.number(COMPRESSION, 1) in PREDICTED:
-            span = tile or columns
-    without = (EXTRA, FORMAT, *(() if planes else (PREDICTOR,)))
-    files = [d.changed(data, changed | part, without) for part in parts]
-    colours = 3 if d.number(MEANING) == RGB else 1
-    return Deep(files, columns, samples, colours, d.number(EXTRA, STRAIGHT), span, d.orientation)
-
-
-def deepened(data: bytes, columns: int, samples: int) -> bytes:
-    """A file of 16-bit grey, made without a predictor, as one of `samples` per pixel, the last of 2 or 4 alpha."""
-    d = directory_of(data)
-    entries = {
-        WIDTH: d.entry(columns, kind=LONG),
-        BITS: d.entry(*[16] * samples),
-        FORMAT: d.entry(*[UNSIGNED] * samples),
-        SAMPLES: d.entry(samples),
-        MEANING: d.entry(RGB if samples > 2 else BLACK_IS_0),
-    }
-    return d.changed(data, entries | ({EXTRA: d.entry(STRAIGHT)} if samples in (2, 4) else {}))
-
-
 def directory_of(data: bytes) -> Directory:
     """The directory of a file in memory."""
     return Directory(io.BytesIO(data), len(data))
-
-
-class Joined:
-    """A TIFF file put together: what one file says about itself, and the strips of others of the same layout.
-
-    Attributes
-    ----------
-    start : bytes
-        What the file begins with.
-    """
-
-    def __init__(self, told: bytes) -> None:
-        self.start = told
-        self.told = directory_of(told)
-        self.layout: Directory | None = None
-        self.size = len(told)
-        self.rows = 0
-        self.strips: list[tuple[int, int]] = []  # where each begins, and its bytes
-
-    def add(self, data: bytes) -> list[bytes]:
-        """The strips of a file with the next rows, which are to be written behind what was before."""
-        directory = directory_of(data)
-        self.layout = self.layout or directory
-        self.rows += directory.number(LENGTH)
-        bodies = [data[start : start + count] for start, count in directory.strips]
-        for body in bodies:
-            self.strips.append((self.size, len(body)))
-            self.size += len(body)
-        return bodies
-
-    def end(self) -> tuple[bytes, int, bytes]:
-        """What comes last; then a place in the file, and what is to be written there."""
-        assert self.layout is not None
-        order, at = self.told.order, self.size + self.size % 2
-        entries = {LENGTH: Entry(LONG, 1, struct.pack(order + "I", self.rows))}
-        for tag, values in zip((OFFSETS, COUNTS), zip(*self.strips, strict=True), strict=True):
-            entries[tag] = Entry(LONG, len(values), struct.pack(f"{order}{len(values)}I", *values))
-        table = written(order, self.told.fields | self.layout.entries | entries, at)
-        return bytes(self.size % 2) + table, 4, struct.pack(order + "I", at)
 
 
 def written(order: str, entries: Mapping[int, Entry | bytes], at: int, behind: int | None = None) -> bytes:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from imgconv.errors import PictureError
 from imgconv.formats import blocks
-from imgconv.formats.pillow import SAMPLES, block_for, from_array, plain, take_array, to_array
+from imgconv.formats.image import SAMPLES, block_for, from_array, plain, take_array, to_array
 
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
 

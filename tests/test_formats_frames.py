@@ -1,9 +1,10 @@
-"""Strips: what they read and write is what the whole-picture ways do."""
+"""Frames are read and written some rows at a time: with the pixels that Pillow, OpenCV and NumPy see."""
 
 from __future__ import annotations
 
 import io
 import itertools
+import re
 import shutil
 import struct
 import subprocess
@@ -13,20 +14,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from makers import exif, noise, png, png16, saved, smooth, tiff
 from PIL import Image
 
 from imgconv.errors import PictureError, WriteError
 from imgconv.formats import jpeg
-from imgconv.formats import strips as module
-from imgconv.formats.picture import Picture
-from imgconv.formats.read import parse
-from imgconv.formats.strips import has_sink, sink_of, source_of, unread
-from imgconv.formats.write import encode
+from imgconv.formats.picture import Frame, Picture, unread
+from imgconv.formats.read import frames_of, parse
+from imgconv.formats.tiff import strips as module
+from imgconv.formats.write import encode, sink_of
 
 
-def source(data: bytes, name: str = "a", **options):
-    return source_of(io.BytesIO(data), len(data), Path(name), **options)
+def frame(data: bytes, name: str = "a", **options) -> Frame:
+    return next(frames_of(io.BytesIO(data), len(data), name, Path(name).suffix, **options))
 
 
 def pixels(found, counts=(5, 1, 9)) -> np.ndarray:
@@ -42,12 +43,18 @@ def pixels(found, counts=(5, 1, 9)) -> np.ndarray:
     return array.reshape(found.about.array.shape)
 
 
-def same(found: Picture, whole: Picture) -> None:
-    assert (found.mode, found.format, found.frames, found.notes) == (
-        whole.mode, whole.format, whole.frames, whole.notes,
-    )  # fmt: skip
-    assert found.info == whole.info
-    assert (found.array.shape, found.array.dtype) == (whole.array.shape, whole.array.dtype)
+def outside(data: bytes) -> np.ndarray:
+    """The first frame as Pillow has it, or OpenCV, where Pillow would cut 16 bits in colour."""
+    if data[:2] in (b"\x89P", b"P6"):
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if array.dtype == np.uint16:
+            return cv2.cvtColor(array, cv2.COLOR_BGR2RGB)
+    image = Image.open(io.BytesIO(data))
+    image = image.convert({"1": "L", "P": "RGB"}.get(image.mode, image.mode))
+    array = np.asarray(image)
+    return (
+        array.astype("uint16") if image.mode.startswith("I;16") or (data[:2] == b"P5" and array.itemsize > 1) else array
+    )
 
 
 def npy(array: np.ndarray, **options) -> bytes:
@@ -100,64 +107,83 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_strips_have_the_pixels_of_the_whole(kind):
-    whole = parse(READ[kind], "a")
+def test_rows_have_the_pixels_that_others_see(kind):
+    expected = outside(READ[kind])
     for counts in ((5, 1, 9), (1,), (1000,)):
-        found = source(READ[kind])
-        same(found.about, whole)
-        assert np.array_equal(pixels(found, counts), whole.array), counts
+        found = frame(READ[kind])
+        assert found.about.array.dtype == expected.dtype
+        assert found.about.frames == (2 if kind == "tiff of two" else 1)
+        np.testing.assert_array_equal(pixels(found, counts), expected)
+    picture = parse(READ[kind], "a")
+    np.testing.assert_array_equal(picture.array, expected)
+    if kind in ("png", "tiff"):
+        assert {key: picture.info[key] for key in ("dpi", "icc_profile")} == {
+            "dpi": pytest.approx((300, 200), rel=1e-3), "icc_profile": TOLD["icc_profile"],
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ARRAYS)
 def test_arrays_are_read_in_strips(kind):
     for data, name in ((npy(ARRAYS[kind]), "a"), (npy(ARRAYS[kind], version=(2, 0)), "a.NPY")):
-        found = source(data, name)
-        same(found.about, replace(parse(data, "a"), array=ARRAYS[kind].astype(ARRAYS[kind].dtype.newbyteorder("="))))
-        assert np.array_equal(pixels(found), ARRAYS[kind])
+        found = frame(data, name)
+        assert (found.about.mode, found.about.format) == ("", "NPY")
+        assert found.about.array.dtype == ARRAYS[kind].dtype.newbyteorder("=")
+        np.testing.assert_array_equal(pixels(found), ARRAYS[kind])
 
 
 def turned() -> bytes:
     return saved(Image.fromarray(RGB), "TIFF", exif=exif(orientation=6))
 
 
-WHOLE = {
+AT_ONCE = {
     "jpeg": saved(Image.fromarray(RGB), "JPEG"),
     "palette": saved(Image.fromarray(RGB).quantize(9), "PNG"),
     "tiff upside down": turned(),
     "by columns": npy(np.asfortranarray(noise(4, 5))),
-    "one dimension": npy(noise(4)),
-    "nothing": b"",
-    "no pixels": npy(np.zeros((0, 3))),
     "plain text": b"1 2\n3 4\n",
     "pgm of other range": b"P5 2 2 99 abcd",
-    "rgb of 10 bits": pnm(b"P6 2 2 1023 ", noise(2, 2, 3, dtype="uint16") % 1024),
     "bilevel ppm": b"P4 8 1 \1",
-    "big tiff": b"II+\0" + bytes(100),
-    "a tiff without strips": b"II*\0\x08\0\0\0\0\0\0\0\0\0",
-    "a tiff that points out": b"II*\0\xff\xff\xff\xff",
-    "a short tiff": b"II*\0",
 }
 
 
-@pytest.mark.parametrize("kind", WHOLE)
-def test_the_unusual_is_for_the_whole_way(kind):
-    assert source(WHOLE[kind]) is None
+@pytest.mark.parametrize("kind", AT_ONCE)
+def test_the_unusual_is_read_at_once(kind):
+    found = frame(AT_ONCE[kind])
+    assert found.read is None
+    assert found.about.array.strides != (0, 0)
 
 
-def test_planes_and_tiles_are_for_the_whole_way():
-    planes = bytearray(READ["tiff"])
-    at = planes.index(struct.pack("<HHI", 284, 3, 1)) + 8
-    planes[at] = 2
-    assert source(bytes(planes)) is None
-    tiles = READ["tiff"].replace(struct.pack("<HH", 273, 4), struct.pack("<HH", 324, 4))
-    assert source(tiles) is None
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (npy(noise(4)), "shape (4,) is no picture's"),
+        (npy(np.zeros((0, 3))), "shape (0, 3) is no picture's"),
+        (b"", "is empty"),
+        (b"II+\0" + bytes(100), "is not a picture that can be read"),
+        (b"II*\0\x08\0\0\0\0\0\0\0\0\0", "is"),
+        (b"II*\0", "is"),
+    ],
+)
+def test_what_is_no_picture_is_refused(data, told):
+    with pytest.raises(PictureError, match=re.escape(f"a: {told}")):
+        frame(data)
 
 
-def test_what_must_be_turned_upright_is_for_the_whole_way():
+def test_planes_and_tiles_are_read_at_once():
+    for extra in ({"planarconfig": "separate"}, {"tile": (16, 16)}):
+        file = io.BytesIO()
+        array = noise(3, 20, 30) if "planarconfig" in extra else noise(20, 30, 3)
+        tifffile.imwrite(file, array, photometric="rgb", **extra)
+        found = frame(file.getvalue())
+        assert found.read is None
+        np.testing.assert_array_equal(found.about.array, outside(file.getvalue()))
+
+
+def test_what_must_be_turned_upright_is_read_at_once():
     data = saved(Image.fromarray(RGB), "PNG", exif=exif(orientation=6))
-    assert source(data, auto_orient=True) is None
-    assert source(data) is not None
-    assert source(READ["png 16"], auto_orient=True) is not None
+    np.testing.assert_array_equal(frame(data, auto_orient=True).about.array, np.rot90(RGB, -1))
+    assert frame(data).read is not None
+    assert frame(READ["png 16"], auto_orient=True).read is not None
 
 
 @pytest.mark.parametrize(
@@ -172,17 +198,17 @@ def test_what_must_be_turned_upright_is_for_the_whole_way():
 )
 def test_what_is_broken_is_told_before_pixels_are_read(data, name, told):
     with pytest.raises(PictureError, match=f"^{name}: .*{told}"):
-        source(data, name)
+        frame(data, name)
 
 
 def test_a_damaged_tiff_is_told_when_its_strip_is_read():
     data = bytearray(saved(LARGE, "TIFF", compression="tiff_adobe_deflate"))
-    found = source(bytes(data))
+    found = frame(bytes(data))
     at = data.index(struct.pack("<HH", 273, 4)) + 8
     (where,) = struct.unpack("<I", data[at : at + 4])
     starts = struct.unpack("<9I", data[where : where + 36])
     data[starts[8] : starts[8] + 40] = bytes(40)
-    found = source(bytes(data))
+    found = frame(bytes(data))
     with pytest.raises(PictureError, match=r"^a: is broken") as caught:
         pixels(found, (100,))
     assert len(str(caught.value).splitlines()) == 1
@@ -193,7 +219,8 @@ def test_no_memory_is_taken_for_a_tiff_that_claims_much():
     for tag in (256, 257, 278):
         at = data.index(struct.pack("<HHI", tag, 4, 1)) + 8
         data[at : at + 4] = struct.pack("<I", 30_000)
-    assert source(bytes(data)) is None
+    with pytest.raises(PictureError, match=r"^a: is broken"):
+        frame(bytes(data))
 
 
 # writing
@@ -213,7 +240,8 @@ def picture(mode: str, rows: int = 301, columns: int = 211, **info) -> Picture:
 def written(given: Picture, form: str, options=None, strips: int = 2) -> bytes:
     file = io.BytesIO()
     about = replace(given, array=unread(given.array.shape, given.array.dtype))
-    sink = sink_of(file, about, form, options or {})
+    sink = sink_of(about, form, options or {})
+    sink.begin(file)
     step = strips * sink.step
     for start in range(0, len(given.array), step):
         sink.write(given.array[start : start + step])
@@ -239,7 +267,7 @@ def test_the_file_is_that_of_the_whole_way(form, mode):
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16", "CMYK", "I", "F", "LAB"])
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd"])
 def test_a_tiff_is_put_together(mode, compression, monkeypatch):
-    monkeypatch.setattr(module, "TIFF_BYTES", 2**12)
+    monkeypatch.setattr(module, "AT_ONCE_BYTES", 2**12)
     for rows, columns in ((1, 1), (7, 3), (3, 70_000), (901, 211)):
         given = picture(mode, rows, columns, **INFO)
         data = written(given, "TIFF", {"compression": compression})
@@ -270,7 +298,7 @@ def test_the_tiff_keeps_the_compression_of_the_old_one():
 
 
 def test_more_than_4_gb_are_refused(monkeypatch):
-    monkeypatch.setattr(module, "TIFF_LARGEST", 100_000)
+    monkeypatch.setattr(module, "LARGEST", 100_000)
     with pytest.raises(WriteError, match="more than 4 GB"):
         written(picture("RGB"), "TIFF")
 
@@ -292,16 +320,19 @@ def test_a_jpeg_is_that_of_the_whole_way(mode, monkeypatch):
             for strips in (1, 2, 1000):
                 assert written(given, "JPEG", options, strips) == encode(given, "JPEG", options)[0]
     about = replace(given, array=unread(given.array.shape, given.array.dtype))
-    assert sink_of(io.BytesIO(), about, "JPEG", {}).notes == encode(given, "JPEG")[1] != ()
+    assert sink_of(about, "JPEG", {}).notes == encode(given, "JPEG")[1] != ()
 
 
-def test_a_jpeg_that_pillow_must_write_at_once_has_no_sink():
-    assert has_sink("JPEG", (2000, 2000, 3), {"quality": 30})
-    assert not has_sink("JPEG", (20, 20, 3), {})
-    for option in ("progressive", "optimize"):
-        assert not has_sink("JPEG", (2000, 2000, 3), {option: True})
-    assert has_sink("PNG", (20, 20, 3), {"optimize": True})
-    assert not has_sink("GIF", (20, 20, 3), {})
+@pytest.mark.parametrize(
+    ("form", "columns", "options", "at_once"),
+    [
+        ("JPEG", 2000, {"quality": 30}, False), ("JPEG", 20, {}, True), ("JPEG", 2000, {"progressive": True}, True),
+        ("JPEG", 2000, {"optimize": True}, True), ("PNG", 2000, {"optimize": True}, False), ("GIF", 2000, {}, True),
+    ],
+)  # fmt: skip
+def test_only_what_pillow_must_write_is_written_at_once(form, columns, options, at_once):
+    about = Picture(unread((2000, columns, 3), np.dtype("uint8")), "RGB", "PNG")
+    assert (sink_of(about, form, options).step is None) == at_once
 
 
 def test_encoder_options_are_followed():
@@ -313,7 +344,7 @@ def test_encoder_options_are_followed():
 @pytest.mark.parametrize(("form", "mode"), [("PNG", "CMYK"), ("PPM", "RGBA"), ("PNG", "F")])
 def test_what_a_format_cannot_hold_is_refused_at_once(form, mode):
     with pytest.raises(WriteError, match=f"{form} cannot hold"):
-        sink_of(io.BytesIO(), picture(mode), form, {})
+        sink_of(picture(mode), form, {})
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
@@ -327,12 +358,13 @@ def test_one_thread_is_one_thread(form, monkeypatch):
     monkeypatch.setattr("imgconv.threads._begin", refuse)
     assert encode(given, form, None, 1)[0] == whole
     file = io.BytesIO()
-    sink = sink_of(file, given, form, {}, 1)
+    sink = sink_of(given, form, {}, 1)
+    sink.begin(file)
     sink.write(given.array)
     sink.end()
     assert file.getvalue() == whole
     if form == "PNG":
-        found = source_of(io.BytesIO(whole), len(whole), Path("a.png"), threads=1)
+        found = frame(whole, "a.png", threads=1)
         np.testing.assert_array_equal(pixels(found, (600,)), given.array)
     with pytest.raises(AssertionError, match="thread"):
         encode(given, form)

@@ -1,0 +1,175 @@
+"""Between Pillow images and arrays. Pillow is imported when it is needed: plain PNG files go without."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imgconv.errors import PictureError
+from imgconv.native import kept
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from PIL import Image
+
+    from imgconv.formats.blocks import Block
+
+# everything that Pillow has been seen to raise on broken files and odd metadata
+BROKEN = (
+    OSError, ValueError, SyntaxError, NotImplementedError, TypeError, RuntimeError, IndexError, KeyError,
+    AttributeError, struct.error, OverflowError, EOFError, ZeroDivisionError, AssertionError,
+)  # fmt: skip
+
+# modes whose pixels can be filtered as they are, and the type of their samples
+SAMPLES = {
+    "L": "uint8",
+    "LA": "uint8",
+    "RGB": "uint8",
+    "RGBA": "uint8",
+    "CMYK": "uint8",
+    "YCbCr": "uint8",
+    "LAB": "uint8",
+    "HSV": "uint8",
+    "I;16": "uint16",
+    "I": "int32",
+    "F": "float32",
+}
+ONLY_IN_MEMORY = ("RGBX", "RGBa", "La")  # no file has them; bytes that can be filtered as they are, too
+# left to Pillow's codecs: NumPy takes two bytes of four slower, and of LAB other bytes are kept
+CODED = ("LA", "La", "LAB")
+SHARED = ("L", "RGBA", "CMYK", "I;16")  # Pillow makes images of these over the memory of an array
+MOVES = {name: kept.Function("imgconv.formats.pixels_loop", name, (), "ppi") for name in ("pack", "unpack")}
+STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """The image in a mode of `SAMPLES`: bilevel becomes L, palettes and colour keys become L, LA, RGB or RGBA."""
+    if image.mode == "1":
+        return image.convert("LA" if "transparency" in image.info else "L")
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
+    if image.mode in ("L", "RGB") and "transparency" in image.info:
+        return image.convert("LA" if image.mode == "L" else "RGBA")
+    if image.mode in ("RGBa", "RGBX"):
+        return image.convert("RGBA" if image.mode == "RGBa" else "RGB")
+    if image.mode == "La":
+        return image.convert("LA")
+    if image.mode.startswith("I;16"):
+        return image if image.mode == "I;16" else from_array(np.asarray(image).astype(np.uint16), "I;16")
+    if image.mode not in SAMPLES:
+        raise PictureError(f"pictures of mode {image.mode} cannot be filtered")
+    return image
+
+
+def back_in(mode: str, image: Image.Image) -> Image.Image:
+    """An image that `plain` gave, filtered since, in the mode that it had before; a palette is made anew."""
+    from PIL import Image
+
+    if mode == "1":
+        return image.point([0] * 128 + [255] * 128, "1")
+    if mode == "PA":
+        coloured = image.convert("RGB").quantize(256)
+        result = Image.merge("PA", (Image.frombytes("L", image.size, coloured.tobytes()), image.getchannel("A")))
+        result.putpalette(coloured.getpalette() or [])
+        return result
+    if mode.startswith("I;16"):
+        order = ">u2" if mode == "I;16B" else "=u2" if mode == "I;16N" else "<u2"
+        return Image.frombytes(mode, image.size, np.asarray(image).astype(order).tobytes())
+    return image
+
+
+def to_array(image: Image.Image) -> npt.NDArray[Any]:
+    """Pixels of an image in a plain mode, shape (rows, columns) or (rows, columns, channels)."""
+    from imgconv.formats import blocks
+
+    image.load()
+    dtype = np.dtype(SAMPLES.get(image.mode, "uint8"))
+    columns, rows = image.size
+    if image.mode in CODED or 0 in image.size:
+        return np.asarray(image, dtype)
+    channels = len(image.getbands())
+    result = np.empty((rows, columns, channels) if channels > 1 else (rows, columns), dtype)
+    # a crop is an image of Pillow's own, whatever memory this one lies in; a small one stays in the cache
+    at_once = max(1, STRIP_BYTES // (4 * columns))
+    for top in range(0, rows, at_once):
+        block = blocks.block_of(image.im.crop((0, top, columns, min(rows, top + at_once))))
+        if block is None:
+            return np.asarray(image, dtype)
+        part = result[top : top + at_once]
+        if channels == 3:
+            _move("pack", part.ctypes.data, block.address, len(part) * columns)
+        else:
+            part[...] = _memory(block, dtype)
+    return result
+
+
+def take_array(image: Image.Image, block: Block | None) -> npt.NDArray[Any]:
+    """As `to_array`, in the memory of the image if that lies in a block; the image is closed then."""
+    channels = len(image.getbands())
+    if block is None or block.core is not image.im or image.mode in CODED:
+        return to_array(image)
+    image.close()
+    dtype = np.dtype(SAMPLES.get(block.core.mode, "uint8"))
+    if channels != 3:
+        return np.asarray(_memory(block, dtype), dtype)
+    columns, rows = block.core.size
+    _move("pack", block.address, block.address, rows * columns)
+    return np.asarray(_Lent(block, (rows, columns, 3), dtype))
+
+
+def from_array(array: npt.NDArray[Any], mode: str, block: Block | None = None) -> Image.Image:
+    """An image of `mode` from pixels as `to_array` gives them; it may share their memory.
+
+    Its own memory is that of `block`, where `block_for` has given one.
+    """
+    from PIL import Image
+
+    from imgconv.formats import blocks
+
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    array = np.ascontiguousarray(array, SAMPLES.get(mode, "uint8"))
+    channels = Image.getmodebands(mode)
+    if array.shape[2:] == ((channels,) if channels > 1 else ()):
+        block = block or block_for(array, mode)
+    if block is None:
+        return Image.frombuffer(mode, (array.shape[1], array.shape[0]), array, "raw", mode, 0, 1)
+    if channels == 3:
+        _move("unpack", block.address, array.ctypes.data, array.shape[0] * array.shape[1])
+    else:
+        _memory(block, array.dtype)[...] = array
+    return blocks.image_of(block)
+
+
+def block_for(array: npt.NDArray[Any], mode: str) -> Block | None:
+    """Memory of Pillow for an image of the array's size; None where it has no need of it, or does not tell."""
+    from imgconv.formats import blocks
+
+    return None if mode in (*SHARED, *CODED) else blocks.new(mode, (array.shape[1], array.shape[0]))
+
+
+class _Lent:
+    """Lends the memory of an image through the array interface, and keeps it as long as an array is over it."""
+
+    def __init__(self, block: Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.block = block
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (block.address, False),
+            "shape": shape,
+            "typestr": "<u2" if dtype == np.uint16 else dtype.str,
+        }
+
+
+def _memory(block: Block, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The pixels of an image as they lie there: shape (rows, columns) or (rows, columns, 4)."""
+    columns, rows = block.core.size
+    several = block.size == 4 * dtype.itemsize * rows * columns
+    return np.asarray(_Lent(block, (rows, columns, 4) if several else (rows, columns), dtype))
+
+
+def _move(kind: str, target: int, source: int, pixels: int) -> None:
+    """Pixels of three bytes into, or out of, pixels of four."""
+    kept.loop(MOVES[kind]).call(target, source, pixels)

@@ -1,0 +1,164 @@
+"""Writes files so that a target is always whole: the old one or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from imgconv.errors import WriteError, reason
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+PART = ".imgconv-*.part"  # a file that is being written
+PIECE = 2**24  # bytes handed to the system at once
+
+_parts: set[Path] = set()  # those of this process
+_beginning = threading.Lock()
+
+
+def write(path: Path, data: bytes, *, overwrite: bool) -> None:
+    """Writes `data` to `path`: whole, on the disk, or not at all, as `placed` does."""
+    with placed(path, overwrite=overwrite) as file:
+        put(file, data)
+
+
+def put(file: BinaryIO, data: bytes | memoryview) -> None:
+    """Writes all of `data` to a file without a buffer, which may take less at a time."""
+    view = memoryview(data).cast("B")
+    while view:
+        view = view[file.write(view[:PIECE]) :]
+
+
+@contextlib.contextmanager
+def placed(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """A file to be written in the block, which then becomes `path`: whole, on the disk, or not at all.
+
+    The bytes go to a file of random name beside the target, are synced, and take its place in one step. A symbolic
+    link is followed. The mode of a new file follows the umask; of a file that is replaced all that `_take_rights` says
+    is kept. What killed processes have left half written in that folder is deleted.
+
+    Raises
+    ------
+    WriteError
+        When the target exists and `overwrite` is false, is no regular file, or the system refuses. The target is as
+        it was.
+    """
+    target = Path(os.path.realpath(path))
+    replaces = overwrite and target.exists()
+    part: Path | None = None
+    _sweep(target.parent)
+    try:
+        if replaces and not target.is_file():
+            raise OSError("is not a regular file")
+        part, descriptor = _begun_part(target, 0o600 if replaces else 0o666)
+        with open(descriptor, "wb", buffering=0) as file:
+            yield file
+            if replaces:
+                _take_rights(descriptor, target)
+            os.fsync(descriptor)
+            if os.name == "nt":  # elsewhere it is locked until it has its name
+                file.close()
+            if overwrite:
+                os.replace(part, target)
+            else:
+                _place(part, target)
+    except FileExistsError:
+        raise WriteError(f"{path}: exists; --overwrite replaces it") from None
+    except OSError as problem:
+        raise WriteError(f"{path}: {reason(problem)}; nothing was written") from None
+    finally:
+        if part is not None:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            _parts.discard(part)
+
+
+def abandon() -> None:
+    """Deletes what is being written, in a process that ends now: nothing can be begun any more."""
+    _beginning.acquire(timeout=1)
+    for part in list(_parts):
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _begun_part(target: Path, mode: int) -> tuple[Path, int]:
+    """A new file beside the target, which `_sweep` leaves alone as long as it is open, and its descriptor."""
+    while True:
+        part = target.with_name(PART.replace("*", os.urandom(8).hex()))
+        with _beginning:
+            _parts.add(part)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+        if fcntl is None:
+            return part, descriptor
+        with contextlib.suppress(OSError):  # a file system without locks: nothing is swept there
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return part, descriptor
+        os.close(descriptor)  # swept before it was locked
+
+
+@cache
+def _sweep(folder: Path) -> None:
+    """Deletes files that killed processes were writing in a folder: nobody has them locked any more."""
+    if fcntl is None:
+        return
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(".imgconv-") and fnmatchcase(name, PART):
+                with contextlib.suppress(OSError), open(folder / name, "rb", opener=_without_following) as file:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    os.unlink(folder / name)
+
+
+def _without_following(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _take_rights(descriptor: int, target: Path) -> None:
+    """Gives the new file owner, group, mode, ACL and extended attributes of the old one, as far as we may.
+
+    Set-user and set-group bits go where owner or group is another one.
+    """
+    old = os.stat(target)
+    mode = stat.S_IMODE(old.st_mode)
+    if os.name == "posix":
+        for owner in (old.st_uid, -1):
+            with contextlib.suppress(OSError):
+                os.fchown(descriptor, owner, old.st_gid)
+                break
+        new = os.fstat(descriptor)
+        if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+            mode &= ~(stat.S_ISUID | stat.S_ISGID)
+    if hasattr(os, "listxattr"):  # of which an ACL is one
+        with contextlib.suppress(OSError):
+            kept = set(os.listxattr(target)) - {"security.capability"}
+            for name in kept | set(os.listxattr(descriptor)):
+                with contextlib.suppress(OSError):
+                    if name in kept:
+                        os.setxattr(descriptor, name, os.getxattr(target, name))
+                    else:
+                        os.removexattr(descriptor, name)
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, mode)
+
+
+def _place(part: Path, target: Path) -> None:
+    """Gives `part` the target's name; raises FileExistsError when somebody else was first."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            raise FileExistsError from None
+        os.replace(part, target)

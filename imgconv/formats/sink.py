@@ -1,0 +1,55 @@
+"""What takes the rows of a picture from the top down and writes them to a file; each format has its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from imgconv.formats.place import put
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+
+class Sink:
+    """A picture that is being written.
+
+    Attributes
+    ----------
+    step : int or None
+        `write` is given a multiple of so many rows, but for the last ones; all rows at once where it is None.
+    notes : tuple of str
+        What the user should know about it, when it has ended.
+    """
+
+    step: int | None = 1
+    notes: tuple[str, ...] = ()
+    file: BinaryIO
+
+    def begin(self, file: BinaryIO) -> None:
+        """Writes what comes before the pixels to a file without a buffer, and with random access for TIFF."""
+        self.file = file
+
+    def write(self, rows: Array) -> None:
+        """Writes the next rows, shape (some, columns) or (some, columns, channels)."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Writes what comes behind the last row."""
+
+
+class PlainSink(Sink):
+    """A few bytes, then samples row by row."""
+
+    def __init__(self, start: bytes, dtype: np.dtype[Any]) -> None:
+        self.start, self.dtype = start, dtype
+
+    def begin(self, file: BinaryIO) -> None:
+        super().begin(file)
+        put(file, self.start)
+
+    def write(self, rows: Array) -> None:
+        put(self.file, np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8).data)

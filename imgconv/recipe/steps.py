@@ -1,0 +1,243 @@
+"""The steps of a recipe: each takes rows of a picture, gives rows of the next one, and changes nothing else.
+
+A step is made for pictures of one shape and type, and everything is settled by then. Kernels that are plain
+correlations go through a picture together, in one step; each other kernel is one, and so are all that are combined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from imgconv.engine import channels
+from imgconv.engine.stage import Span
+from imgconv.errors import UsageError
+from imgconv.memory import empty
+from imgconv.recipe.filtering import About, Filter, FloatingFilter, View, chain_of
+from imgconv.threads import available_cores, in_threads
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from imgconv.engine.plan import Plan
+    from imgconv.kernels.family import Family
+    from imgconv.kernels.value import Kernel
+
+    Array = npt.NDArray[Any]
+
+PIECE_SAMPLES = 2**17  # that a thread computes at once: what lies between the parts of a step stays in the cache
+HALO_SHARE = 4  # a strip of a chain has this many times the rows that its neighbours compute again
+
+
+class Done(NamedTuple):
+    """What a step gives."""
+
+    samples: Array
+    clipped: int  # samples outside the range of their type
+    plans: tuple[Plan, ...]
+    compile_s: float
+
+
+class Chained:
+    """Kernels that are correlations from samples to samples: a band of rows goes through all of them.
+
+    Attributes
+    ----------
+    count : int
+        How many kernels it takes.
+    local : bool
+        Whether rows of the result depend on near rows only.
+    target_shape, dtype, layout
+        Of the result.
+    floating : bool
+        Whether the result is left floating, whatever the picture was.
+    halo : int
+        How many rows more than it gives it takes, where no border is near.
+    least_rows : int
+        In fewer rows at once, most would be computed twice.
+    """
+
+    floating = False
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        first, correlators = filters[0], [each.correlator() for each in filters]
+        self.count, self.dtype, self.layout = len(filters), first.kind, first.layout
+        self.local = all(each.local for each in correlators)
+        self.target_shape = correlators[-1].stage.target_shape
+        self.plans = tuple(each.plan for each in correlators)
+        self.compile_s = sum(each.compile_s for each in correlators)
+        self.alone = correlators[0]
+        self.chain = chain_of(self.plans, first.shape) if self.local else None
+        self.halo = self.chain.halo if self.chain else 0
+        self.least_rows = self.halo * (HALO_SHARE if self.count > 1 else 1)
+
+    def needed(self, rows: Span) -> Span:
+        """The rows of the picture that rows of the result are computed from."""
+        return (self.chain or self.alone.stage).needed(rows)
+
+    def run(self, view: View, rows: Span | None, threads: int | None, before: View) -> Done:
+        """Rows of the result, or all; where a wider type was computed, clipped to the range of the real one."""
+        chain, back = self.chain, self.layout.back
+        samples, clipped = chain.run(*view, rows, threads) if chain else self.alone.run(view, rows, threads)
+        if samples.dtype != back and back.kind in "iub":
+            samples, clipped = channels.to_samples(samples.astype(np.float64, copy=False), back)
+            samples = samples.astype(self.dtype)
+        return Done(samples, clipped, self.plans, self.compile_s)
+
+
+class Floating:
+    """Kernels whose sums are floating on the way: over channels, weighed by alpha, in light, combined, masked.
+
+    Attributes are those of `Chained`. Only the last kernel of a chain is stretched, masked or left floating.
+    """
+
+    def __init__(
+        self, filters: Sequence[Filter], last: bool, mixed: Sequence[Filter], family: Family | None = None
+    ) -> None:
+        first, s, o = filters[0], filters[-1].settings, filters[0].options
+        self.mixed = mixed
+        self.filters, self.last, self.family, self.settings, self.options = filters, last, family, s, o
+        self.count, self.step = len(filters), o.stride[0]
+        self.mask = o.mask if last else None
+        # where a mask is 1, the bytes of the fast way: it may round ties otherwise
+        self.fast = Chained(filters) if self.mask is not None and self.count == 1 and first.plain else None
+        self.parts = [FloatingFilter(each) for each in (filters[-1:] if family else filters)]
+        self.correlators = [correlator for part in self.parts for correlator in part.all_correlators]
+        self.target_shape = self.parts[0].target_shape
+        if len({part.target_shape for part in self.parts}) > 1:
+            raise UsageError("combined kernels must give results of the same size; use padding same")
+        self.layout = first.layout.of_channels(self.target_shape[2])
+        self.floating = last and s.after == "float"
+        self.dtype = self.parts[0].dtype if self.floating else self.layout.back if last else first.kind
+        if self.mask is not None:
+            self.mask.check(*first.shape[:2])
+            if family is None and self.target_shape != first.shape:
+                raise UsageError(
+                    f"a mask mixes the result with the picture, but the result has {self.target_shape[2]} channels,"
+                    f" the picture {first.shape[2]}"
+                )
+        self.halo = self.least_rows = max(each.correlation.weights.shape[0] - 1 for each in filters)
+        self.local = (
+            family is None
+            and all(each.local for each in self.correlators)
+            and all(each.settings.after != "minmax" and each.settings.padding != "full" for each in filters)
+            and (self.count == 1 or o.padding != "valid")
+            and (self.fast is None or self.fast.local)
+        )
+
+    def needed(self, rows: Span) -> Span:
+        """The rows of the picture that rows of the result are computed from."""
+        spans = [part.needed(self._unstrided(rows)) for part in self.parts]
+        return Span(min(span.start for span in spans), max(span.stop for span in spans))
+
+    def run(self, view: View, rows: Span | None, threads: int | None, before: View) -> Done:
+        """Rows of the result, or all, in pieces where that can be; `before` is what a mask mixes them with."""
+        wanted = rows or Span(0, self.target_shape[0])
+        if not self.local:
+            return self._piece(view, wanted, threads, before)
+        count, workers = wanted.stop - wanted.start, threads or available_cores()
+        row_samples = view.samples[0].size * self.step
+        height = max(1, PIECE_SAMPLES // row_samples, min(2 * self.halo // self.step, -(-count // workers)))
+        target = empty((count, *self.target_shape[1:]), self.dtype)
+
+        def work(piece: Span) -> int:
+            near = self.needed(piece)
+            part = View(view.samples[near.start - view.first : near.stop - view.first], near.start)
+            done = self._piece(part, piece, 1, before)
+            target[piece.start - wanted.start : piece.stop - wanted.start] = done.samples
+            return done.clipped
+
+        pieces = [Span(start, min(start + height, wanted.stop)) for start in range(*wanted, height)]
+        clipped = in_threads(lambda: work, pieces, min(workers, len(pieces)))
+        return Done(target, clipped, *self._made())
+
+    def _unstrided(self, rows: Span) -> Span:
+        return Span(rows.start * self.step, (rows.stop - 1) * self.step + 1)
+
+    def _made(self) -> tuple[tuple[Plan, ...], float]:
+        compile_s = sum(each.compile_s for each in self.correlators) + (self.fast.compile_s if self.fast else 0)
+        return tuple(each.plan for each in self.correlators), compile_s
+
+    def _piece(self, view: View, rows: Span, threads: int | None, before: View) -> Done:
+        plans, compile_s = self._made()
+        rows = self._unstrided(rows)
+        if self.family is not None and self.mask is not None:
+            from imgconv.recipe.masked import vary
+
+            values, plans, compile_s = vary(view.samples, self.mask, self.family, self.filters)
+        else:
+            results = [part.run(view, rows, threads) for part in self.parts]
+            values = results[0]
+            if self.options.combine:
+                values = combined(results, self.options.combine)
+                if self.filters[0].layout.has_alpha:  # each has its own; the root of two squares makes no sense of them
+                    values[:, :, -1] = combined([result[:, :, -1] for result in results], "max")
+        full = self._finish(values, rows, before)
+        if self.floating:
+            return Done(values, 0, plans, compile_s)
+        samples, clipped = channels.to_samples(values, self.layout.back, self.settings.rounding)
+        # float64 would round 64-bit integers
+        samples = samples if self.last else samples.astype(self.dtype, copy=False)
+        if self.fast is not None and full is not None and full.any():
+            whole = self.fast.run(view, rows, threads, view)
+            np.copyto(samples, whole.samples, "unsafe", where=full[:, :, None])
+        return Done(samples, clipped, plans, compile_s)
+
+    def _finish(self, values: Array, rows: Span, before: View) -> Array | None:
+        """Stretches and masks the sums where they lie; gives the pixels that take nothing of the picture before."""
+        s, layout, signed = self.settings, self.layout, self.filters[-1].signed
+        if self.last and s.after != "float":  # a picture's alpha is in its range already
+            colours = values[:, :, : values.shape[2] - layout.has_alpha]
+            if signed and s.after in ("minmax", "offset128"):  # 0 is their middle: they can be seen as they are
+                colours = colours[:, :, :1]
+            colours[:] = channels.after(colours, s.after, layout.top, layout.back.kind == "f")
+        if signed:
+            values[:, :, 1:] += 128
+        if self.mask is None or self.family is not None:
+            return None
+        from imgconv.recipe.masked import mix
+
+        return mix(values, before.samples[rows.start - before.first :], self.mask, self.mixed, rows.start)
+
+
+Step = Chained | Floating
+
+
+def next_step(kernels: Sequence[Kernel], family: Family | None, about: About, mixed: Sequence[Filter] = ()) -> Step:
+    """The step with the first of the kernels, and with all that can go with it.
+
+    Parameters
+    ----------
+    kernels, family
+        Those of the recipe that are still to be applied.
+    about : About
+    mixed : sequence of Filter
+        For a mask: all filters of the recipe over the picture that its result is mixed with, where they are several.
+    """
+    options = about.options
+    if family is not None or options.combine:
+        filters = [Filter(kernel, about) for kernel in kernels]
+        return Floating(filters, True, filters, family)
+    first, last = Filter(kernels[0], about), len(kernels) == 1
+    if not first.plain or (last and options.mask is not None):
+        return Floating([first], last, mixed or [first])
+    linked = [first]
+    if first.links:
+        unknown = about._replace(opaque=lambda: False)  # of what comes out of the first
+        for kernel in kernels[1 : None if options.mask is None else -1]:
+            following = Filter(kernel, unknown)
+            if not following.links:
+                break
+            linked.append(following)
+    return Chained(linked)
+
+
+def combined(results: list[Array], how: str) -> Array:
+    """Several results of the same shape as one: their hypot (root of the sum of squares), sum, max or mean."""
+    stack = np.stack(results)
+    if how == "hypot":
+        return np.asarray(np.sqrt((stack * stack).sum(axis=0)))
+    ways: dict[str, Any] = {"sum": np.sum, "max": np.max, "mean": np.mean}
+    return np.asarray(ways[how](stack, axis=0))
