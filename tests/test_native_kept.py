@@ -3,6 +3,8 @@ import os
 import platform
 import re
 import stat
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -158,3 +160,18 @@ def test_everything_is_compiled_before_it_is_needed(store, monkeypatch, cores):
     assert [first.return_value, second.return_value] == [0, 0]
     assert first.stdout.count("compiled in") == second.stdout.count("was there") == len(functions)
     assert [entry.state for entry in kept.entries(functions)] == ["sound"] * len(functions)
+
+
+def test_no_process_stays_when_everything_is_compiled(tmp_path):
+    """One that stays holds standard output open, so that whoever reads it waits for ever."""
+    code = (
+        "import sys\nsys.argv = ['imgconv', 'doctor', 'warm']\n"
+        "import imgconv.cli.doctor as module, imgconv.threads\nfrom imgconv.formats.pillow import MOVES\n"
+        "module._functions = lambda: [*MOVES.values()]\nimgconv.threads.available_cores = lambda: 2\n"
+        "from imgconv.cli import main\nmain()"
+    )
+    environment = os.environ | {"IMGCONV_CACHE_DIR": str(tmp_path / "kept")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("compiled in") == 2

@@ -6,7 +6,7 @@ import json
 import platform
 import signal
 import sys
-from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,10 @@ def doctor(ctx: click.Context, as_json: bool) -> int | None:
     if as_json:
         click.echo(json.dumps(facts))
     else:
-        for name in ("imgconv", "python", "packages", "system", "cpu", "cores", "code", "problem"):
-            if facts[name]:
-                value = facts[name]
-                click.echo(
-                    f"{name:9} {'  '.join(f'{k} {v}' for k, v in value.items()) if name == 'packages' else value}"
-                )
+        for name, value in facts.items():
+            text = "  ".join(f"{k} {v}" for k, v in value.items()) if name == "packages" else value
+            if text and name != "entries":
+                click.echo(f"{name:9} {text}")
         for entry in facts["entries"]:
             click.echo(f"  {entry['variant']:18} {entry['bytes']:7,} bytes  {entry['state']}  {entry['file']}")
         if not facts["entries"]:
@@ -69,25 +67,18 @@ def warm() -> int:
         click.echo(f"nothing can be kept: {problem}", err=True)
         return FAILED
     functions = _functions()
-    workers = min(available_cores(), len(functions))
-    if workers == 1:
-        _tell_compiled(zip(functions, map(kept.prepare, functions), strict=True))
-        return DONE
     # most of compiling is Python's work, which threads would take turns at
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    workers = min(available_cores(), len(functions))
     pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
-        _tell_compiled(zip(functions, pool.map(kept.prepare, functions), strict=True))
+        for function, seconds in zip(functions, pool.map(kept.prepare, functions), strict=True):
+            click.echo(f"{function!s:26} {'compiled in ' + duration(seconds) if seconds else 'was there'}")
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
     return DONE
-
-
-def _tell_compiled(found: Iterable[tuple[Function, float]]) -> None:
-    for function, seconds in found:
-        click.echo(f"{function!s:26} {'compiled in ' + duration(seconds) if seconds else 'was there'}")
 
 
 def _functions() -> list[Function]:
@@ -104,16 +95,14 @@ def _facts() -> dict[str, Any]:
     from imgconv.native.cpu import cpu
     from imgconv.threads import available_cores
 
-    def installed(package: str) -> str:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            return "missing"
-
+    packages = dict.fromkeys(PACKAGES, "missing")
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            packages[package] = version(package)
     return {
         "imgconv": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
-        "packages": {package: installed(package) for package in PACKAGES},
+        "packages": packages,
         "system": platform.platform(),
         "cpu": cpu().name,
         "cores": available_cores(),
