@@ -536,6 +536,7 @@ class Ending:
 
 @click.command()
 def work():
+    command.imports_done()
     Ending()
     time.sleep(20)
 

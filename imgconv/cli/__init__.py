@@ -11,7 +11,6 @@ import signal
 import sys
 import warnings
 from importlib import import_module
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -22,8 +21,8 @@ from imgconv.errors import ImgconvError, KernelError, UsageError, unforeseen
 if TYPE_CHECKING:
     from rich.console import Console
 
-DONE, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-SIGNALS = {INTERRUPTED: signal.SIGINT, TERMINATED: signal.SIGTERM}
+DONE, FAILED, MISUSED = 0, 1, 2
+SIGNALS = {130: signal.SIGINT, 143: signal.SIGTERM}  # exit status of each
 SPELT = {"→": "->", "×": "x", "·": "-", "–": "-", "…": "..."}  # where only ASCII can be printed
 _unprinted: list[OSError] = []  # why a line did not reach standard output
 AGAIN_S = 0.01  # a signal whose exception was lost comes again after this
@@ -101,14 +100,11 @@ def cli(ctx: click.Context) -> None:
     imgconv kernels                                   what -k can name
     """
     if ctx.invoked_subcommand != "apply":  # which imports more before it begins
-        collect_garbage()
+        imports_done()
 
 
 def main() -> NoReturn:
     """Entry point of the `imgconv` command."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
     sys.unraisablehook = _bring_again
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # Pillow's and NumPy's are for programmers; errors are raised
@@ -125,25 +121,24 @@ def main() -> NoReturn:
         os._exit(status if isinstance(status, int) else DONE)
     except click.exceptions.NoArgsIsHelpError as problem:
         with contextlib.suppress(OSError):
-            click.echo(problem.ctx.get_help() if problem.ctx else "", err=True)
+            problem.show()
         sys.exit(MISUSED)
     except click.ClickException as problem:
-        fail(problem.format_message(), _command(problem), MISUSED)
-    except (UsageError, KernelError) as problem:
-        fail(str(problem), None, MISUSED)
+        context: Any = getattr(problem, "ctx", None)
+        fail(problem.format_message(), MISUSED, context.info_name if context and context.parent else None)
     except ImgconvError as problem:
-        fail(str(problem), None, FAILED)
+        fail(str(problem), MISUSED if isinstance(problem, (UsageError, KernelError)) else FAILED)
     except SystemExit as stop:
-        if stop.code in SIGNALS:
-            for number in SIGNALS.values():
-                signal.signal(number, signal.SIG_IGN)
-            if stop.code == INTERRUPTED:
-                say("interrupted")
-            # a thread may still be at work: Python 3.11 takes one for ended whose join was interrupted
-            if "imgconv.formats.place" in sys.modules:
-                import_module("imgconv.formats.place").abandon()
-            os._exit(stop.code)
-        raise
+        if stop.code not in SIGNALS:
+            raise
+        for number in SIGNALS.values():
+            signal.signal(number, signal.SIG_IGN)
+        if SIGNALS[stop.code] == signal.SIGINT:
+            say("interrupted")
+        # a thread may still be at work: Python 3.11 takes one for ended whose join was interrupted
+        if "imgconv.formats.place" in sys.modules:
+            import_module("imgconv.formats.place").abandon()
+        os._exit(stop.code)
     except Exception as problem:
         if isinstance(problem, OSError) and problem.filename is None:
             # what is printed goes nowhere: the reader has gone, as `| head` does, or the disk is full
@@ -153,16 +148,23 @@ def main() -> NoReturn:
             sys.exit(FAILED)
         if {"-v", "--verbose"} & set(sys.argv):
             sys.excepthook(type(problem), problem, problem.__traceback__)
-        fail(f"{unforeseen(problem)}; -v shows where", None, FAILED)
+        fail(f"{unforeseen(problem)}; -v shows where", FAILED)
 
 
-def collect_garbage() -> None:
-    """Lets Python look for garbage again, but not among what has been imported."""
+def imports_done() -> None:
+    """From now on a signal is an exception, and garbage is collected, though not among what has been imported.
+
+    While modules are imported, `__main__` ends the process at once: an exception amid that may leave a lock behind for
+    which another thread waits.
+    """
+    for number in SIGNALS.values():
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     gc.freeze()
     gc.enable()
 
 
-def fail(text: str, command: str | None, status: int) -> NoReturn:
+def fail(text: str, status: int, command: str | None = None) -> NoReturn:
     """One line on stderr, then the exit."""
     say(" ".join(text.split()), command)
     sys.exit(status)
@@ -198,11 +200,6 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, force_terminal=wanted, color_system=None if plain else "auto")
 
 
-def _command(problem: click.ClickException) -> str | None:
-    context: Any = getattr(problem, "ctx", None)
-    return context.info_name if context is not None and context.parent is not None else None
-
-
 def _prepare_streams() -> None:
     """Standard streams that can be closed, or meet any text, without a traceback."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:  # or a file that is written would get a stream's number
@@ -221,17 +218,6 @@ def _spelt(problem: UnicodeError) -> tuple[str, int]:
     assert isinstance(problem, UnicodeEncodeError)
     text = problem.object[problem.start : problem.end]
     return "".join(SPELT.get(each) or ascii(each)[1:-1] for each in text), problem.end
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    status = INTERRUPTED if number == signal.SIGINT else TERMINATED
-    if not gc.isenabled():
-        # two threads import: an exception amid that may leave a lock behind for which the other waits, and it for us;
-        # there is nothing yet to be tidied up
-        if status == INTERRUPTED:
-            say("interrupted")
-        os._exit(status)
-    sys.exit(status)
 
 
 def _bring_again(lost: sys.UnraisableHookArgs) -> None:

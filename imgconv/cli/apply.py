@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, collect_garbage, console, say, tell
+from imgconv.cli import DONE, FAILED, console, imports_done, say, tell
 from imgconv.cli.options import (
     FILE,
     FileCommand,
-    Metadata,
     filter_options,
     make_recipe,
     max_pixels_option,
     one_of,
     place_options,
+    to_metadata,
 )
 from imgconv.errors import UsageError
 from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
@@ -61,7 +61,7 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
               shell_complete=one_of(*(f"{key}=" for key in ENCODER_OPTIONS)),
               help="Tell the encoder: quality=90, subsampling=4:2:0, progressive=true (JPEG), compress_level=1 (PNG),"
               " lossless=false (WebP), compression=lzw (TIFF) … Repeatable.")  # fmt: skip
-@click.option("--metadata", type=Metadata(), default="all", show_default=True, metavar="all|none|LIST",
+@click.option("--metadata", type=to_metadata, default="all", show_default=True, metavar="all|none|LIST",
               shell_complete=one_of("all", "none", *METADATA),
               help="What travels along, such as icc,dpi out of exif, icc, dpi, xmp, text (comments) and, from PNG to"
               " PNG, colour, other.")  # fmt: skip
@@ -125,7 +125,7 @@ def apply(
     if dry_run:
         return _plan(jobs, recipe, targets, as_json)
 
-    collect_garbage()
+    imports_done()
     if begun is not None and begun.path == jobs[0].source:
         jobs[0] = jobs[0]._replace(begun=begun)
     ended = Count()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=FileCommand)
 @click.argument("input", metavar="INPUT", type=FILE)
-@kernel_option
+@kernel_option(required=True)
 @filter_options
 @click.option("--peer", type=click.Choice([*COMPARED, "all"]), default="all", show_default=True,
               help="The tool to compare with; all are Pillow and the others that are installed.")  # fmt: skip

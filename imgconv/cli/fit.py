@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import DONE, FAILED, one_line
-from imgconv.cli.options import FILE, FileCommand, Steps, max_pixels_option
+from imgconv.cli.options import FILE, FileCommand, max_pixels_option, to_steps
 
 if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(cls=FileCommand)
 @click.argument("before", metavar="BEFORE", type=click.Path(path_type=Path))
 @click.argument("after", metavar="AFTER", type=click.Path(path_type=Path))
-@click.option("--size", type=Steps(), metavar="N|R,C",
+@click.option("--size", type=to_steps, metavar="N|R,C",
               help="Rows and columns of the kernel.  [default: the smallest of 3, 5, 7 that will do]")  # fmt: skip
 @click.option("-o", "--output", metavar="PATH", type=FILE, help="A .toml file.  [default: standard output]")
 @max_pixels_option

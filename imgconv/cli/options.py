@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
-
 
 FILE = click.Path(readable=False)  # shells complete it; whether it can be read is found out, and said, by the library
 
@@ -93,179 +93,148 @@ class KernelCommand(FileCommand):
         return super().parse_args(ctx, [f" {arg}" if re.match(r"-[\d.]", arg) else arg for arg in args])
 
 
-class Border(click.ParamType[Any]):
+# what turns an option's text into its value; Click adds the option's name to a BadParameter
+
+
+def to_border(text: str) -> str:
     """A border's name, constant with its value: constant:255."""
-
-    name = "border"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            parse_border(value)
-        except ValueError as problem:
-            self.fail(str(problem), param, ctx)
-        return value.strip().lower()
+    try:
+        parse_border(text)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem)) from None
+    return text.strip().lower()
 
 
-class Number(click.ParamType[Any]):
-    """A finite number, or one of a few words."""
-
-    name = "number"
-
-    def __init__(self, *words: str, zero: bool = True) -> None:
-        self.words = words
-        self.zero = zero
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in self.words or isinstance(value, float):
-            return value
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number) or (number == 0 and not self.zero):
-            kind = "a finite number" if self.zero else "a finite number other than 0"
-            self.fail(f"{value!r} is not {' or '.join([kind, *self.words])}", param, ctx)
-        return number
+def to_number(text: str, words: tuple[str, ...] = ()) -> float | str:
+    """A finite number; where words may stand in its place, other than 0."""
+    if text in words:
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or (words and number == 0):
+        finite = "a finite number other than 0" if words else "a finite number"
+        raise click.BadParameter(f"{text!r} is not {' or '.join([finite, *words])}")
+    return number
 
 
-class Anchor(click.ParamType[Any]):
-    """Row,column of a tap, or low or high."""
-
-    name = "anchor"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in ANCHORS or isinstance(value, tuple):
-            return value
-        parts = value.split(",")
-        if len(parts) != 2 or not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
-            self.fail(f"{value!r} is not ROW,COLUMN (counted from 0), low or high", param, ctx)
-        return int(parts[0]), int(parts[1])
-
-
-class Steps(click.ParamType[Any]):
-    """One or two whole numbers from 1 up; one stands for both axes."""
-
-    name = "steps"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in value.split(",")]
-        if len(parts) > 2 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
-            self.fail(f"{value!r} is not N or ROWS,COLUMNS, from 1 up", param, ctx)
-        return int(parts[0]), int(parts[-1])
-
-
-class Numbers(click.ParamType[Any]):
+def to_numbers(text: str) -> tuple[float | str, ...]:
     """Finite numbers with commas between them."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, tuple):
-            return value
-        return tuple(Number().convert(part, param, ctx) for part in value.split(","))
+    return tuple(map(to_number, text.split(",")))
 
 
-class Metadata(click.ParamType[Any]):
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    """The numbers in "3,2", from 0 up; none where the text is anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    return tuple(map(int, parts)) if all(part.isascii() and part.isdigit() for part in parts) else ()
+
+
+def to_anchor(text: str) -> tuple[int, ...] | str:
+    """Row,column of a tap, or low or high."""
+    place = _whole_numbers(text)
+    if len(place) != 2 and text not in ANCHORS:
+        raise click.BadParameter(f"{text!r} is not ROW,COLUMN (counted from 0), low or high")
+    return place or text
+
+
+def to_steps(text: str) -> tuple[int, int]:
+    """One or two whole numbers from 1 up; one stands for both axes."""
+    steps = _whole_numbers(text)
+    if len(steps) not in (1, 2) or 0 in steps:
+        raise click.BadParameter(f"{text!r} is not N or ROWS,COLUMNS, from 1 up")
+    return steps[0], steps[-1]
+
+
+def to_metadata(text: str) -> frozenset[str]:
     """Words for what travels along: all, none, or a list such as exif,icc."""
-
-    name = "metadata"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, frozenset):
-            return value
-        if value in ("all", "none"):
-            return frozenset(METADATA if value == "all" else ())
-        words = frozenset(word.strip() for word in value.split(","))
-        for word in sorted(words - METADATA.keys()):
-            self.fail(f"{word!r} is neither all, none nor one of {', '.join(METADATA)}", param, ctx)
-        return words
+    if text in ("all", "none"):
+        return frozenset(METADATA if text == "all" else ())
+    words = frozenset(word.strip() for word in text.split(","))
+    for word in sorted(words - METADATA.keys()):
+        raise click.BadParameter(f"{word!r} is neither all, none nor one of {', '.join(METADATA)}")
+    return words
 
 
-def kernel_option(function: F, *, required: bool = True) -> F:
+def _to_limits(ctx: click.Context, param: click.Parameter, value: int | None) -> Limits:
+    from imgconv.formats.limits import DEFAULT, Limits
+
+    return DEFAULT if value is None else Limits(value, vouched=True)
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator; help lists them in this order."""
+    return lambda function: reduce(lambda inner, option: option(inner), reversed(options), function)
+
+
+def kernel_option(*, required: bool) -> Callable[[F], F]:
     """-k, repeated for a chain."""
     return click.option(
         "-k", "--kernel", "kernels", multiple=True, required=required, metavar="KERNEL", shell_complete=offer_kernels,
         help="A name (imgconv kernels lists them), a file (.toml .npy .txt .csv), or a matrix in place such as"
         " '0 -1 0; -1 5 -1; 0 -1 0'. Repeat it for a chain.",
-    )(function)  # fmt: skip
+    )  # fmt: skip
 
 
-def max_pixels_option(function: F) -> F:
-    """--max-pixels: the function gets `limits`."""
+# the command gets `limits`
+max_pixels_option = click.option(
+    "--max-pixels", "limits", type=click.IntRange(1), callback=_to_limits, metavar="N",
+    help="The largest picture that is taken into memory whole.  [default: 178956970, as Pillow; and no more than"
+    " 1 GB of memory, or 1000 times the file]",
+)  # fmt: skip
 
-    def to_limits(ctx: click.Context, param: click.Parameter, value: int | None) -> Limits:
-        from imgconv.formats.limits import DEFAULT, Limits
+# -k or --vary, and the mask that says where
+place_options = together(
+    kernel_option(required=False),
+    click.option("--mask", metavar="FILE|radial[:…]|linear[:…]", type=FILE,
+                 help="Where, and how strongly, the kernel acts, once for a chain. A grey picture or an array from 0 to"
+                 " 1, of the input's size; radial:cx=0.5,cy=0.5,inner=0.25,outer=1 by the distance from a middle, in"
+                 " halves of the diagonal; linear:angle=90,from=0,to=1 by the way across the picture, with band=0.5 by"
+                 " the distance from a band in it (tilt-shift). Shapes rise smoothly; ,invert turns them round."),
+    click.option("--vary", metavar="FORMULA",
+                 help="Instead of -k, a formula with a range that the mask drives from its first end to its last:"
+                 " gaussian:sigma=0..8. -v says how close that is to the kernel of each pixel."),
+)  # fmt: skip
 
-        return DEFAULT if value is None else Limits(value, vouched=True)
-
-    return click.option(
-        "--max-pixels", "limits", type=click.IntRange(1), callback=to_limits, metavar="N",
-        help="The largest picture that is taken into memory whole.  [default: 178956970, as Pillow; and no more than"
-        " 1 GB of memory, or 1000 times the file]",
-    )(function)  # fmt: skip
-
-
-def place_options(function: F) -> F:
-    """-k or --vary, and the mask that says where."""
-    function = click.option(
-        "--vary", metavar="FORMULA",
-        help="Instead of -k, a formula with a range that the mask drives from its first end to its last:"
-        " gaussian:sigma=0..8. -v says how close that is to the kernel of each pixel.",
-    )(function)  # fmt: skip
-    function = click.option(
-        "--mask", metavar="FILE|radial[:…]|linear[:…]", type=FILE,
-        help="Where, and how strongly, the kernel acts, once for a chain. A grey picture or an array from 0 to 1, of"
-        " the input's size; radial:cx=0.5,cy=0.5,inner=0.25,outer=1 by the distance from a middle, in halves of the"
-        " diagonal; linear:angle=90,from=0,to=1 by the way across the picture, with band=0.5 by the distance from a"
-        " band in it (tilt-shift). Shapes rise smoothly; ,invert turns them round.",
-    )(function)  # fmt: skip
-    return kernel_option(function, required=False)
-
-
-def filter_options(function: F) -> F:
-    """What changes the numbers."""
-    for option in reversed([
-        click.option("--mode", type=click.Choice(MODES), default="correlate", show_default=True,
-                     help="Slide the kernel as written, or turned by 180°."),
-        click.option("--border", type=Border(), metavar="BORDER", shell_complete=one_of(*BORDERS),
-                     help="What stands in for pixels outside: edge, reflect, symmetric, wrap, constant[:V], keep,"
-                     " renormalize.  [default: the kernel's own, else edge]"),
-        click.option("--padding", type=click.Choice(PADDINGS),
-                     help="How large the result is; tf-same is TensorFlow's rule under strides.  [default: same]"),
-        click.option("--stride", type=Steps(), default="1", metavar="N[,M]", show_default=True,
-                     help="Pixels from one output pixel to the next; rows first."),
-        click.option("--dilation", type=Steps(), default="1", metavar="N[,M]", show_default=True,
-                     help="Pixels from one tap to the next; rows first."),
-        click.option("--anchor", type=Anchor(), metavar="Y,X|low|high", shell_complete=one_of(*ANCHORS),
-                     help="The tap on the output pixel; low is (k-1)//2, high is k//2.  [default: low]"),
-        click.option("--channels", default="each", metavar="each|sum|LETTERS", show_default=True,
-                     shell_complete=one_of("each", "sum", "rgb", "rgba", "a", "l"),
-                     help="Filter each channel, add them up as Conv2D does, or filter only some, such as rgb, a, l."),
-        click.option("--scale", type=Number(*SCALES, zero=False), metavar="X|sum|abs-sum|none",
-                     shell_complete=one_of(*SCALES),
-                     help="What the weights are divided by.  [default: the kernel's own]"),
-        click.option("--offset", type=Number(), metavar="X",
-                     help="What is added to every sum.  [default: the kernel's own]"),
-        click.option("--bias", type=Numbers(), metavar="X[,…]",
-                     help="What is added to each output channel, or to all of them; also to pixels that are copied."),
-        click.option("--after", type=click.Choice(AFTERS),
-                     help="What becomes of values outside the range.  [default: clip]"),
-        click.option("--alpha", type=click.Choice(ALPHAS),
-                     help="Filter alpha like any channel, keep it, or weigh colours by it.  [default: auto, which is"
-                     " straight for Pillow's kernels, premultiply for means, keep for the rest]"),
-        click.option("--linear", is_flag=True, help="Filter in linear light: samples are taken as sRGB."),
-        click.option("--combine", type=click.Choice(COMBINES),
-                     help="Apply every kernel to the picture itself, and take this of the results."),
-        click.option("--like", type=click.Choice(tuple(LIKES)), help="Do as that tool does; single options still win."),
-        click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True,
-                     help="Which way it is computed."),
-        click.option("-t", "--threads", type=click.IntRange(1), metavar="N",
-                     help="Threads in one picture.  [default: the cores]"),
-    ]):  # fmt: skip
-        function = option(function)
-    return function
+# what changes the numbers
+filter_options = together(
+    click.option("--mode", type=click.Choice(MODES), default="correlate", show_default=True,
+                 help="Slide the kernel as written, or turned by 180°."),
+    click.option("--border", type=to_border, metavar="BORDER", shell_complete=one_of(*BORDERS),
+                 help="What stands in for pixels outside: edge, reflect, symmetric, wrap, constant[:V], keep,"
+                 " renormalize.  [default: the kernel's own, else edge]"),
+    click.option("--padding", type=click.Choice(PADDINGS),
+                 help="How large the result is; tf-same is TensorFlow's rule under strides.  [default: same]"),
+    click.option("--stride", type=to_steps, default="1", metavar="N[,M]", show_default=True,
+                 help="Pixels from one output pixel to the next; rows first."),
+    click.option("--dilation", type=to_steps, default="1", metavar="N[,M]", show_default=True,
+                 help="Pixels from one tap to the next; rows first."),
+    click.option("--anchor", type=to_anchor, metavar="Y,X|low|high", shell_complete=one_of(*ANCHORS),
+                 help="The tap on the output pixel; low is (k-1)//2, high is k//2.  [default: low]"),
+    click.option("--channels", default="each", metavar="each|sum|LETTERS", show_default=True,
+                 shell_complete=one_of("each", "sum", "rgb", "rgba", "a", "l"),
+                 help="Filter each channel, add them up as Conv2D does, or filter only some, such as rgb, a, l."),
+    click.option("--scale", type=lambda text: to_number(text, SCALES), metavar="X|sum|abs-sum|none",
+                 shell_complete=one_of(*SCALES),
+                 help="What the weights are divided by.  [default: the kernel's own]"),
+    click.option("--offset", type=to_number, metavar="X",
+                 help="What is added to every sum.  [default: the kernel's own]"),
+    click.option("--bias", type=to_numbers, metavar="X[,…]",
+                 help="What is added to each output channel, or to all of them; also to pixels that are copied."),
+    click.option("--after", type=click.Choice(AFTERS),
+                 help="What becomes of values outside the range.  [default: clip]"),
+    click.option("--alpha", type=click.Choice(ALPHAS),
+                 help="Filter alpha like any channel, keep it, or weigh colours by it.  [default: auto, which is"
+                 " straight for Pillow's kernels, premultiply for means, keep for the rest]"),
+    click.option("--linear", is_flag=True, help="Filter in linear light: samples are taken as sRGB."),
+    click.option("--combine", type=click.Choice(COMBINES),
+                 help="Apply every kernel to the picture itself, and take this of the results."),
+    click.option("--like", type=click.Choice(tuple(LIKES)), help="Do as that tool does; single options still win."),
+    click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True,
+                 help="Which way it is computed."),
+    click.option("-t", "--threads", type=click.IntRange(1), metavar="N",
+                 help="Threads in one picture.  [default: the cores]"),
+)  # fmt: skip
 
 
 def make_recipe(
