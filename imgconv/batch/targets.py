@@ -143,10 +143,8 @@ def make_jobs(
     template = targets.output or DEFAULT_NAME
     _check_template(template, len(inputs))
     jobs = [_job(name, root, template, number, recipe_name, targets) for number, (name, root) in enumerate(inputs, 1)]
-    if not targets.in_place and "{stem}" in template and "{kernel}" in template:
-        results = _results(jobs, recipe_name)
-    else:
-        results = set()
+    named = not targets.in_place and "{stem}" in template and "{kernel}" in template
+    results = _results(jobs, recipe_name) if named else set()
     jobs = [job for job in jobs if job.source not in results]
     _check_clashes(jobs, targets)
     return jobs, sorted(map(str, results))
@@ -194,34 +192,30 @@ def _job(name: str, root: Path | None, template: str, number: int, recipe_name: 
         if source is None:
             raise UsageError("--in-place has no file to write over when it reads standard input")
         return Job(source, source, "")
+    wanted = "." + targets.format.lstrip(".") if targets.format else ""
+    if wanted and name_for(wanted) is None:
+        raise UsageError(f"--format {targets.format!r} is not one that can be written: {endings()}")
     if template == STREAM or (source is None and targets.output is None and targets.out_dir is None):
-        form = name_for("." + targets.format.lstrip(".")) if targets.format else ""
-        if form is None:
-            raise UsageError(f"--format {targets.format!r} is not one that can be written: {endings()}")
-        return Job(source, None, form or name_for(source.suffix if source else "") or "")
-    folder = Path() if source is None else source.parent
+        return Job(source, None, name_for(wanted or (source.suffix if source else "")) or "")
+    folder = source.parent if source else Path()
     if targets.out_dir is not None:
-        folder = (
-            targets.out_dir if root is None or source is None else targets.out_dir / source.parent.relative_to(root)
-        )
+        folder = targets.out_dir / folder.relative_to(root) if root else targets.out_dir
         if targets.output is not None and "{dir}" not in template:
             template = "{dir}/" + template
-    stem, ending = (source.stem, source.suffix) if source else ("stdin", ".png")
-    if targets.format:
-        ending = "." + targets.format.lstrip(".")
-    elif source and "{ext}" in template and name_for(ending) is None:
+    stem, ending = (source.stem, wanted or source.suffix) if source else ("stdin", wanted or ".png")
+    if source and not wanted and "{ext}" in template and name_for(ending) is None:
         stem, ending = source.name, _ending_of(source)  # the whole name: beside x.mpo there may be an x.jpg
         if not ending:
+            why = f"its own format cannot be written; --format takes one of {endings()}"
             try:
                 os.stat(source)
             except OSError as problem:
-                return Job(source, None, "", f"{name}: {reason(problem)}")
-            return Job(source, None, "", f"{name}: its own format cannot be written; --format takes one of {endings()}")
+                why = reason(problem)
+            return Job(source, None, "", f"{name}: {why}")
     target = Path(template.format(dir=str(folder), stem=stem, kernel=recipe_name, ext=ending, index=number))
-    form = name_for(ending if targets.format else target.suffix)
+    form = name_for(wanted or target.suffix)
     if form is None:
-        what = f"--format {targets.format!r}" if targets.format else f"{target}: its ending"
-        raise UsageError(f"{what} is not one that can be written: {endings()}")
+        raise UsageError(f"{target}: its ending is not one that can be written: {endings()}")
     return Job(source, target, form)
 
 

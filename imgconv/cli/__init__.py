@@ -186,6 +186,13 @@ def tell(text: str, *, err: bool = False) -> None:
             _unprinted[:] = [problem]
 
 
+def print_json(value: Any) -> None:
+    """A line of JSON on standard output."""
+    from json import dumps  # most runs print none
+
+    tell(dumps(value))
+
+
 def one_line(text: str) -> str:
     """The text with control characters spelt out: a file's name must not move the cursor or break a line."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: ascii(found[0])[1:-1], text)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, console, imports_done, say, tell
+from imgconv.cli import DONE, FAILED, console, imports_done, print_json, say, tell
 from imgconv.cli.options import (
     FILE,
     FileCommand,
@@ -44,13 +44,8 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 @click.option("--out-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Write there; made if missing.")  # fmt: skip
 @click.option("-r", "--recursive", is_flag=True, help="Walk folders; with --out-dir the tree is kept.")
-@click.option(
-    "--format",
-    "form",
-    metavar="EXT",
-    shell_complete=one_of(*(end[1:] for end in ENDINGS)),
-    help="File format of the result, such as png; needed for -o -.",
-)
+@click.option("--format", "form", metavar="EXT", shell_complete=one_of(*(end[1:] for end in ENDINGS)),
+              help="File format of the result, such as png; needed for -o -.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--in-place", is_flag=True, help="Replace the inputs.")
 @click.option("--skip-existing", is_flag=True, help="Leave inputs whose result exists.")
@@ -117,7 +112,7 @@ def apply(
     for names, why in ((results, "an earlier run's result"), (found.others, "of another kind")):
         for name in names if as_json else ():
             line = {"input": name, "output": None, "kernel": recipe.name, "status": "passed over", "notes": [why]}
-            tell(_json(line))
+            print_json(line)
     if not quiet and results:
         say(f"{count(len(results), 'result')} of an earlier run left out, such as {results[0]}")
     if not quiet and found.others:
@@ -140,7 +135,7 @@ def apply(
                 for place in outcome.trace.splitlines() if verbose else ():
                     say(place)
             if as_json:
-                tell(_json(outcome_as_json(outcome, recipe)))
+                print_json(outcome_as_json(outcome, recipe))
             elif not quiet and outcome.status != "failed":
                 tell(human_line(outcome), err=to_stdout)
                 for detail in details(outcome, recipe, explain) if verbose or explain else ():
@@ -164,7 +159,7 @@ def _plan(jobs: list[Job], recipe: Recipe, targets: Targets, as_json: bool) -> i
             say(job.problem)
             line |= {"output": None, "error": job.problem}
         if as_json:
-            tell(_json(line))
+            print_json(line)
         elif status == "planned":
             tell(f"{job.input} → {job.output}")
     return FAILED if any(job.problem for job in jobs) else DONE
@@ -173,12 +168,6 @@ def _plan(jobs: list[Job], recipe: Recipe, targets: Targets, as_json: bool) -> i
 def count(number: int, noun: str) -> str:
     """1 file, 54 files."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def _json(line: dict[str, Any]) -> str:
-    from json import dumps  # most runs print none
-
-    return dumps(line)
 
 
 def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from imgconv.cli import DONE, console
+from imgconv.cli import DONE, console, print_json
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgconv.bench.measure import Row, Settings
+    from imgconv.bench.measure import Row, Settings, Timing
+    from imgconv.bench.works import Work
 
 BAR = 24  # cells of the longest bar
 
@@ -23,13 +23,8 @@ BAR = 24  # cells of the longest bar
 @click.command()
 @click.option("--size", type=click.FloatRange(0.0001, 200), default=12, show_default=True, help="Megapixels.")
 @click.option("--channels", type=click.IntRange(1, 4), default=3, show_default=True, help="Of the picture.")
-@click.option(
-    "--rounds",
-    type=click.IntRange(1),
-    default=7,
-    show_default=True,
-    help="Runs of each; what is slow is run less often.",
-)
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True,
+              help="Runs of each; what is slow is run less often.")  # fmt: skip
 @click.option("--only", metavar="NAMES", multiple=True, help="Works, with commas between them: 3x3,gaussian5,png.")
 @click.option("-t", "--threads", type=click.IntRange(1), metavar="N", help="For everybody.  [default: the cores]")
 @click.option("--costs", is_flag=True, help="Hold the planner's estimates against the clock instead.")
@@ -81,8 +76,8 @@ def bench(
     facts = machine(settings.threads)
     facts["versions"] |= commands.versions()
     shape = settings.shape
-    silent = as_json or as_markdown
-    if not silent and sys.stdout.isatty():
+    silent, terminal = as_json or as_markdown, sys.stdout.isatty()
+    if not silent and terminal:
         console().print(chart.caption(facts, shape), highlight=False, markup=False)
     elif not silent:
         click.echo(chart.caption(facts, shape))
@@ -90,22 +85,22 @@ def bench(
     for row in _measured(works, settings):
         rows.append(row)
         if not silent:
-            _show(row)
+            (_show_table if terminal else _show_lines)(row)
     if as_json:
-        data = {"machine": facts, "rows": shape[0], "columns": shape[1], "channels": channels, "rounds": rounds}
-        click.echo(json.dumps(data | {"works": [row.as_dict() for row in rows]}))
+        size_of = {"rows": shape[0], "columns": shape[1], "channels": channels, "rounds": rounds}
+        print_json({"machine": facts, **size_of, "works": [row.as_dict() for row in rows]})
     elif as_markdown:
         click.echo(chart.markdown(rows, facts, shape), nl=False)
     if plot is not None:
         from imgconv.formats.place import write
 
         drawn = chart.drawing(rows, facts, shape)
-        file = chart.svg(*drawn).encode() if Path(plot).suffix.lower() == ".svg" else chart.png(*drawn)
-        write(Path(plot), file, overwrite=True)
+        data = chart.svg(*drawn).encode() if Path(plot).suffix.lower() == ".svg" else chart.png(*drawn)
+        write(Path(plot), data, overwrite=True)
     return DONE
 
 
-def _works(only: tuple[str, ...]) -> list[Any]:
+def _works(only: tuple[str, ...]) -> list[Work]:
     """The works that --only names, in the table's order; all of them without it."""
     from difflib import get_close_matches
 
@@ -120,7 +115,7 @@ def _works(only: tuple[str, ...]) -> list[Any]:
     return [work for work in WORKS if not only or work.name in wanted]
 
 
-def _measured(works: list[Any], settings: Settings) -> Iterator[Row]:
+def _measured(works: list[Work], settings: Settings) -> Iterator[Row]:
     from imgconv.bench import commands
     from imgconv.bench.measure import measure
     from imgconv.bench.works import picture
@@ -140,8 +135,8 @@ def _measured(works: list[Any], settings: Settings) -> Iterator[Row]:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Any]:
-    """What is being tried, on stderr, when that is a terminal."""
+def _progress(what: str) -> Iterator[Callable[[str], None]]:
+    """A function that shows on stderr what is being tried, when that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return
@@ -149,32 +144,38 @@ def _progress(what: str) -> Iterator[Any]:
         yield lambda text: status.update(f"{what}: {text}")
 
 
-def _show(row: Row) -> None:
-    """A table with bars on a terminal, a line for each result in a pipe."""
-    from imgconv.bench.chart import duration, error_text, is_off
+def _cells(row: Row, t: Timing) -> list[str]:
+    """Median, fastest, ratio to imgconv's and error."""
+    from imgconv.bench.chart import duration, error_text
 
-    def cells(t: Any) -> list[str]:
-        ratio = row.ratio(t)
-        return [
-            ("≈ " if t.estimated else "") + duration(t.median_s * 1e3), duration(t.min_s * 1e3),
-            f"{ratio:.2f}×" if ratio else "", error_text(row, t),
-        ]  # fmt: skip
+    if t.median_s is None or t.min_s is None:
+        return []
+    median = ("≈ " if t.estimated else "") + duration(t.median_s * 1e3)
+    ratio = row.ratio(t)
+    return [median, duration(t.min_s * 1e3), f"{ratio:.2f}×" if ratio else "", error_text(row, t)]
 
-    if not sys.stdout.isatty():
-        for t in row.timings:
-            tool = t.name + (f" ({t.method})" if t.tool == "imgconv" and t.chosen and t.method else "")
-            words = [f"failed: {t.problem}"] if t.median_s is None else cells(t)
-            size = [f"{t.size_bytes:,} bytes"] if t.size_bytes else []
-            click.echo("\t".join([row.work.name, tool, *words, *size]))
-        return
-    from rich.table import Table
+
+def _show_lines(row: Row) -> None:
+    """A line for each result, for a pipe."""
+    for t in row.timings:
+        tool = t.name + (f" ({t.method})" if t.tool == "imgconv" and t.chosen and t.method else "")
+        size = [f"{t.size_bytes:,} bytes"] if t.size_bytes else []
+        click.echo("\t".join([row.work.name, tool, *(_cells(row, t) or [f"failed: {t.problem}"]), *size]))
+
+
+def _show_table(row: Row) -> None:
+    """A table with bars, for a terminal."""
+    from rich.table import Column, Table
     from rich.text import Text
 
+    from imgconv.bench.chart import is_off
+
     files = row.work.kind == "command"
-    table = Table(title=f"{row.work.name}: {row.work.about}", title_justify="left", box=None, pad_edge=False)
-    for heading in ("", "median", "fastest", "× imgconv", "error", *["file"] * files):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    numbers = ["median", "fastest", "× imgconv", "error", *["file"] * files]
+    columns = [Column(heading, justify="right", no_wrap=True) for heading in numbers]
+    title = f"{row.work.name}: {row.work.about}"
+    table = Table(Column(no_wrap=True), *columns, Column(no_wrap=True), title=title, title_justify="left", box=None,
+                  pad_edge=False)  # fmt: skip
     screen = console()
     longest = min(BAR, screen.width - (64 if files else 52))  # what the numbers leave
     slowest = max((t.median_s for t in row.timings if t.median_s), default=1.0)
@@ -184,14 +185,14 @@ def _show(row: Row) -> None:
         name = Text(t.name + (f" {t.method}" if ours and t.method else ""), style)
         if t.median_s is None:
             problem = Text(t.problem[: max(1, longest)])
-            table.add_row(name, Text("failed", "red"), "", "", "", *[""] * files, problem)
+            table.add_row(name, Text("failed", "red"), *[""] * (len(columns) - 1), problem)
             continue
-        median, fastest, ratio, error = cells(t)
-        off = Text(error, "red" if is_off(row, t) else "")
+        median, fastest, ratio, error = _cells(row, t)
         size = [f"{t.size_bytes / 1e6:.3g} MB" if t.size_bytes else ""] * files
+        bar = "█" * max(1, round(longest * t.median_s / slowest))
+        off = Text(error, "red" if is_off(row, t) else "")
         colour = "cyan" if t.tool == "imgconv" else "bright_black"
-        bar = Text("█" * max(1, round(longest * t.median_s / slowest)), colour)
-        table.add_row(name, Text(median, style), fastest, ratio, off, *size, bar)
+        table.add_row(name, Text(median, style), fastest, ratio, off, *size, Text(bar, colour))
     screen.print()
     screen.print(table)
 
@@ -200,18 +201,17 @@ def _show_costs(settings: Settings, size: float, as_json: bool) -> None:
     from imgconv.bench import costs
 
     with _progress("every method with one thread"):
-        found = costs.costs(settings)
-    unit = costs.cycle_ns(found)
-    wrong = costs.misjudged(found)
+        measured = costs.costs(settings)
+    unit = costs.cycle_ns(measured)
+    wrong = costs.misjudged(measured)
     if as_json:
-        data = [cost.as_dict() for cost in found]
         pairs = [{"chosen": a.as_dict(), "faster": b.as_dict()} for a, b in wrong]
-        click.echo(json.dumps({"cycle_ns": unit, "costs": data, "misjudged": pairs}))
+        print_json({"cycle_ns": unit, "costs": [cost.as_dict() for cost in measured], "misjudged": pairs})
         return
     click.echo(f"16 samples, one thread; * is the planner's choice; its cycle is {unit:.3g} ns here")
     click.echo(f"{'kernel':20} {'type':7} {'method':11} {'taps':>4} {'ns':>7} {'ns/tap':>7} {'planned ns':>10}  ratio")
-    for cost in found:
-        method = cost.method + (" *" if cost.chosen else "")
+    for cost in measured:
+        method = cost.method + " *" * cost.chosen
         planned = cost.estimate * unit
         click.echo(
             f"{cost.kernel:20} {cost.dtype:7} {method:11} {cost.taps:4} {cost.measured_ns:7.1f} {cost.tap_ns:7.3f}"
@@ -233,20 +233,18 @@ def _show_scaling(settings: Settings, size: float, as_json: bool) -> None:
     facts = machine(settings.threads)
     if not as_json:
         click.echo(f"up to {chart.caption(facts, settings.shape)}; * is the planner's choice")
-    points = []
+    points: list[scaling.Point] = []
     with _progress("scaling") as progress:
         for point in scaling.measure(size, settings.rounds, settings.threads, progress):
+            if not as_json and (not points or point.what != points[-1].what):
+                what = f"by {point.what}"
+                click.echo(f"\n{what:18} {'method':10} {'MP':>6} {'threads':>7} {'taps':>4} {'ms':>8}  ms/MP")
             points.append(point)
-            if as_json:
-                continue
-            if len(points) == 1 or point.what != points[-2].what:
+            if not as_json:
+                method = point.method + " *" * point.chosen
                 click.echo(
-                    f"\n{'by ' + point.what:18} {'method':10} {'MP':>6} {'threads':>7} {'taps':>4} {'ms':>8}  ms/MP"
+                    f"{point.kernel:18} {method:11} {point.megapixels:5g} {point.threads:7} {point.taps:4}"
+                    f" {point.median_s * 1e3:8.2f} {point.ms_per_megapixel:6.3f}"
                 )
-            method = point.method + (" *" if point.chosen else "")
-            click.echo(
-                f"{point.kernel:18} {method:11} {point.megapixels:5g} {point.threads:7} {point.taps:4}"
-                f" {point.median_s * 1e3:8.2f} {point.ms_per_megapixel:6.3f}"
-            )
     if as_json:
-        click.echo(json.dumps({"machine": facts, "points": [point.as_dict() for point in points]}))
+        print_json({"machine": facts, "points": [point.as_dict() for point in points]})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, one_line
+from imgconv.cli import DONE, FAILED, print_json, tell
 from imgconv.cli.apply import duration
 from imgconv.cli.options import FILE, FileCommand, filter_options, kernel_option, make_recipe, max_pixels_option
 from imgconv.conventions import COMPARED
@@ -58,12 +57,11 @@ def compare(
     if as_json:
         pillow = results.get("pillow", Comparison(impossible="it was not asked for")).as_dict()
         pillow["pillow_s"] = pillow.pop("peer_s")
-        data = {"input": input, "kernel": recipe.name, **pillow}
-        data["peers"] = [{"peer": name, **result.as_dict()} for name, result in results.items()]
-        click.echo(json.dumps(data))
+        peers = [{"peer": name, **result.as_dict()} for name, result in results.items()]
+        print_json({"input": input, "kernel": recipe.name, **pillow, "peers": peers})
         return status
     for name, result in results.items():
-        click.echo(one_line(f"{input}   {recipe.name}   {_line(PEERS[name].name, result, recipe.options.like)}"))
+        tell(f"{input}   {recipe.name}   {_line(PEERS[name].name, result, recipe.options.like)}")
     return status
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import signal
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv import __version__
-from imgconv.cli import DONE, FAILED
+from imgconv.cli import DONE, FAILED, print_json
 from imgconv.cli.apply import duration
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def doctor(ctx: click.Context, as_json: bool) -> int | None:
         return None
     facts = _facts()
     if as_json:
-        click.echo(json.dumps(facts))
+        print_json(facts)
     else:
         for name, value in facts.items():
             text = "  ".join(f"{k} {v}" for k, v in value.items()) if name == "packages" else value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, one_line
+from imgconv.cli import DONE, FAILED, tell
 from imgconv.cli.options import FILE, FileCommand, max_pixels_option, to_steps
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: boo
     else:
         write(target, text.encode(), overwrite=overwrite)
     for line in found.lines():
-        click.echo(one_line(line), err=True)
+        tell(line, err=True)
     if not found.explains and second.format in ("JPEG", "WEBP"):
-        click.echo(f"{second.format} changes the samples that it keeps; a PNG would tell more", err=True)
+        tell(f"{second.format} changes the samples that it keeps; a PNG would tell more", err=True)
     return DONE if found.explains else FAILED

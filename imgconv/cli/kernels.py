@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from itertools import product
 from pathlib import Path
@@ -10,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import console, say
+from imgconv.cli import console, print_json, say
 from imgconv.cli.options import FILE, KernelCommand, offer_kernels
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imgconv.kernels.value import Kernel
 
 FORMATS = ("toml", "json", "text", "csv", "npy", "vips", "imagemagick", "ffmpeg", "gmic", "png", "pgm")
@@ -46,25 +47,23 @@ def list_kernels(as_json: bool = False) -> None:
     from imgconv.kernels.catalogue import named, names
     from imgconv.kernels.formulas import FORMULAS, formula, parameters
 
-    found = [named(name) for name in names()]
-    formulas = [formula(name) for name in FORMULAS]
-    lines = [(kernel.name, _size(kernel), kernel.about) for kernel in found]
-    lines += [(f"{kernel.name}:", ", ".join(parameters(kernel.name)), kernel.about) for kernel in formulas]
+    fixed = [named(name) for name in names()]
+    formulas = [(formula(name), parameters(name)) for name in FORMULAS]
+    rows = [(kernel.name, _size(kernel), kernel.about) for kernel in fixed]
+    rows += [(f"{kernel.name}:", ", ".join(keys), kernel.about) for kernel, keys in formulas]
     if as_json:
-        computed = [as_dict(kernel) | {"parameters": parameters(kernel.name)} for kernel in formulas]
-        click.echo(json.dumps([as_dict(kernel) for kernel in found] + computed))
-    elif screen := console() if sys.stdout.isatty() or click.get_current_context().find_root().color else None:
-        from rich.table import Table
+        computed = [as_dict(kernel) | {"parameters": keys} for kernel, keys in formulas]
+        print_json([*map(as_dict, fixed), *computed])
+    elif sys.stdout.isatty() or click.get_current_context().find_root().color:
+        from rich.table import Column, Table
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("name", "size, or keys", "about"):
-            table.add_column(heading, no_wrap=heading == "name", style="cyan" if heading == "name" else None)
-        for line in lines:
-            table.add_row(*line)
-        screen.print(table)
+        name = Column("name", style="cyan", no_wrap=True)
+        table = Table(name, "size, or keys", "about", box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*row)
+        console().print(table)
     else:
-        for line in lines:
-            click.echo("\t".join(line))
+        click.echo("\n".join(map("\t".join, rows)))
 
 
 @kernels.command("show", cls=KernelCommand)
@@ -73,22 +72,22 @@ def list_kernels(as_json: bool = False) -> None:
 @click.option("--toml", "as_toml", is_flag=True, help="As a kernel file, to copy and edit.")
 def show(kernel: str, as_json: bool, as_toml: bool) -> None:
     """Show a kernel: its weights as written, and what they do. KERNEL is whatever -k takes."""
+    from imgconv.kernels.formulas import parameters
     from imgconv.kernels.spec import formula_name
     from imgconv.kernels.spec import kernel as to_kernel
     from imgconv.kernels.write import toml_text
 
-    found = to_kernel(kernel)
-    computed = formula_name(kernel)
+    shown = to_kernel(kernel)
+    formula = formula_name(kernel)
     if as_json:
-        click.echo(json.dumps(as_dict(found) | ({"parameters": _defaults(computed)} if computed else {})))
+        print_json(as_dict(shown) | ({"parameters": parameters(formula)} if formula else {}))
     elif as_toml:
-        click.echo(toml_text(found), nl=False)
+        click.echo(toml_text(shown), nl=False)
     else:
-        click.echo("\n".join(describe(found)))
-        if computed:
-            click.echo("\n".join(_describe_formula(computed)))
-        elif formula_name(f"{kernel}:"):
-            click.echo(f"\nA formula has the same name: imgconv kernels show {found.name}:")
+        lines = describe(shown) + (_describe_formula(formula) if formula else [])
+        if not formula and formula_name(f"{kernel}:"):
+            lines += ["", f"A formula has the same name: imgconv kernels show {shown.name}:"]
+        click.echo("\n".join(lines))
 
 
 @kernels.command("convert", cls=KernelCommand)
@@ -118,8 +117,7 @@ def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) 
         form = format_of(path)
     if path is None and form in BINARY and sys.stdout.isatty():
         raise UsageError(f"{form} is binary, and not written to a terminal; redirect it, or give -o FILE")
-    found = to_kernels(kernel)
-    data, notes = encode(found, form)
+    data, notes = encode(to_kernels(kernel), form)
     if path is None:
         sys.stdout.buffer.write(data)
     else:
@@ -132,16 +130,13 @@ def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) 
 
 def describe(kernel: Kernel) -> list[str]:
     """The lines of `kernels show`."""
-    lines = [kernel.title or kernel.name]
-    if kernel.about:
-        lines.append(kernel.about)
+    lines = [kernel.title or kernel.name, *filter(None, [kernel.about])]
     for heading, plane in _planes(kernel):
         rows, columns = (_shown(count) for count in plane.shape)
-        cells = [[f"{plane[y, x]:g}" if y is not None and x is not None else "…" for x in columns] for y in rows]
+        cells = [["…" if None in (y, x) else f"{plane[y, x]:g}" for x in columns] for y in rows]
         width = max(len(cell) for row in cells for cell in row)
-        lines += ["", *([heading] if heading else [])]
+        lines += ["", *filter(None, [heading])]
         lines += ["    " + "  ".join(cell.rjust(width) for cell in row) for row in cells]
-    lines.append("")
     total = float(kernel.weights.sum())
     over = f" (over the scale: {total / kernel.scale:g})" if kernel.scale != 1 else ""
     agree = "agree" if kernel.is_symmetric else "differ"
@@ -164,8 +159,8 @@ def describe(kernel: Kernel) -> list[str]:
         facts["like"] = "pillow: flipped vertically before it is slid; border keep"
     if kernel.source:
         facts["source"] = kernel.source
-    wide = max(len(name) for name in facts)
-    return lines + [f"{name:{wide}}  {fact}" for name, fact in facts.items()]
+    width = max(map(len, facts))
+    return [*lines, "", *(f"{name:{width}}  {fact}" for name, fact in facts.items())]
 
 
 def _shown(count: int) -> list[int | None]:
@@ -174,44 +169,37 @@ def _shown(count: int) -> list[int | None]:
     return every if count <= SIDE_SHOWN else [*every[:EDGE_SHOWN], None, *every[-EDGE_SHOWN:]]
 
 
-def _planes(kernel: Kernel) -> list[tuple[str, Any]]:
+def _planes(kernel: Kernel) -> Iterator[tuple[str, Any]]:
     """The weights as matrices with headings; of many channels only the first few."""
     weights: Any = kernel.weights
     if weights.ndim == 2:
-        return [("", weights)]
-    if weights.ndim == 4 and kernel.shape == (1, 1):
-        return [("a row for each channel in, a column for each channel out:", weights[0, 0])]
-    numbers = list(product(*(range(count) for count in weights.shape[2:])))
-    planes: list[tuple[str, Any]] = []
-    for which in numbers[:PLANES_SHOWN]:
-        heading = f"channel {which[0]}" + (f" in, {which[1]} out" if len(which) == 2 else "")
-        if len(numbers) > len(planes) + 1 == PLANES_SHOWN:
-            heading += f" ({len(numbers) - PLANES_SHOWN} more are not shown)"
-        planes.append((f"{heading}:", weights[(..., *which)]))
-    return planes
+        yield "", weights
+    elif weights.ndim == 4 and kernel.shape == (1, 1):
+        yield "a row for each channel in, a column for each channel out:", weights[0, 0]
+    else:
+        planes = list(product(*map(range, weights.shape[2:])))
+        for number, plane in enumerate(planes[:PLANES_SHOWN], 1):
+            channels = " in, ".join(map(str, plane)) + " out" * (len(plane) == 2)
+            more = f" ({len(planes) - number} more are not shown)" * (number == PLANES_SHOWN < len(planes))
+            yield f"channel {channels}{more}:", weights[(..., *plane)]
 
 
 def _describe_formula(name: str) -> list[str]:
     """The definition and the parameters of a formula, as its docstring has them."""
-    from imgconv.kernels.formulas import explain
+    from imgconv.kernels.formulas import explain, parameters
 
-    definition, sections = explain(name)[1:]
+    defaults = parameters(name)
+    _, definition, sections = explain(name)
     entries: list[list[str]] = []
     for line in sections.get("Parameters", "").splitlines():
         if line.startswith(" "):
             entries[-1][1] += f" {line.strip()}"
         else:
-            keys = ((key, _defaults(name)[key]) for key in line.partition(" : ")[0].split(", "))
-            entries.append([" ".join(key if value is None else f"{key}={value}" for key, value in keys), ""])
-    wide = max((len(keys) for keys, _ in entries), default=0)
-    lines = ["", *definition] if definition else []
-    return lines + ([""] if entries else []) + [f"{keys:{wide}} {text}" for keys, text in entries]
-
-
-def _defaults(name: str) -> dict[str, Any]:
-    from imgconv.kernels.formulas import parameters
-
-    return parameters(name)
+            keys = line.partition(" : ")[0].split(", ")
+            entries.append([" ".join(key if defaults[key] is None else f"{key}={defaults[key]}" for key in keys), ""])
+    width = max((len(keys) for keys, _ in entries), default=0)
+    paragraphs = [definition, [f"{keys:{width}} {text}" for keys, text in entries]]
+    return [line for paragraph in paragraphs if paragraph for line in ("", *paragraph)]
 
 
 def as_dict(kernel: Kernel) -> dict[str, Any]:

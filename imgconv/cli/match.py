@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from imgconv.cli import DONE, FAILED, one_line
+from imgconv.cli import DONE, FAILED, print_json, tell
 from imgconv.cli.options import KernelCommand, max_pixels_option, offer_kernels
 
 if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
     from imgconv.formats.picture import Picture
+    from imgconv.kernels.value import Kernel
     from imgconv.match.result import Explanation
 
 
@@ -40,73 +40,61 @@ def match(input: Path, kernel: str, result: Path, as_json: bool, limits: Limits)
     from imgconv.formats.read import read
     from imgconv.kernels.spec import kernel as to_kernel
     from imgconv.match import match as find
-    from imgconv.match.result import FLIP_WORDS, option_words
+    from imgconv.match.result import option_words
 
     weights = to_kernel(kernel)
     before, after = read(input, limits=limits), read(result, limits=limits)
     found = find(before.array, weights, after.array, before.mode)
-    best = found.best
+    best, runner_up = found.best, found.runner_up
     words = ["imgconv", "apply", str(input), "-k", best.matrix or kernel, *option_words(best.options)]
     command = shlex.join([*words, "-o", str(_target(result, after, best))])
     notes = list(found.notes)
     if not best.fit and after.format in ("JPEG", "WEBP"):
         notes.append(f"{after.format} changes the samples that it keeps; a PNG would tell more")
     if as_json:
-        data = {
+        print_json({
             "input": str(input), "kernel": weights.name, "result": str(result), "fit": best.fit or None,
-            "best": best.as_dict(), "runner_up": found.runner_up.as_dict() if found.runner_up else None,
+            "best": best.as_dict(), "runner_up": runner_up.as_dict() if runner_up else None,
             "like": found.like, "notes": notes, "command": command,
-        }  # fmt: skip
-        click.echo(json.dumps(data))
+        })  # fmt: skip
         return DONE if best.fit else FAILED
-
-    def line(one: Explanation) -> str:
-        return "   ".join([", ".join([FLIP_WORDS[one.flip], *_details(one, weights.scale, weights.offset)]), how(one)])
-
     if not best.fit:
-        click.echo("no convention gives this result; the nearest:")
-    known = f"   that is {' or '.join(found.like)}" if found.like else ""
-    click.echo(one_line(line(best) + known))
+        tell("no convention gives this result; the nearest:")
+    tell(_line(best, weights) + (f"   that is {' or '.join(found.like)}" if found.like else ""))
     if not best.fit:
-        click.echo(f"    {_where(best)}")
+        border, all_border = best.differing - best.interior_differing, best.samples - best.interior
+        inside = f"{best.interior_differing:,} of {best.interior:,}"
+        tell(f"    interior: {inside} samples differ; border: {border:,} of {all_border:,}")
     for note in notes:
-        click.echo(one_line(f"    {note}"))
-    if found.runner_up:
-        click.echo(one_line(f"runner-up: {line(found.runner_up)}"))
-    click.echo(one_line(command))
+        tell(f"    {note}")
+    if runner_up:
+        tell(f"runner-up: {_line(runner_up, weights)}")
+    tell(command)
     return DONE if best.fit else FAILED
 
 
-def how(one: Explanation) -> str:
-    """How well an explanation fits."""
-    if one.fit == "exact":
-        return "exact"
+ROUNDINGS = {"half-even": "rounded half to even", "cut": "cut, not rounded", "wrap": "cut, modulo the range"}
+
+
+def _line(one: Explanation, kernel: Kernel) -> str:
+    """The convention, only what differs from the defaults and the kernel, and how well it fits."""
+    from imgconv.match.result import FLIP_WORDS
+
+    words = {
+        FLIP_WORDS[one.flip]: True,
+        f"border {one.border}": one.border,
+        f"anchor {one.anchor}": one.anchor,
+        f"padding {one.padding}": one.padding != "same",
+        f"stride {one.stride[0]},{one.stride[1]}": one.stride != (1, 1),
+        f"scale {one.scale:g}": one.scale != kernel.scale,
+        f"offset {one.offset:g}": one.offset != kernel.offset,
+        ROUNDINGS.get(one.rounding, ""): one.rounding in ROUNDINGS,
+    }
+    differ = f"{one.differing:,} of {one.samples:,} samples differ, by at most {one.largest:.4g}"
     if one.fit and not one.differing:
-        return f"within rounding: samples differ by at most {one.largest:.4g}"
-    share = f"{one.differing:,} of {one.samples:,} samples differ, by at most {one.largest:.4g}"
-    return f"within rounding: {share}" if one.fit else share
-
-
-def _details(one: Explanation, scale: float, offset: float) -> list[str]:
-    """What there is to say besides the flip."""
-    roundings = {"half-even": "rounded half to even", "cut": "cut, not rounded", "wrap": "cut, modulo the range"}
-    parts = [
-        f"border {one.border}" if one.border else "",
-        f"anchor {one.anchor}" if one.anchor else "",
-        f"padding {one.padding}" if one.padding != "same" else "",
-        f"stride {one.stride[0]},{one.stride[1]}" if one.stride != (1, 1) else "",
-        f"scale {one.scale:g}" if one.scale != scale else "",
-        f"offset {one.offset:g}" if one.offset != offset else "",
-        roundings.get(one.rounding, ""),
-    ]
-    return [part for part in parts if part]
-
-
-def _where(one: Explanation) -> str:
-    border, all_border = one.differing - one.interior_differing, one.samples - one.interior
-    return (
-        f"interior: {one.interior_differing:,} of {one.interior:,} samples differ; border: {border:,} of {all_border:,}"
-    )
+        differ = f"samples differ by at most {one.largest:.4g}"
+    how = "exact" if one.fit == "exact" else f"within rounding: {differ}" if one.fit else differ
+    return f"{', '.join(word for word, holds in words.items() if holds)}   {how}"
 
 
 def _target(result: Path, after: Picture, best: Explanation) -> Path:
