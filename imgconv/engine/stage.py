@@ -51,9 +51,12 @@ class ThreadLoop:
 
     Parameters
     ----------
-    function : Function
+    call : callable
+        What is compiled.
     row_map : ndarray
         For all rows of the window.
+    itemsize : int
+        Bytes of a sample.
     ring_size : int
         Elements of `line_type`.
     line_type : str
@@ -66,17 +69,16 @@ class ThreadLoop:
 
     def __init__(
         self,
-        function: kept.Function,
+        call: Any,
         row_map: Array,
+        itemsize: int,
         ring_size: int,
         line_type: str,
         lines: int,
         streamed: bool,
         fields: dict[str, Any],
     ) -> None:
-        self._call = kept.loop(function).call
-        self._itemsize = np.dtype(function.arguments[0]).itemsize
-        self._row_map, self._streamed = row_map, streamed
+        self._call, self._row_map, self._itemsize, self._streamed = call, row_map, itemsize, streamed
         # arrays are held here: the band has only their addresses
         self._fields = fields | {"ring": aligned(ring_size, line_type), "lines": np.empty(lines, np.int64)}
         values = {name: v.ctypes.data if isinstance(v, np.ndarray) else v for name, v in self._fields.items()}
@@ -166,6 +168,7 @@ class Stage:
         left = min(max(0, -begin), length)
         middle = max(0, min(length, self.shape[1] - begin) - left)
         outside = np.concatenate([column_map[:left], column_map[left + middle :]])[:, None]
+        itemsize = np.dtype(chosen.variant.dtype).itemsize
         samples = (columns.stop - columns.start) * channels
         reach = (kernel_columns - 1) * channels
         fitting = RING_BYTES // (chosen.ring_lines * np.dtype(chosen.line_type).itemsize) - reach
@@ -177,12 +180,13 @@ class Stage:
         slack = SLACK + -(tile + reach + SLACK) % LINE_BYTES
         return partial(
             ThreadLoop,
-            chosen.variant.function,
+            kept.loop(chosen.variant.function).call,
             self._row_map(rows),
+            itemsize,
             ring_size=chosen.ring_lines * (tile + reach + slack),
             line_type=chosen.line_type,
             lines=kernel_rows + sum(chosen.halo) + 16,
-            streamed=(rows.stop - rows.start) * samples * np.dtype(chosen.variant.dtype).itemsize > STREAMED_BYTES,
+            streamed=(rows.stop - rows.start) * samples * itemsize > STREAMED_BYTES,
             fields=dict(
                 column_map=np.where(outside < 0, -1, outside * channels + np.arange(channels)).ravel(),
                 ends=chosen.ends,
