@@ -166,7 +166,7 @@ def test_no_process_stays_when_everything_is_compiled(tmp_path):
     """One that stays holds standard output open, so that whoever reads it waits for ever."""
     code = (
         "import sys\nsys.argv = ['imgconv', 'doctor', 'warm']\n"
-        "import imgconv.cli.doctor as module, imgconv.threads\nfrom imgconv.formats.pillow import MOVES\n"
+        "import imgconv.cli.doctor as module, imgconv.threads\nfrom imgconv.formats.image import MOVES\n"
         "module._functions = lambda: [*MOVES.values()]\nimgconv.threads.available_cores = lambda: 2\n"
         "from imgconv.cli import main\nmain()"
     )
