@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal, get_args
 
-MODES = ("correlate", "convolve")
-BORDERS = ("edge", "reflect", "symmetric", "wrap", "constant", "keep", "renormalize")
-PADDINGS = ("same", "valid", "full", "tf-same")
-ANCHORS = ("low", "high")
-SCALES = ("sum", "abs-sum", "none")
-METHODS = ("auto", "direct", "fused", "integer", "separable", "decimated", "box", "fourier")
-AFTERS = ("clip", "abs", "relu", "minmax", "offset128", "float")
-ALPHAS = ("auto", "straight", "keep", "premultiply")
-COMBINES = ("hypot", "sum", "max", "mean")
+Mode = Literal["correlate", "convolve"]
+Border = Literal["edge", "reflect", "symmetric", "wrap", "constant", "keep", "renormalize"]
+Padding = Literal["same", "valid", "full", "tf-same"]
+Anchor = Literal["low", "high"]
+Scale = Literal["sum", "abs-sum", "none"]
+Method = Literal["auto", "direct", "fused", "integer", "separable", "decimated", "box", "fourier"]
+After = Literal["clip", "abs", "relu", "minmax", "offset128", "float"]
+Alpha = Literal["auto", "straight", "keep", "premultiply"]
+Combine = Literal["hypot", "sum", "max", "mean"]
+MODES, BORDERS, PADDINGS, ANCHORS, SCALES, METHODS, AFTERS, ALPHAS, COMBINES = map(
+    get_args, (Mode, Border, Padding, Anchor, Scale, Method, After, Alpha, Combine)
+)
 COMPARED = ("pillow", "scipy", "opencv")  # the tools of `imgconv compare`
 
 # what other tools call borders

@@ -232,14 +232,17 @@ def tiles(size: tuple[int, int], reach: Sequence[int]) -> Iterator[tuple[slice, 
 
 
 def around(
-    samples: Array, window: tuple[slice, slice], reach: Sequence[int], wraps: bool
+    samples: Array, window: tuple[slice, slice], reach: Sequence[int], borders: Sequence[str]
 ) -> tuple[Array, tuple[slice, slice]]:
-    """A window with `reach` pixels more on every side, as far as there are any; and where the window lies in it."""
+    """A window with `reach` pixels more on every side, as far as there are any; and where the window lies in it.
+
+    Under border "wrap" (`borders` are those of each axis) there always are.
+    """
     inside = []
     for axis in (0, 1):
         start, stop, length = window[axis].start, window[axis].stop, samples.shape[axis]
         first, last = start - reach[axis], stop + reach[axis]
-        if wraps:
+        if borders[axis] == "wrap":
             samples = samples.take(np.arange(first, last) % length, axis=axis)
         else:
             first, last = max(0, first), min(length, last)

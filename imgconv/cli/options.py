@@ -201,8 +201,8 @@ filter_options = together(
     click.option("--mode", type=click.Choice(MODES), default="correlate", show_default=True,
                  help="Slide the kernel as written, or turned by 180°."),
     click.option("--border", type=to_border, metavar="BORDER", shell_complete=one_of(*BORDERS),
-                 help="What stands in for pixels outside: edge, reflect, symmetric, wrap, constant[:V], keep,"
-                 " renormalize.  [default: the kernel's own, else edge]"),
+                 help="What stands in for pixels outside: " + ", ".join(BORDERS).replace("constant", "constant[:V]")
+                 + ".  [default: the kernel's own, else edge]"),
     click.option("--padding", type=click.Choice(PADDINGS),
                  help="How large the result is; tf-same is TensorFlow's rule under strides.  [default: same]"),
     click.option("--stride", type=to_steps, default="1", metavar="N[,M]", show_default=True,

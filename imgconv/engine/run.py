@@ -12,7 +12,7 @@ import numpy as np
 from imgconv.engine.channels import to_samples
 from imgconv.engine.methods import fourier
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
-from imgconv.engine.stage import Span, Stage, ThreadLoop, Window, border_map, frame, inside
+from imgconv.engine.stage import Span, Stage, ThreadLoop, Window, border_map, by_axis, frame, inside
 from imgconv.memory import empty
 from imgconv.native import kept
 from imgconv.threads import available_cores, in_threads
@@ -73,7 +73,7 @@ def prepare(chosen: Plan) -> float:
 
 def is_local(chosen: Plan) -> bool:
     """Whether a row of the result depends on near rows only, so that it can be a link of a `Chain` of more than one."""
-    return chosen.method != "fourier" and chosen.correlation.border not in ("wrap", "renormalize")
+    return chosen.method != "fourier" and by_axis(chosen.correlation.border)[0] not in ("wrap", "renormalize")
 
 
 @lru_cache(maxsize=8)
@@ -211,8 +211,10 @@ def _by_tiles(stage: Stage, source: Array, target: Array, threads: int | None) -
         return 0
     chosen, c = stage.plan, stage.plan.correlation
     maps = [
-        border_map(span.start - anchor, span.stop - span.start + taps - 1, size, c.border)
-        for span, anchor, taps, size in zip(stage.inner, c.anchor, c.weights.shape, source.shape, strict=False)
+        border_map(span.start - anchor, span.stop - span.start + taps - 1, size, border)
+        for span, anchor, taps, size, border in zip(
+            stage.inner, c.anchor, c.weights.shape, source.shape, by_axis(c.border), strict=False
+        )
     ]
     tiles = fourier.tiles(source, target, chosen.weights, maps[0], maps[1], c.outside, chosen.base)
     return in_threads(lambda: lambda tile: tile(), tiles, _workers(target.size * chosen.cost, len(target), threads))

@@ -148,7 +148,7 @@ class Stage:
         """The source rows under the windows of some rows, in the source's coordinates."""
         c, (above, below) = self.plan.correlation, self.plan.halo
         count = rows.stop - rows.start + c.weights.shape[0] - 1
-        return border_map(rows.start - c.anchor[0] - above, count + above + below, self.shape[0], c.border)
+        return border_map(rows.start - c.anchor[0] - above, count + above + below, self.shape[0], by_axis(c.border)[0])
 
     def home(self, rows: Span) -> Span:
         """The source rows on which target rows `rows` lie; those beside the first and last one belong to them."""
@@ -163,8 +163,8 @@ class Stage:
         (rows, columns), channels = self.inner, self.shape[2]
         kernel_rows, kernel_columns = c.weights.shape
         begin = columns.start - c.anchor[1]
-        column_map = border_map(begin, columns.stop - columns.start + kernel_columns - 1, self.shape[1], c.border)
-        length = len(column_map)
+        length = columns.stop - columns.start + kernel_columns - 1
+        column_map = border_map(begin, length, self.shape[1], by_axis(c.border)[1])
         left = min(max(0, -begin), length)
         middle = max(0, min(length, self.shape[1] - begin) - left)
         outside = np.concatenate([column_map[:left], column_map[left + middle :]])[:, None]
@@ -223,6 +223,11 @@ def _span(size: int, taps: int, anchor: int, padding: str) -> Span:
     if padding == "full":
         return Span(-(taps - 1 - anchor), size + anchor)
     return Span(0, size)
+
+
+def by_axis(border: str) -> tuple[str, str]:
+    """What a border is for the rows above and below, and what for the columns beside."""
+    return border, border
 
 
 def border_map(start: int, count: int, size: int, border: str) -> npt.NDArray[np.int64]:

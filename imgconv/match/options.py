@@ -14,7 +14,7 @@ from imgconv.conventions import LIKES, MODES
 from imgconv.errors import ImgconvError, UsageError
 from imgconv.kernels.value import Kernel
 from imgconv.match.problem import FLIPS, Candidate, Geometry, Problem, Scaling
-from imgconv.match.rank import BORDERS, CLEARLY, explains_interior, frame_tiles, with_border
+from imgconv.match.rank import CLEARLY, LIKELY_FIRST, explains_interior, frame_tiles, with_border
 from imgconv.match.result import option_words
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import Settings, correlation, settle
@@ -132,7 +132,7 @@ def tool_candidates(p: Problem) -> Iterator[Candidate]:
             if not explains_interior(p, geometry, scaling):
                 continue
             if tiles := list(frame_tiles(p, geometry)):
-                borders = sorted(BORDERS, key=lambda border: border != s.border)
+                borders = sorted(LIKELY_FIRST, key=lambda border: border != s.border)
                 found = [c for border in borders for c in with_border(p, found, tiles, border)]
                 found.sort(key=lambda c: c.cost)
         for c in found[:MOST_BORDERS]:

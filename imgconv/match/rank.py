@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.conventions import BORDERS
+from imgconv.engine.stage import border_map, by_axis
 from imgconv.match.problem import LARGEST, Candidate, Geometry, Problem, Scaling, Tile
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-BORDERS = ("edge", "constant", "reflect", "symmetric", "wrap", "keep", "renormalize")  # the likeliest first
+LIKELY_FIRST = sorted(BORDERS, key=lambda border: border not in ("edge", "constant"))
 TILE = 40  # result pixels on a side
 TILES = 3
 SMALL = 4096  # samples of a result up to which nothing is left out
@@ -177,7 +179,7 @@ def rank_borders(p: Problem, ranked: list[Candidate]) -> list[Candidate]:
     for geometry, group in groups.items():
         some = group[:1] if group[0].cost > best + CLEARLY else group  # one, only for comparison
         tiles = list(frame_tiles(p, geometry))
-        found += [c for border in BORDERS for c in with_border(p, some, tiles, border)] if tiles else some
+        found += [c for border in LIKELY_FIRST for c in with_border(p, some, tiles, border)] if tiles else some
     return sorted((c._replace(order=order) for order, c in enumerate(found)), key=lambda c: c.cost)
 
 
@@ -248,11 +250,10 @@ def _sums(p: Problem, geometry: Geometry, tile: Tile, border: str) -> tuple[Arra
     """The windows' sums for a tile of the result, and what their taps outside weigh, under border constant."""
     taps = p.taps[geometry.flip]
     index, known = [], []
+    borders = by_axis("edge" if border in ("constant", "renormalize") else border)
     for axis, at in enumerate(p.windows(geometry, tile)):
-        size, start, stop = p.source.shape[axis], at.start, at[-1] + taps.shape[axis]
-        pad = max(0, -start), max(0, stop - size)
-        how: Any = border if border in ("reflect", "symmetric", "wrap") else "edge"
-        index.append(np.pad(np.arange(size), pad, mode=how)[start + pad[0] : stop + pad[0]])
+        start, stop = at.start, at[-1] + taps.shape[axis]
+        index.append(border_map(start, stop - start, p.source.shape[axis], borders[axis]))
         known.append(index[-1] == np.arange(start, stop))
 
     def slide(values: Array) -> Array:

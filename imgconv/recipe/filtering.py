@@ -12,7 +12,7 @@ import numpy as np
 from imgconv.engine import channels
 from imgconv.engine.plan import Correlation, Plan, plan
 from imgconv.engine.run import Chain, Filtered, execute, is_local, prepare
-from imgconv.engine.stage import Span, Stage
+from imgconv.engine.stage import Span, Stage, by_axis
 from imgconv.errors import UsageError
 from imgconv.recipe.layout import BY_COUNT, EXACT
 from imgconv.recipe.settings import correlation, settle
@@ -287,9 +287,10 @@ class FloatingFilter:
         c = self.filter.correlation
         (above, left), (below, right) = c.anchor, (k - 1 - a for k, a in zip(c.weights.shape, c.anchor, strict=True))
         if c.padding == "full":
-            mode: Any = "edge" if c.border == "renormalize" else c.border
+            modes: Any = by_axis("edge" if c.border == "renormalize" else c.border)
             outside = {"constant_values": c.outside} if c.border == "constant" else {}
-            values = np.pad(values, ((below, above), (right, left), (0, 0)), mode, **outside)
+            values = np.pad(values, ((below, above), (0, 0), (0, 0)), modes[0], **outside)
+            values = np.pad(values, ((0, 0), (right, left), (0, 0)), modes[1], **outside)
         elif c.padding == "valid":
             values = values[above:, left : values.shape[1] - right]
         down, across = self.filter.options.stride

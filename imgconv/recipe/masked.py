@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.engine.stage import by_axis
 from imgconv.masks import Mask, Shape, Space, around, blend, strips, tiles
 from imgconv.recipe.filtering import About, Filter, FloatingFilter, View
 
@@ -57,7 +58,7 @@ def vary(
     made: dict[tuple[int, tuple[int, ...], bool], FloatingFilter] = {}
     result: Array | None = None
     for window in tiles(size, reach):
-        part, inside = around(samples, window, reach, wraps=first.settings.border == "wrap")
+        part, inside = around(samples, window, reach, by_axis(first.settings.border))
         opaque = first.layout.has_alpha and bool((part[:, :, -1] == first.layout.top).all())
         about = About(first.options, first.layout, part.shape, part.dtype, partial(bool, opaque))
         places = np.interp(mask.strengths(size, *window), family.strengths, family.places)

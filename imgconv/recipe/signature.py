@@ -5,25 +5,27 @@ from typing import Literal, TypedDict
 
 import numpy.typing as npt
 
+from imgconv.conventions import After, Alpha, Anchor, Border, Combine, Method, Mode, Padding, Scale
+
 
 class FilterOptions(TypedDict, total=False):
     """What `imgconv.correlate` and `convolve` take beside array and kernel; their documentation says what it means."""
 
-    border: Literal["edge", "reflect", "symmetric", "wrap", "constant", "keep", "renormalize"] | str | None
-    padding: Literal["same", "valid", "full", "tf-same"] | None
-    anchor: tuple[int, int] | Literal["low", "high"] | None
-    scale: float | Literal["sum", "abs-sum", "none"] | None
+    border: Border | str | None
+    padding: Padding | None
+    anchor: tuple[int, int] | Anchor | None
+    scale: float | Scale | None
     offset: float | None
     bias: float | Iterable[float] | None
     stride: int | tuple[int, int]
     dilation: int | tuple[int, int]
     channels: Literal["each", "sum"] | str
-    after: Literal["clip", "abs", "relu", "minmax", "offset128", "float"] | None
-    alpha: Literal["auto", "straight", "keep", "premultiply"] | None
+    after: After | None
+    alpha: Alpha | None
     linear: bool
-    combine: Literal["hypot", "sum", "max", "mean"] | None
+    combine: Combine | None
     like: Literal["pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"] | None
-    method: Literal["auto", "direct", "fused", "integer", "separable", "decimated", "box", "fourier"]
+    method: Method
     threads: int | None
     mask: str | npt.ArrayLike | None
     vary: str | None
@@ -32,4 +34,4 @@ class FilterOptions(TypedDict, total=False):
 class ApplyOptions(FilterOptions, total=False):
     """What `imgconv.apply`, `PillowFilter` and `compare_with` take: those of `FilterOptions`, and the mode."""
 
-    mode: Literal["correlate", "convolve"]
+    mode: Mode
