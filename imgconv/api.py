@@ -1,4 +1,4 @@
-"""The library: arrays in, arrays out; Pillow images in, Pillow images out; and what tells kernels and conventions."""
+"""The library: filters arrays and Pillow images; finds kernels and conventions; compares with other tools."""
 
 from __future__ import annotations
 
@@ -168,11 +168,11 @@ def apply(image: Image, kernel: KernelsLike | None = None, **options: Unpack[App
     if mode == prepared.mode:
         result = back_in(image.mode, result)
     result.info = {key: value for key, value in image.info.items() if key != "transparency"}
-    said = {key: image.info[key] for key in ("exif", "xmp") if isinstance(image.info.get(key), bytes)}
-    if said:
+    metadata = {key: image.info[key] for key in ("exif", "xmp") if isinstance(image.info.get(key), bytes)}
+    if metadata:
         from imgconv.formats.exif import for_result
 
-        result.info.update(for_result(said, (image.height, image.width), array.shape, 1)[0].items())
+        result.info.update(for_result(metadata, (image.height, image.width), array.shape, 1)[0].items())
     return result
 
 
@@ -288,9 +288,9 @@ def compare_with(
 
 def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: Mapping[str, Any]) -> npt.NDArray[Any]:
     if "mode" in options:
-        padding = f"; padding={options['mode']!r} says how large the result is" if options["mode"] in PADDINGS else ""
-        raise UsageError(f"{mode}() takes no mode{padding or '; correlate() and convolve() are the two'}")
-    if isinstance(kernel, (list, tuple)) and any(isinstance(each, (str, Kernel, PathLike)) for each in kernel):
+        padding = f"padding={options['mode']!r} says how large the result is" if options["mode"] in PADDINGS else ""
+        raise UsageError(f"{mode}() takes no mode; {padding or 'correlate() and convolve() are the two'}")
+    if isinstance(kernel, (list, tuple)) and any(isinstance(item, (str, Kernel, PathLike)) for item in kernel):
         raise KernelError(f"{mode}() takes one kernel; call it for each of a chain, or apply() to a Pillow image")
     kernels = () if kernel is None else (to_kernel(kernel),)
     recipe = Recipe(kernels, replace(_options(mode, options), mode=mode))
@@ -319,11 +319,11 @@ def _picture(given: Any) -> Picture:
         return read(Path(given))
     image = plain(given) if hasattr(given, "getbands") else None
     try:
-        found = Picture(to_array(image) if image else np.asarray(given), image.mode if image else "", "")
+        picture = Picture(to_array(image) if image else np.asarray(given), image.mode if image else "", "")
     except (TypeError, ValueError) as problem:
         raise PictureError(f"a picture is a path, a Pillow image or an array of numbers: {problem}") from None
-    layout_of(found.array, found.mode)  # refuses what is no picture
-    return found
+    layout_of(picture.array, picture.mode)  # refuses what is no picture
+    return picture
 
 
 def _options(function: str, given: Mapping[str, Any]) -> Options:

@@ -49,13 +49,13 @@ def opened(path: Path, error: type[ImgconvError], *, buffering: int = -1) -> tup
     try:
         # not blocking: opening a pipe that nobody writes to would hang for ever
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        found = os.fstat(descriptor)
-        if stat.S_ISREG(found.st_mode):
-            return open(descriptor, "rb", buffering=buffering), found.st_size
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            return open(descriptor, "rb", buffering=buffering), status.st_size
         os.close(descriptor)
     except OSError as problem:
         raise error(f"{path}: {reason(problem)}") from None
-    kind = "is a folder, not a file" if stat.S_ISDIR(found.st_mode) else "is not a regular file"
+    kind = "is a folder, not a file" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
     raise error(f"{path}: {kind}")
 
 
@@ -179,14 +179,11 @@ def npy_start(array: npt.NDArray[Any]) -> bytes:
 
 def text_bytes(array: npt.NDArray[Any], separator: str) -> bytes:
     """A 2-D array as lines of numbers, each the shortest text that reads back to the same number."""
-    if array.dtype.kind == "f":
-        lines = [[_shortest(x) for x in row] for row in array]
-    else:
-        lines = [[str(int(x)) for x in row] for row in array]
-    return "".join(separator.join(line) + "\n" for line in lines).encode()
 
+    def text(value: Any) -> str:
+        if array.dtype.kind != "f":
+            return str(int(value))
+        positional = 1e-5 < abs(float(value)) < 1e16 or value == 0  # float: 1e16 is too large for float16
+        return np.format_float_positional(value, trim="-") if positional else str(value)
 
-def _shortest(value: Any) -> str:
-    """The shortest text that reads back to the same value; whole numbers without a point."""
-    plain = 1e-5 < abs(float(value)) < 1e16 or value == 0  # float: 1e16 is too large for float16
-    return np.format_float_positional(value, trim="-") if plain else str(value)
+    return "".join(separator.join(map(text, row)) + "\n" for row in array).encode()

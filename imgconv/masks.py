@@ -47,7 +47,7 @@ SWITCH = {"": 1.0, "yes": 1.0, "1": 1.0, "no": 0.0, "0": 0.0}
 
 
 @dataclass(frozen=True)
-class Shape:
+class GeneratedMask:
     """A mask that a formula gives, at any size: a name in `SHAPES`, and a value for each of its parameters."""
 
     name: str
@@ -119,12 +119,12 @@ class Mask:
         return values.astype(np.float64) / top
 
 
-def to_mask(spec: Any) -> Shape | Mask:
+def to_mask(spec: Any) -> GeneratedMask | Mask:
     """The mask that `spec` means: a shape such as "radial:inner=0.2", or an array of strengths.
 
     Raises UsageError or PictureError when it is neither.
     """
-    if isinstance(spec, (Shape, Mask)):
+    if isinstance(spec, (GeneratedMask, Mask)):
         return spec
     return shape(spec) if isinstance(spec, str) else Mask(np.asarray(spec))
 
@@ -134,7 +134,7 @@ def is_shape(text: str) -> bool:
     return text.partition(":")[0].strip().lower() in SHAPES
 
 
-def shape(text: str) -> Shape:
+def shape(text: str) -> GeneratedMask:
     """The shape that "radial:inner=0.2,outer=0.8" spells. Raises UsageError."""
     head, _, tail = text.partition(":")
     name = head.strip().lower()
@@ -158,10 +158,10 @@ def shape(text: str) -> Shape:
     if parameters[start] > parameters[end]:
         says = f"{start}={parameters[start]:g} lies beyond {end}={parameters[end]:g}"
         raise UsageError(f"mask {name}: {says}; invert turns it round")
-    return Shape(name, parameters)
+    return GeneratedMask(name, parameters)
 
 
-class Space(NamedTuple):
+class MixingSpace(NamedTuple):
     """In which terms pictures are mixed, so that a mixture is what one mixed kernel would give."""
 
     light: bool  # mix linear light, as `linear` filters it
@@ -195,7 +195,7 @@ class Space(NamedTuple):
         return values[:, :, :colours], values[:, :, colours:]
 
 
-def blend(terms: Sequence[tuple[Array, Array]], space: Space) -> Array:
+def blend(terms: Sequence[tuple[Array, Array]], space: MixingSpace) -> Array:
     """The sum of (share, values) over `terms`: shares of shape (rows, columns) that sum to 1, values with channels.
 
     Where a share is 1 its values come out as they went in; where it is 0 they have no say, be they NaN.
@@ -217,7 +217,7 @@ def blend(terms: Sequence[tuple[Array, Array]], space: Space) -> Array:
     return total
 
 
-def strips(rows: int) -> Iterator[slice]:
+def row_blocks(rows: int) -> Iterator[slice]:
     """Rows a few at a time."""
     return (slice(start, min(start + STRIP_ROWS, rows)) for start in range(0, rows, STRIP_ROWS))
 

@@ -291,7 +291,7 @@ def test_too_little_memory_is_an_error_of_the_file(monkeypatch):
     def refuse(*_, **__):
         raise MemoryError
 
-    for name in ("sink_of", "over"):
+    for name in ("sink_of", "filter_frame"):
         monkeypatch.setattr(job_module, name, refuse)
         (found,) = outcomes("a.png")
         assert found.error == "a.png: is too large for the memory of this machine"

@@ -18,7 +18,7 @@ from imgconv.kernels.value import Kernel
 from imgconv.recipe import Recipe
 from imgconv.recipe import strips as module
 from imgconv.recipe.options import Options
-from imgconv.recipe.strips import InStrips, over
+from imgconv.recipe.strips import InStrips, filter_frame
 from imgconv.threads import available_cores
 
 
@@ -51,7 +51,7 @@ def most_threads():
 
 def same(recipe, array, mode="", step=1):
     threads = most_threads()
-    work = over(recipe, frame_of(array, mode), DEFAULT)
+    work = filter_frame(recipe, frame_of(array, mode), DEFAULT)
     assert isinstance(work, InStrips)
     work.plan(step, DEFAULT)
     strips = [strip.copy() for strip in work.run()]
@@ -214,7 +214,7 @@ def test_weights_of_several_levels():
 def test_what_needs_the_whole_picture(names, options, mode):
     recipe = Recipe(tuple(kernel(name) for name in names), Options(**options))
     array = noise(9, 9, len(mode))
-    work = over(recipe, frame_of(array, mode), DEFAULT)
+    work = filter_frame(recipe, frame_of(array, mode), DEFAULT)
     assert not isinstance(work, InStrips)
     np.testing.assert_array_equal(next(work.run()), recipe.apply(array, mode)[0])
 
@@ -223,7 +223,7 @@ def test_what_lies_in_memory_does_not_grow_with_the_picture(monkeypatch):
     monkeypatch.setattr(module, "STRIP_BYTES", 10_000)
     sizes = set()
     for rows in (2000, 20_000):
-        work = over(Recipe((TALL,)), frame_of(unread((rows, 50), np.dtype("uint8")), "L"), DEFAULT)
+        work = filter_frame(Recipe((TALL,)), frame_of(unread((rows, 50), np.dtype("uint8")), "L"), DEFAULT)
         work.plan(1, DEFAULT)
         parts = work.run()
         assert sum(len(strip) for strip in parts) == rows
@@ -241,7 +241,7 @@ def test_a_broken_picture_stops_it(monkeypatch):
         target[...] = 0
 
     threads = most_threads()
-    work = over(Recipe((ODD,)), frame_of(noise(100, 10), "L", read), DEFAULT)
+    work = filter_frame(Recipe((ODD,)), frame_of(noise(100, 10), "L", read), DEFAULT)
     work.plan(1, DEFAULT)
     with pytest.raises(PictureError, match="is broken"):
         list(work.run())
@@ -252,7 +252,7 @@ def test_who_stops_early_leaves_no_thread(monkeypatch):
     monkeypatch.setattr(module, "STRIP_BYTES", 100)
     threads = most_threads()
     for count in range(4):
-        work = over(Recipe((ODD,)), frame_of(noise(100, 10), "L"), DEFAULT)
+        work = filter_frame(Recipe((ODD,)), frame_of(noise(100, 10), "L"), DEFAULT)
         work.plan(1, DEFAULT)
         strips = work.run()
         assert len([next(strips) for _ in range(count)]) == count
@@ -262,13 +262,13 @@ def test_who_stops_early_leaves_no_thread(monkeypatch):
 
 def test_what_cannot_be_is_told_before_a_row_is_read():
     with pytest.raises(PictureError, match="leaves nothing"):
-        over(Recipe((TALL,), Options(padding="valid")), frame_of(noise(40, 10), "L", id), DEFAULT)
+        filter_frame(Recipe((TALL,), Options(padding="valid")), frame_of(noise(40, 10), "L", id), DEFAULT)
 
 
 def test_numbers_that_are_not_exact_are_told():
     array = np.zeros((100, 10), np.int64)
     array[99, 9] = 2**53 + 2
-    work = over(Recipe((ODD,)), frame_of(array), DEFAULT)
+    work = filter_frame(Recipe((ODD,)), frame_of(array), DEFAULT)
     work.plan(1, DEFAULT)
     with pytest.raises(PictureError, match=r"beyond 2\*\*53"):
         list(work.run())

@@ -23,7 +23,7 @@ from imgconv.formats.table import GREY_MODES, METADATA, select
 from imgconv.formats.write import fitted, sink_of
 from imgconv.native.kept import compile_seconds
 from imgconv.recipe import Recipe
-from imgconv.recipe.strips import over
+from imgconv.recipe.strips import filter_frame
 
 SPOOLED_BYTES = 2**24  # results from larger samples wait on the disk for standard output
 STANDARD_INPUT = "standard input"  # as messages call it
@@ -89,7 +89,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
         _note(frame.about, targets, outcome)
         before = replace(frame.about, array=unread(frame.about.array.shape, frame.about.array.dtype))
         outcome.read_s = _clock() - started
-        work = over(recipe, frame, limits)
+        work = filter_frame(recipe, frame, limits)
         del frame  # its pixels: encoding takes memory of its own
         after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome)
         sink = sink_of(after, form, handling.encoder, threads)

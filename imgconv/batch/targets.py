@@ -66,18 +66,18 @@ def find_inputs(inputs: Sequence[str], targets: Targets, recursive: bool) -> Inp
     UsageError
         When an input is a folder and is not to be walked.
     """
-    found = Inputs([], [], [])
+    met = Inputs([], [], [])
     for name in inputs:
         if not os.path.isdir(name):
-            found.files.append((name, None))
+            met.files.append((name, None))
         elif recursive:
-            _walk(name, targets, found)
+            _walk(name, targets, met)
         else:
             raise UsageError(f"{name}: is a folder; -r walks it")
-    return found
+    return met
 
 
-def _walk(root: str, targets: Targets, found: Inputs) -> None:
+def _walk(root: str, targets: Targets, met: Inputs) -> None:
     """Adds what lies under a folder. By a stack of our own: os.walk calls itself, which ends 985 folders deep."""
     results = None if targets.out_dir is None else _identity(targets.out_dir)
     waiting = [root]
@@ -87,7 +87,7 @@ def _walk(root: str, targets: Targets, found: Inputs) -> None:
             with os.scandir(folder) as entries:
                 listed = sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
         except OSError as problem:
-            found.problems.append(Job(Path(folder), None, "", f"{folder}: {reason(problem)}"))
+            met.problems.append(Job(Path(folder), None, "", f"{folder}: {reason(problem)}"))
             continue
         below = []
         for name, is_folder, is_link in listed:
@@ -99,9 +99,9 @@ def _walk(root: str, targets: Targets, found: Inputs) -> None:
             elif name.startswith(".imgconv-"):
                 continue
             elif os.path.splitext(name)[1].lower() in WALKED or _ending_of(Path(path)):
-                found.files.append((path, Path(root)))
+                met.files.append((path, Path(root)))
             else:
-                found.others.append(path)
+                met.others.append(path)
         waiting += reversed(below)
 
 
@@ -250,8 +250,8 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets) -> None:
 def _identity(path: Path) -> Any:
     """The same for two names of one file, through symbolic and hard links."""
     try:
-        found = os.stat(path)
-        return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+        status = os.stat(path)
+        return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
     except OSError:
         return os.path.normcase(os.path.realpath(path))
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 DONE, FAILED, MISUSED = 0, 1, 2
 SIGNALS = {130: signal.SIGINT, 143: signal.SIGTERM}  # exit status of each
-SPELT = {"→": "->", "×": "x", "·": "-", "–": "-", "…": "..."}  # where only ASCII can be printed
-_unprinted: list[OSError] = []  # why a line did not reach standard output
+LOOKALIKES = {"→": "->", "×": "x", "·": "-", "–": "-", "…": "..."}  # where only ASCII can be printed
+_print_errors: list[OSError] = []  # why a line did not reach standard output
 AGAIN_S = 0.01  # a signal whose exception was lost comes again after this
 
 # what `imgconv --help` says; a command's module is imported when the command is called
@@ -84,8 +84,8 @@ def _add_color(command: click.Command) -> None:
     """--color may stand behind any command, too."""
     if COLOR not in command.params:
         command.params.append(COLOR)
-    for each in command.commands.values() if isinstance(command, click.Group) else ():
-        _add_color(each)
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        _add_color(inner)
 
 
 @click.group(cls=LazyGroup, params=[COLOR], context_settings={"help_option_names": ["-h", "--help"]})
@@ -105,18 +105,18 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Entry point of the `imgconv` command."""
-    sys.unraisablehook = _bring_again
+    sys.unraisablehook = _repeat_lost_signal
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # Pillow's and NumPy's are for programmers; errors are raised
     _prepare_streams()
     try:
         status = cli.main(prog_name="imgconv", standalone_mode=False)
         sys.stdout.flush()
-        for problem in _unprinted:
+        for problem in _print_errors:
             raise problem
         kept = sys.modules.get("imgconv.native.kept")
         if kept and (why := kept.unkept()) and not {"-q", "--quiet"} & set(sys.argv):
-            say(f"compiled code cannot be kept: {why}; set IMGCONV_CACHE_DIR to a folder of your own")
+            warn(f"compiled code cannot be kept: {why}; set IMGCONV_CACHE_DIR to a folder of your own")
         # everything is written: taking the interpreter apart would cost a sixth of a small picture's time
         os._exit(status if isinstance(status, int) else DONE)
     except click.exceptions.NoArgsIsHelpError as problem:
@@ -134,7 +134,7 @@ def main() -> NoReturn:
         for number in SIGNALS.values():
             signal.signal(number, signal.SIG_IGN)
         if SIGNALS[stop.code] == signal.SIGINT:
-            say("interrupted")
+            warn("interrupted")
         # a thread may still be at work: Python 3.11 takes one for ended whose join was interrupted
         if "imgconv.formats.place" in sys.modules:
             import_module("imgconv.formats.place").abandon()
@@ -144,7 +144,7 @@ def main() -> NoReturn:
             # what is printed goes nowhere: the reader has gone, as `| head` does, or the disk is full
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             if not isinstance(problem, BrokenPipeError):
-                say(f"standard output: {problem.strerror or problem}")
+                warn(f"standard output: {problem.strerror or problem}")
             sys.exit(FAILED)
         if {"-v", "--verbose"} & set(sys.argv):
             sys.excepthook(type(problem), problem, problem.__traceback__)
@@ -166,16 +166,16 @@ def imports_done() -> None:
 
 def fail(text: str, status: int, command: str | None = None) -> NoReturn:
     """One line on stderr, then the exit."""
-    say(" ".join(text.split()), command)
+    warn(" ".join(text.split()), command)
     sys.exit(status)
 
 
-def say(text: str, command: str | None = None) -> None:
+def warn(text: str, command: str | None = None) -> None:
     """A warning or an error: one line on stderr."""
-    tell(f"{'imgconv ' + command if command else 'imgconv'}: {text}", err=True)
+    print_line(f"{'imgconv ' + command if command else 'imgconv'}: {text}", err=True)
 
 
-def tell(text: str, *, err: bool = False) -> None:
+def print_line(text: str, *, err: bool = False) -> None:
     """A line; unlike click.echo it goes above a progress bar, not into it. One that cannot be printed stops nothing."""
     try:
         print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
@@ -183,19 +183,19 @@ def tell(text: str, *, err: bool = False) -> None:
         if not err:
             if isinstance(problem, BrokenPipeError):
                 raise
-            _unprinted[:] = [problem]
+            _print_errors[:] = [problem]
 
 
 def print_json(value: Any) -> None:
     """A line of JSON on standard output."""
     from json import dumps  # most runs print none
 
-    tell(dumps(value))
+    print_line(dumps(value))
 
 
 def one_line(text: str) -> str:
     """The text with control characters spelt out: a file's name must not move the cursor or break a line."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: ascii(found[0])[1:-1], text)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: ascii(match[0])[1:-1], text)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -214,21 +214,21 @@ def _prepare_streams() -> None:
     os.close(descriptor)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 -- lives as long as the process
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    codecs.register_error("imgconv", _spelt)
+    codecs.register_error("imgconv", _in_known_letters)
     for stream in (sys.stdout, sys.stderr):
         if stream.errors != "surrogateescape" or stream.encoding.lower() != "utf-8":
             stream.reconfigure(errors="imgconv")  # type: ignore[union-attr]
 
 
-def _spelt(problem: UnicodeError) -> tuple[str, int]:
-    """For a stream that does not know a character: one that looks like it, or its number."""
+def _in_known_letters(problem: UnicodeError) -> tuple[str, int]:
+    """For a stream that cannot encode a character: one that looks like it, or its escape."""
     assert isinstance(problem, UnicodeEncodeError)
     text = problem.object[problem.start : problem.end]
-    return "".join(SPELT.get(each) or ascii(each)[1:-1] for each in text), problem.end
+    return "".join(LOOKALIKES.get(letter) or ascii(letter)[1:-1] for letter in text), problem.end
 
 
-def _bring_again(lost: sys.UnraisableHookArgs) -> None:
-    """Has a signal come again whose exception went nowhere: Python passes over those in destructors and callbacks."""
+def _repeat_lost_signal(lost: sys.UnraisableHookArgs) -> None:
+    """Raises a signal again whose exception was lost: Python drops those in destructors and callbacks."""
     stop = lost.exc_value
     if not isinstance(stop, SystemExit) or stop.code not in SIGNALS:
         sys.__unraisablehook__(lost)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, console, imports_done, print_json, say, tell
+from imgconv.cli import DONE, FAILED, console, imports_done, print_json, print_line, warn
 from imgconv.cli.options import (
     FILE,
     FileCommand,
@@ -114,9 +114,9 @@ def apply(
             line = {"input": name, "output": None, "kernel": recipe.name, "status": "passed over", "notes": [why]}
             print_json(line)
     if not quiet and results:
-        say(f"{count(len(results), 'result')} of an earlier run left out, such as {results[0]}")
+        warn(f"{count(len(results), 'result')} of an earlier run left out, such as {results[0]}")
     if not quiet and found.others:
-        say(f"{count(len(found.others), 'file')} of other kinds passed over")
+        warn(f"{count(len(found.others), 'file')} of other kinds passed over")
     if dry_run:
         return _plan(jobs, recipe, targets, as_json)
 
@@ -129,22 +129,22 @@ def apply(
         for outcome in outcomes:
             ended.add(outcome)
             for note in outcome.notes:
-                say(f"{outcome.job.input}: {note}")
+                warn(f"{outcome.job.input}: {note}")
             if outcome.error:
-                say(outcome.error)
+                warn(outcome.error)
                 for place in outcome.trace.splitlines() if verbose else ():
-                    say(place)
+                    warn(place)
             if as_json:
                 print_json(outcome_as_json(outcome, recipe))
             elif not quiet and outcome.status != "failed":
-                tell(human_line(outcome), err=to_stdout)
+                print_line(human_line(outcome), err=to_stdout)
                 for detail in details(outcome, recipe, explain) if verbose or explain else ():
-                    tell(f"    {detail}", err=to_stdout)
+                    print_line(f"    {detail}", err=to_stdout)
             advance()
             if ended.failed and not keep_going:
                 break
     if ended.failed and len(jobs) > 1 and not as_json:
-        say(f"{ended.failed} of {len(jobs)} files failed")
+        warn(f"{ended.failed} of {len(jobs)} files failed")
     return ended.exit_status
 
 
@@ -156,12 +156,12 @@ def _plan(jobs: list[Job], recipe: Recipe, targets: Targets, as_json: bool) -> i
         status = "failed" if job.problem else "skipped" if is_skipped(job, targets) else "planned"
         line: dict[str, Any] = {"input": job.input, "output": job.output, "kernel": recipe.name, "status": status}
         if job.problem:
-            say(job.problem)
+            warn(job.problem)
             line |= {"output": None, "error": job.problem}
         if as_json:
             print_json(line)
         elif status == "planned":
-            tell(f"{job.input} → {job.output}")
+            print_line(f"{job.input} → {job.output}")
     return FAILED if any(job.problem for job in jobs) else DONE
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, print_json, tell
+from imgconv.cli import DONE, FAILED, print_json, print_line
 from imgconv.cli.apply import duration
 from imgconv.cli.options import FILE, FileCommand, filter_options, kernel_option, make_recipe, max_pixels_option
 from imgconv.conventions import COMPARED
@@ -61,7 +61,7 @@ def compare(
         print_json({"input": input, "kernel": recipe.name, **pillow, "peers": peers})
         return status
     for name, result in results.items():
-        tell(f"{input}   {recipe.name}   {_line(PEERS[name].name, result, recipe.options.like)}")
+        print_line(f"{input}   {recipe.name}   {_line(PEERS[name].name, result, recipe.options.like)}")
     return status
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, tell
+from imgconv.cli import DONE, FAILED, print_line
 from imgconv.cli.options import FILE, FileCommand, max_pixels_option, to_steps
 
 if TYPE_CHECKING:
@@ -48,15 +48,15 @@ def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: boo
     if target is not None and target.exists() and not overwrite:
         raise UsageError(f"{target}: exists; --overwrite replaces it")
     first, second = read(before, limits=limits), read(after, limits=limits)
-    found = find(first.array, second.array, size)
-    text = toml_text(found.kernel)
+    result = find(first.array, second.array, size)
+    text = toml_text(result.kernel)
     if target is None:
         click.echo(text, nl=False)
         sys.stdout.flush()
     else:
         write(target, text.encode(), overwrite=overwrite)
-    for line in found.lines():
-        tell(line, err=True)
-    if not found.explains and second.format in ("JPEG", "WEBP"):
-        tell(f"{second.format} changes the samples that it keeps; a PNG would tell more", err=True)
-    return DONE if found.explains else FAILED
+    for line in result.lines():
+        print_line(line, err=True)
+    if not result.explains and second.format in ("JPEG", "WEBP"):
+        print_line(f"{second.format} changes the samples that it keeps; a PNG would tell more", err=True)
+    return DONE if result.explains else FAILED

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import console, print_json, say
+from imgconv.cli import console, print_json, warn
 from imgconv.cli.options import FILE, KernelCommand, offer_kernels
 from imgconv.errors import UsageError
 
@@ -125,7 +125,7 @@ def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) 
 
         write(path, data, overwrite=overwrite)
     for note in notes:
-        say(note, "convert")
+        warn(note, "convert")
 
 
 def describe(kernel: Kernel) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imgconv.cli import DONE, FAILED, print_json, tell
+from imgconv.cli import DONE, FAILED, print_json, print_line
 from imgconv.cli.options import KernelCommand, max_pixels_option, offer_kernels
 
 if TYPE_CHECKING:
@@ -44,32 +44,32 @@ def match(input: Path, kernel: str, result: Path, as_json: bool, limits: Limits)
 
     weights = to_kernel(kernel)
     before, after = read(input, limits=limits), read(result, limits=limits)
-    found = find(before.array, weights, after.array, before.mode)
-    best, runner_up = found.best, found.runner_up
+    answer = find(before.array, weights, after.array, before.mode)
+    best, runner_up = answer.best, answer.runner_up
     words = ["imgconv", "apply", str(input), "-k", best.matrix or kernel, *option_words(best.options)]
     command = shlex.join([*words, "-o", str(_target(result, after, best))])
-    notes = list(found.notes)
+    notes = list(answer.notes)
     if not best.fit and after.format in ("JPEG", "WEBP"):
         notes.append(f"{after.format} changes the samples that it keeps; a PNG would tell more")
     if as_json:
         print_json({
             "input": str(input), "kernel": weights.name, "result": str(result), "fit": best.fit or None,
             "best": best.as_dict(), "runner_up": runner_up.as_dict() if runner_up else None,
-            "like": found.like, "notes": notes, "command": command,
+            "like": answer.like, "notes": notes, "command": command,
         })  # fmt: skip
         return DONE if best.fit else FAILED
     if not best.fit:
-        tell("no convention gives this result; the nearest:")
-    tell(_line(best, weights) + (f"   that is {' or '.join(found.like)}" if found.like else ""))
+        print_line("no convention gives this result; the nearest:")
+    print_line(_line(best, weights) + (f"   that is {' or '.join(answer.like)}" if answer.like else ""))
     if not best.fit:
         border, all_border = best.differing - best.interior_differing, best.samples - best.interior
         inside = f"{best.interior_differing:,} of {best.interior:,}"
-        tell(f"    interior: {inside} samples differ; border: {border:,} of {all_border:,}")
+        print_line(f"    interior: {inside} samples differ; border: {border:,} of {all_border:,}")
     for note in notes:
-        tell(f"    {note}")
+        print_line(f"    {note}")
     if runner_up:
-        tell(f"runner-up: {_line(runner_up, weights)}")
-    tell(command)
+        print_line(f"runner-up: {_line(runner_up, weights)}")
+    print_line(command)
     return DONE if best.fit else FAILED
 
 

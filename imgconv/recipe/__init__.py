@@ -9,7 +9,7 @@ import numpy as np
 
 from imgconv.errors import UsageError
 from imgconv.recipe.filtering import About, Filter, View
-from imgconv.recipe.layout import Layout, laid_out
+from imgconv.recipe.layout import Layout, samples_of
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import Settings, correlation, settle
 from imgconv.recipe.steps import next_step
@@ -101,14 +101,14 @@ class Recipe:
         UsageError
             When an option does not fit the picture.
         """
-        samples, layout = laid_out(array, mode)
+        samples, layout = samples_of(array, mode)
         with np.errstate(all="ignore"):  # NaN and infinities are the user's own
             result, layout, report = self.run(samples, layout)
         mode = layout.mode_of(result.shape[2], result.dtype)
         return result[:, :, 0] if np.ndim(array) == 2 and result.shape[2] == 1 else result, mode, report
 
     def run(self, samples: Array, layout: Layout) -> tuple[Array, Layout, Report]:
-        """Filters samples as `laid_out` gives them; gives the result, its layout, and what was done."""
+        """Filters samples as `samples_of` gives them; gives the result, its layout, and what was done."""
         started = time.perf_counter()
         kernels, before, options, made = self.all_kernels, View(samples), self.options, []
         about = about_of(samples, layout, options)
@@ -118,7 +118,7 @@ class Recipe:
             step = next_step(kernels, self.family, about_of(samples, layout, options), mixed)
             made.append(step.run(View(samples), None, options.threads, before))
             kernels, samples, layout, floating = kernels[step.count :], made[-1].samples, step.layout, step.floating
-        samples = layout.outside(samples, floating)
+        samples = layout.finished(samples, floating)
         compile_s = sum(done.compile_s for done in made)
         filter_s = time.perf_counter() - started - compile_s
         plans = tuple(plan for done in made for plan in done.plans)

@@ -71,7 +71,7 @@ class Layout(NamedTuple):
             samples[:, :, 1:] -= 128
         return samples
 
-    def outside(self, samples: Array, floating: bool) -> Array:
+    def finished(self, samples: Array, floating: bool) -> Array:
         """A result, changed in place, as it is handed out: of the type to come back to unless it is left floating."""
         samples = self.shift(samples)
         return samples if floating and self.back.kind != "f" else samples.astype(self.back, copy=False)
@@ -100,7 +100,7 @@ def letters_of(mode: str) -> str:
     return LETTERS.get(mode.partition(";")[0], "")
 
 
-def laid_out(array: Array, mode: str) -> tuple[Array, Layout]:
+def samples_of(array: Array, mode: str) -> tuple[Array, Layout]:
     """The array as (rows, columns, channels) of a type that the loops take, and what they are.
 
     Raises
@@ -117,7 +117,7 @@ def laid_out(array: Array, mode: str) -> tuple[Array, Layout]:
 def layout_of(array: Array, mode: str) -> tuple[np.dtype[Any], Layout]:
     """The type that the loops take such an array in, and what its samples are, which are not looked at.
 
-    Raises PictureError as `laid_out` does.
+    Raises PictureError as `samples_of` does.
     """
     if array.ndim not in (2, 3):
         raise PictureError(f"an array of {array.ndim} dimensions is no picture; it takes (rows, columns[, channels])")

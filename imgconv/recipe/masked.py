@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgconv.engine.stage import by_axis
-from imgconv.masks import Mask, Shape, Space, around, blend, strips, tiles
+from imgconv.masks import GeneratedMask, Mask, MixingSpace, around, blend, row_blocks, tiles
 from imgconv.recipe.filtering import About, Filter, FloatingFilter, View
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
-def mix(values: Array, before: Array, mask: Shape | Mask, filters: Sequence[Filter], start: int) -> Array:
+def mix(values: Array, before: Array, mask: GeneratedMask | Mask, filters: Sequence[Filter], start: int) -> Array:
     """Puts in + mask · (filtered − in) in the place of the filtered `values`; returns which pixels take all of them.
 
     Both begin with row `start` of the picture.
@@ -29,7 +29,7 @@ def mix(values: Array, before: Array, mask: Shape | Mask, filters: Sequence[Filt
     size = filters[0].shape[0], values.shape[1]
     full = np.empty(values.shape[:2], bool)
     space = _space(filters)
-    for rows in strips(values.shape[0]):
+    for rows in row_blocks(values.shape[0]):
         here = slice(rows.start + start, min(rows.stop, len(values)) + start)
         share = mask.strengths(size, here, slice(None)).astype(values.dtype)
         full[rows] = share == 1
@@ -38,7 +38,7 @@ def mix(values: Array, before: Array, mask: Shape | Mask, filters: Sequence[Filt
 
 
 def vary(
-    samples: Array, mask: Shape | Mask, family: Family, filters: Sequence[Filter]
+    samples: Array, mask: GeneratedMask | Mask, family: Family, filters: Sequence[Filter]
 ) -> tuple[Array, tuple[Plan, ...], float]:
     """The kernel of each pixel, mixed out of the levels of a family, of which `filters` has one each.
 
@@ -80,9 +80,9 @@ def vary(
     return result, plans, sum(each.compile_s for level in made.values() for each in level.all_correlators)
 
 
-def _space(filters: Sequence[Filter]) -> Space:
+def _space(filters: Sequence[Filter]) -> MixingSpace:
     """In which terms results are mixed: those in which the kernels add."""
     options, layout = filters[0].options, filters[0].layout
     weigh = not layout.premultiplied and options.channels == "each"
     weigh = weigh and any(each.alpha in ("premultiply", "mean") for each in filters)
-    return Space(options.linear, layout.has_alpha, weigh, layout.top)
+    return MixingSpace(options.linear, layout.has_alpha, weigh, layout.top)

@@ -99,7 +99,7 @@ class InStrips:
         done = self.step.run(view, rows, self.recipe.options.threads, view)
         self.clipped += done.clipped
         self.plans, self.compile_s = done.plans, done.compile_s
-        return self.step.layout.outside(done.samples, self.step.floating)
+        return self.step.layout.finished(done.samples, self.step.floating)
 
     def report(self) -> Report:
         """What was done so far."""
@@ -174,7 +174,7 @@ class AtOnce:
         return self.done
 
 
-def over(recipe: Recipe, frame: Frame, limits: Limits) -> InStrips | AtOnce:
+def filter_frame(recipe: Recipe, frame: Frame, limits: Limits) -> InStrips | AtOnce:
     """The recipe over a picture: in strips where it is still to be read, and the recipe needs only near rows for each.
 
     Raises
