@@ -86,7 +86,7 @@ def test_each_package_is_known_in_one_place_only(module):
         elif package == "rich":
             assert room(module) == "cli"
             assert not at_once, f"{module} imports rich before it is needed"
-        elif package == "llvmlite":
+        elif package in ("numba", "llvmlite"):
             assert room(module) == "native"
             assert not at_once or module == "imgconv.native.emit"
         elif name in COMPILED and not module.endswith("_loop"):
@@ -131,11 +131,11 @@ def loaded_after(*words):
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["apply", "--help"], ["completion", "bash"]])
 def test_help_loads_nothing_heavy(words):
-    assert not loaded_after(*words) & {"numpy", "PIL", "rich", "llvmlite"}
+    assert not loaded_after(*words) & {"numpy", "PIL", "rich", "numba", "llvmlite"}
 
 
 def test_kernels_load_no_pictures_and_no_compiler():
-    assert not loaded_after("kernels") & {"PIL", "llvmlite", "rich"}
+    assert not loaded_after("kernels") & {"PIL", "numba", "llvmlite", "rich"}
 
 
 @pytest.mark.parametrize("ending", [".txt", ".png"])
@@ -148,7 +148,7 @@ def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
     words = ["apply", str(source), "-k", "edge_enhance", "--overwrite"]
     loaded_after(*words)  # compiles, if that is to do
     loaded = loaded_after(*words)
-    assert not loaded & {"rich", "PIL", "concurrent.futures", "json", "numpy.typing", "queue", "tempfile"}
+    assert not loaded & {"numba", "rich", "PIL", "concurrent.futures", "json", "numpy.typing", "queue", "tempfile"}
     assert not link.possible() or "llvmlite" not in loaded
     unused = {"masks", "recipe.masked", "kernels.formulas", "kernels.foreign"}
     unused |= {f"formats.{name}" for name in ("pillow", "image", "blocks", "png.interlace", "jpeg", "ppm", "tiff")}

@@ -18,7 +18,7 @@ from imgconv.cli.apply import duration
 if TYPE_CHECKING:
     from imgconv.native.kept import Function
 
-PACKAGES = ("numpy", "pillow", "llvmlite", "isal", "zlib-ng", "click", "rich")
+PACKAGES = ("numpy", "pillow", "numba", "llvmlite", "isal", "zlib-ng", "click", "rich")
 
 
 @click.group(invoke_without_command=True)

@@ -127,6 +127,10 @@ class Value:
         """The sum of the whole numbers in a vector."""
         return self.code.call(f"llvm.vector.reduce.add.v{self.lanes}i{self.kind.width}", self.kind, self)
 
+    def address(self) -> Pointer:
+        """The address that this number is."""
+        return Pointer(self.code, self.code.builder.inttoptr(self.ir, POINTER))
+
     def fused(self, factor: Value, addend: Value) -> Value:
         """This times a factor plus an addend, rounded once."""
         name = f"llvm.fma.v{self.lanes}f{8 * size_of(self.kind)}"
@@ -207,7 +211,17 @@ class Variable:
 
 
 class Code:
-    """A function that is being written, in a module of its own.
+    """A function that is being written.
+
+    Parameters
+    ----------
+    builder : llvmlite.ir.IRBuilder
+        Where it is written.
+    numbers : llvmlite.ir.Value
+        An array of its arguments, as 64-bit numbers.
+    prototype : str
+        p for each that is an address, i for the others.
+    wide : bool
 
     Attributes
     ----------
@@ -216,16 +230,12 @@ class Code:
         The CPU has 32 vector registers of 512 bits.
     """
 
-    def __init__(self, name: str, prototype: str, wide: bool) -> None:
-        self.module = ir.Module()
-        kinds = [POINTER if kind == "p" else I64 for kind in prototype]
-        self.function = ir.Function(self.module, ir.FunctionType(I64, kinds), name)
-        self.function.attributes.add("nounwind")
-        self.builder = ir.IRBuilder(self.function.append_basic_block())
-        self.wide = wide
-        self.arguments: list[Any] = [
-            Pointer(self, argument) if kind == "p" else Value(self, argument)
-            for kind, argument in zip(prototype, self.function.args, strict=True)
+    def __init__(self, builder: ir.IRBuilder, numbers: ir.Value, prototype: str, wide: bool) -> None:
+        self.builder, self.module, self.wide = builder, builder.module, wide
+        builder.function.attributes.add("nounwind")
+        given = [Value(self, builder.extract_value(numbers, place)) for place in range(len(prototype))]
+        self.arguments = [
+            number.address() if kind == "p" else number for kind, number in zip(prototype, given, strict=True)
         ]
 
     def constant(self, kind: Any, number: float, lanes: int = 0) -> Value:

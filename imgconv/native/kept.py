@@ -1,4 +1,4 @@
-"""Compiles a loop once, keeps its machine code, and loads it later without importing LLVM where that can be done.
+"""Compiles a loop once, keeps its machine code, and loads it later without Numba, and mostly without LLVM.
 
 An entry is one file: a line of text (the symbol, the SHA-256 of the code, the key), then an object file as LLVM wrote
 it. The code is handed to LLVM only when owner, mode, key and hash are right: of objects with one bit flipped, one in
@@ -180,8 +180,9 @@ def _why(problem: OSError, folder: Path) -> str:
 
 @cache
 def _version() -> str:
-    """The version of LLVM's package, found without importing it."""
-    return hashlib.sha256(_source("llvmlite").with_name("_version.py").read_bytes()).hexdigest()
+    """The versions of Numba and LLVM's package, found without importing them."""
+    texts = [_source(name).with_name("_version.py").read_bytes() for name in ("numba", "llvmlite")]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
 def _source(module: str) -> Path:
@@ -271,15 +272,52 @@ def _compile(function: Function) -> tuple[str, bytes]:
 
 
 def _module(function: Function) -> tuple[str, Any]:
-    """(symbol, LLVM module) of the loop, with no reference to anything outside itself."""
+    """(symbol, LLVM module) of the loop, with no reference to anything outside itself.
+
+    Numba compiles a function of integers whose body is an intrinsic, which the loop's own function writes.
+    """
+    if not link.may_compile():
+        raise ImgconvError(
+            "this system lets no memory be run that was written (PR_SET_MDWE, seccomp, SELinux), which compiling needs;"
+            " kept code can be run: let imgconv doctor warm compile it where that is allowed"
+        )
     import llvmlite.binding as llvm
+    from numba import types
+    from numba.core import compiler
+    from numba.core.registry import cpu_target
+    from numba.extending import intrinsic
 
     from imgconv.native.emit import Code
 
-    code = Code(SYMBOL, function.prototype, "avx512f" in cpu().features)
     write = getattr(import_module(function.module), function.name)
-    code.builder.ret(write(code, *code.arguments, *function.arguments).ir)
-    module = llvm.parse_assembly(str(code.module))
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def body(_: Any, numbers: Any) -> Any:
+        def emit(_: Any, builder: Any, __: Any, given: Any) -> Any:
+            code = Code(builder, given[0], function.prototype, "avx512f" in cpu().features)
+            return write(code, *code.arguments, *function.arguments).ir
+
+        return types.int64(numbers), emit
+
+    flags = compiler.Flags()
+    # no wrapper for Python, no machine code yet, no error that could be raised: the loop needs nothing of Numba
+    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    flags.error_model = "numpy"
+    numbers = types.UniTuple(types.int64, len(function.prototype))
+    target, typing = cpu_target.target_context, cpu_target.typing_context
+    compiled = compiler.compile_extra(typing, target, lambda numbers: body(numbers), (numbers,), types.int64, flags, {})
+    inner = compiled.fndesc.llvm_func_name
+    given = [f"i64 %{number}" for number in range(len(function.prototype))]
+    # Numba's functions give a status, and what they return through a pointer
+    wrapper = f"""
+        define i64 @{SYMBOL}({", ".join(given)}) {{
+            %result = alloca i64
+            %status = call i32 @"{inner}"({", ".join(["ptr %result", "ptr null", *given])})
+            %value = load i64, ptr %result
+            ret i64 %value
+        }}"""
+    module = llvm.parse_assembly(compiled.library.get_llvm_str() + wrapper)
+    module.get_function(inner).linkage = "internal"
     # vectors are written out, so that few of LLVM's passes have anything to do: all of them take three times as long
     passes = llvm.create_new_module_pass_manager()
     for name in PASSES:
