@@ -47,7 +47,7 @@ def correlate(
     kernel : str, path, Kernel or array_like
         Whatever `imgconv.kernel` takes: a name, a file, a matrix. None with `vary`.
     **options
-        border : {"edge", "reflect", "symmetric", "wrap", "constant", "keep", "renormalize"} or "constant:VALUE"
+        border : {"edge", "reflect", "symmetric", "wrap", "wrap-x", "constant", "keep", "renormalize"} or "constant:V"
             What stands in for pixels outside. Default "edge", or the kernel's own.
         padding : {"same", "valid", "full", "tf-same"}
             How large the result is; "tf-same" is TensorFlow's rule under strides. Default "same".

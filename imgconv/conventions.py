@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 Mode = Literal["correlate", "convolve"]
-Border = Literal["edge", "reflect", "symmetric", "wrap", "constant", "keep", "renormalize"]
+Border = Literal["edge", "reflect", "symmetric", "wrap", "wrap-x", "constant", "keep", "renormalize"]
 Padding = Literal["same", "valid", "full", "tf-same"]
 Anchor = Literal["low", "high"]
 Scale = Literal["sum", "abs-sum", "none"]
@@ -29,6 +29,7 @@ ELSEWHERE = {
     "grid-wrap": ("scipy.ndimage's grid-wrap", "wrap"), "periodic": ("periodic", "wrap"), "tile": ("tile", "wrap"),
     "circular": ("MATLAB's circular", "wrap"), "fill": ("SciPy's fill", "constant"), "zero": ("zero", "constant:0"),
     "zeros": ("zeros", "constant:0"), "black": ("black", "constant:0"),
+    "horizontaltileedge": ("ImageMagick's HorizontalTileEdge", "wrap-x"),
 }  # fmt: skip
 
 # What --like stands for: everything in which the tool differs from imgconv's defaults. `rounding` and `sums` (the type

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-PAD_MODES = {"edge": "edge", "reflect": "reflect", "symmetric": "symmetric", "wrap": "wrap", "constant": "constant"}
+# for rows, and for columns
+PAD_MODES = {mode: (mode, mode) for mode in ("edge", "reflect", "symmetric", "wrap", "constant")}
+PAD_MODES["wrap-x"] = "edge", "wrap"
+
+
+def pad(src, around, border, **value):
+    """numpy.pad with a mode for each axis."""
+    rows, columns = PAD_MODES[border]
+    src = np.pad(src, ((0, 0), around[1], (0, 0)), columns, **value)
+    return np.pad(src, (around[0], (0, 0), (0, 0)), rows, **value)
 
 
 def padded(src, kernel_shape, anchor, border, outside, padding):
@@ -16,9 +25,7 @@ def padded(src, kernel_shape, anchor, border, outside, padding):
         around = ((rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0))
     else:
         around = ((ay, rows - 1 - ay), (ax, columns - 1 - ax), (0, 0))
-    if border == "constant":
-        return np.pad(src, around, constant_values=outside)
-    return np.pad(src, around, mode=PAD_MODES[border])
+    return pad(src, around, border, **({"constant_values": outside} if border == "constant" else {}))
 
 
 def correlate(src, weights, scale=1.0, offset=0.0, anchor=None, border="edge", outside=0.0, padding="same"):

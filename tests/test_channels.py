@@ -176,6 +176,25 @@ def test_premultiplied_alpha_against_an_oracle(weights, border):
     assert np.count_nonzero(result != expected) < 0.01 * expected.size
 
 
+@pytest.mark.parametrize(
+    "options", [{"alpha": "keep"}, {"alpha": "premultiply"}, {"linear": True}, {"after": "abs"}, {"channels": "rg"}],
+    ids=str,
+)  # fmt: skip
+def test_wrap_x_is_border_edge_on_a_picture_with_its_other_end_beside_it(options):
+    array = pixels(noise("RGBA"))
+    count = array.shape[1]
+    wide = Image.fromarray(np.pad(array, ((0, 0), (count, count), (0, 0)), "wrap"))
+    for kernel in ("gaussian:sigma=1.5", "1 2 3 4; 5 6 7 8; 9 9 9 -9"):
+        theirs = pixels(imgconv.apply(wide, kernel, border="edge", **options))[:, count:-count]
+        ours = pixels(imgconv.apply(Image.fromarray(array), kernel, border="wrap-x", **options))
+        np.testing.assert_array_equal(ours, theirs)
+        full = pixels(imgconv.apply(Image.fromarray(array), kernel, border="wrap-x", padding="full", **options))
+        theirs = pixels(imgconv.apply(wide, kernel, border="edge", padding="full", **options))
+        extra = full.shape[1] - count
+        start = count  # where the first window that touches the picture begins in the wide result
+        np.testing.assert_array_equal(full, theirs[:, start : start + count + extra])
+
+
 @pytest.mark.parametrize("alpha", ["auto", "premultiply", "keep", "straight"])
 @pytest.mark.parametrize("kernel", [BOX, "gaussian_blur", "sharpen", "smooth"])
 def test_opaque_alpha_gives_the_bytes_of_rgb(kernel, alpha):
@@ -366,7 +385,7 @@ def problems(draw):
     return array.astype(float), weights.astype(float)
 
 
-borders = st.sampled_from(["edge", "reflect", "symmetric", "wrap", "constant:3"])
+borders = st.sampled_from(["edge", "reflect", "symmetric", "wrap", "wrap-x", "constant:3"])
 
 
 @given(problems(), borders, st.sampled_from(["same", "full"]))

@@ -219,6 +219,34 @@ def test_imagemagicks_morphology(shape, size):
     assert_same(imgconv.correlate(array, weights, like="imagemagick", scale="none"), theirs, f"{shape}")
 
 
+@pytest.mark.parametrize("size", [(7, 9), (2, 3), (5, 6, 3)])
+@pytest.mark.parametrize("shape", [(3, 3), (4, 3), (1, 6), (6, 1), (5, 9)])
+def test_imagemagicks_horizontal_tile_edge_is_border_wrap_x(shape, size):
+    rng = np.random.default_rng(9)
+    array = rng.integers(0, 30000, size).astype(np.uint16)
+    weights = rng.integers(-2, 4, shape) / 8
+    weights.flat[0] = 1
+    theirs = magick(array, "-virtual-pixel", "HorizontalTileEdge", "-morphology", "Convolve", spelt(weights))
+    assert_same(imgconv.convolve(array, weights, like="imagemagick", border="wrap-x"), theirs, f"{shape}")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_wrap_x_is_numpys_wrap_beside_and_edge_above_and_below(mode):
+    from scipy import signal
+
+    for array, weights in cases(5, "float64"):
+        rows, columns = weights.shape
+        for padding in ("same", "full"):
+            (up, left), (down, right) = ((rows - 1, columns - 1),) * 2
+            if padding == "same":  # the anchor of a convolution is the mirrored one
+                up, left = ((k - 1) // 2 if mode == "correlate" else k // 2 for k in weights.shape)
+                down, right = rows - 1 - up, columns - 1 - left
+            around = np.pad(np.pad(array, ((0, 0), (left, right)), "wrap"), ((up, down), (0, 0)), "edge")
+            theirs = (signal.correlate2d if mode == "correlate" else signal.convolve2d)(around, weights, "valid")
+            ours = slide(mode, array, weights, border="wrap-x", padding=padding)
+            assert_same(ours, theirs, f"{array.shape} {weights.shape} {padding}")
+
+
 def test_imagemagick_rounds_8_bits_half_up():
     # through PGM; the PNG writer of 6.9.11-60 cuts instead
     array = np.random.default_rng(10).integers(0, 256, (30, 40), np.uint8)

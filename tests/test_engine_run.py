@@ -405,7 +405,9 @@ def test_every_method_keeps_its_bound(method, dtype):
         weights, scale = kinds_of_weights(rng, number)
         size = (rng.integers(1, 40), rng.integers(1, 130), rng.integers(1, 5))
         src = (rng.random(size) * (255 if np.dtype(dtype).kind in "ui" else 1)).astype(dtype)
-        how = dict(scale=scale, offset=float(number % 5), border=PADDED[number % 5], outside=float(number % 5 and 9))
+        how = dict(
+            scale=scale, offset=float(number % 5), border=PADDED[number // 2 % 6], outside=float(number % 5 and 9)
+        )
         padding = PADDINGS[2 * (number % 2)]
         c = Correlation(weights, scale, how["offset"], ((weights.shape[0] - 1) // 2, (weights.shape[1] - 1) // 2),
                         how["border"], how["outside"], padding)  # fmt: skip

@@ -40,6 +40,7 @@ def test_every_setting_is_said():
     [
         (["-k", "emboss"], "flip vertical: the kernel is flipped vertically first, as Pillow does"),
         (["-k", "emboss"], "border keep: pixels whose window leaves the picture are copied from it"),
+        (["-k", "blur", "--border", "wrap-x"], "border wrap-x: beside, the other end: c d | a b c d | a b; above and"),
         (["-k", "gaussian:1"], "mode correlate: the kernel is slid as it is written"),
         (["-k", "gaussian:1"], "alpha premultiply: colours are weighed by it"),
         (["-k", "1 1; 1 1", "--like", "opencv"], "anchor 1,1: "),

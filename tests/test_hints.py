@@ -26,6 +26,7 @@ def _in_tmp(tmp_path, monkeypatch):
         (["a.png", "-k", "blur", "--border", "nearest"], "nearest is edge here"),
         (["a.png", "-k", "blur", "--border", "replicate"], "replicate is edge here"),
         (["a.png", "-k", "blur", "--border", "REFLECT_101"], "reflect_101 is reflect here"),
+        (["a.png", "-k", "blur", "--border", "HorizontalTileEdge"], "ImageMagick's HorizontalTileEdge is wrap-x here"),
         (["a.png", "-k", "blur", "--border", "refelct"], "did you mean reflect?"),
         (["a.png", "-k", "blur", "--border", "whatever"], "is not one of edge, reflect"),
         (["a.png", "-k", "gaussian", "--sigma", "2"], "-k gaussian:sigma=2"),

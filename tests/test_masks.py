@@ -277,7 +277,7 @@ def exact_vary(src, text, low, high, mask, border="edge"):
             weights = kernel.weights / kernel.scale
             ry, rx = ((side - 1) // 2 for side in weights.shape)
             around = ((ry, weights.shape[0] - 1 - ry), (rx, weights.shape[1] - 1 - rx), (0, 0))
-            wide = np.pad(src.astype(np.float64), around, mode=oracle.PAD_MODES[border])
+            wide = oracle.pad(src.astype(np.float64), around, border)
             window = wide[y : y + weights.shape[0], x : x + weights.shape[1]]
             out[y, x] = (weights[:, :, None] * window).sum((0, 1))
     return out
@@ -295,7 +295,7 @@ def exact_vary(src, text, low, high, mask, border="edge"):
         ("log:sigma={value}", 1, 2),
     ],
 )
-@pytest.mark.parametrize("border", ["edge", "wrap", "reflect"])
+@pytest.mark.parametrize("border", ["edge", "wrap", "wrap-x", "reflect"])
 def test_vary_against_the_kernel_of_each_pixel(text, low, high, border):
     src, mask = noise("float64", (19, 26, 2)), noise("float64", (19, 26), 1)
     mask[0], mask[-1] = 0, 1
@@ -371,7 +371,7 @@ def test_whole_numbers_are_mixed_between():
     assert family("box:size=2..4").error < 1e-12
 
 
-@pytest.mark.parametrize("border", ["edge", "wrap", "reflect", "renormalize", "keep", "constant:9"])
+@pytest.mark.parametrize("border", ["edge", "wrap", "wrap-x", "reflect", "renormalize", "keep", "constant:9"])
 def test_tiles_leave_no_seam(border, monkeypatch):
     src = noise(shape=(70, 90, 3))
     whole = recipe([], vary="gaussian:sigma=0..3", mask="radial:cx=0.3", border=border).apply(src)[0]

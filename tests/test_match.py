@@ -115,6 +115,14 @@ def test_pillow_flips_vertically_and_keeps_the_frame(rng, size):
     np.testing.assert_array_equal(again(found, k, before, "RGB"), result)
 
 
+@pytest.mark.parametrize("shape", SHAPES[:3])
+def test_a_panorama_whose_columns_go_round(rng, shape):
+    before, k = rng.integers(0, 256, (12, 20)).astype(float), whole(rng, shape)
+    wide = np.pad(before, ((0, 0), (20, 20)), "wrap")
+    found = match(before, k, ndimage.correlate(wide, k.weights, mode="nearest")[:, 20:-20])
+    assert (found.best.fit, found.best.flip, found.best.border) == ("exact", "none", "wrap-x")
+
+
 @pytest.mark.parametrize("flip", ["horizontal", "transposed"])
 def test_flips_that_no_option_has(rng, flip):
     before, k = rng.integers(0, 256, (20, 20)).astype(float), whole(rng, (3, 3))

@@ -66,7 +66,7 @@ def same(recipe, array, mode="", step=1):
     assert threading.active_count() <= threads
 
 
-BORDERS = ("edge", "reflect", "symmetric", "constant:9", "keep")
+BORDERS = ("edge", "reflect", "symmetric", "wrap-x", "constant:9", "keep")
 ODD = Kernel(np.array([[1.0, -2, 1], [2, 0, -3], [0, 7, 1], [1, 1, 1]]), scale=5, offset=3)
 TALL = Kernel(np.arange(-20.0, 21)[:, None], scale=9)
 WIDE = Kernel(np.arange(-8.0, 9)[None])

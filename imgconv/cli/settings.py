@@ -20,6 +20,7 @@ MEANING = {
     "border reflect": "outside, a mirror that leaves out the edge: c b | a b c d | c b",
     "border symmetric": "outside, a mirror that repeats the edge: b a | a b c d | d c",
     "border wrap": "outside, the other end: c d | a b c d | a b",
+    "border wrap-x": "beside, the other end: c d | a b c d | a b; above and below, the nearest pixel of the edge",
     "border constant": "what every sample outside is",
     "border keep": "pixels whose window leaves the picture are copied from it",
     "border renormalize": "only the taps inside count, rescaled by their sum",

@@ -227,7 +227,7 @@ def _span(size: int, taps: int, anchor: int, padding: str) -> Span:
 
 def by_axis(border: str) -> tuple[str, str]:
     """What a border is for the rows above and below, and what for the columns beside."""
-    return border, border
+    return ("edge", "wrap") if border == "wrap-x" else (border, border)
 
 
 def border_map(start: int, count: int, size: int, border: str) -> npt.NDArray[np.int64]:
