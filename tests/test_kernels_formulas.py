@@ -87,6 +87,8 @@ def test_a_formula_is_named_by_what_was_given(spec, name, title):
         ("box:radius=1,size=3", "give one of them"),
         ("disk:radius=0,rim=soft", "from 0.01"),
         ("binomial:0", "from 1 to 4095"),
+        ("savitzky_golay:size=4", "even; write an odd one such as 5"),
+        ("savitzky_golay:5,degree=5", "from 6 to 4095"),
         ("motion:length=5000", "from 1 to 4095"),
         ("dog:sigma2=2,ratio=2", "give one of them"),
         ("dog:1,ratio=-1", "from 0.01 to 100"),
@@ -255,6 +257,39 @@ def test_binomial():
             reference = np.convolve(reference, [0.5, 0.5])
         same(taps, reference, 1e-14)
     assert kernel("binomial:30").weights.max() < 2**53
+
+
+@pytest.mark.parametrize(("size", "degree"), [(1, 0), (3, 1), (5, 0), (5, 2), (5, 4), (7, 3), (9, 8), (41, 4)])
+def test_savitzky_golay(size, degree):
+    signal = pytest.importorskip("scipy.signal")
+    spec = f"savitzky_golay:size={size},degree={degree}"
+    taps = signal.savgol_coeffs(size, degree)
+    same(weights(spec), np.outer(taps, taps), 1e-10)
+    for border, mode in (("wrap", "wrap"), ("edge", "nearest"), ("reflect", "mirror"), ("constant", "constant")):
+        down = signal.savgol_filter(PICTURE, size, degree, axis=0, mode=mode)
+        same(
+            imgconv.correlate(PICTURE, spec, border=border), signal.savgol_filter(down, size, degree, mode=mode), 1e-10
+        )
+
+
+def test_savitzky_golay_by_the_tables_of_1964():
+    for size, table in (
+        (5, [-3, 12, 17, 12, -3]),
+        (7, [-2, 3, 6, 7, 6, 3, -2]),
+        (9, [-21, 14, 39, 54, 59, 54, 39, 14, -21]),
+    ):
+        taps = np.array(table) / sum(table)
+        same(weights(f"savitzky_golay:size={size},degree=3"), np.outer(taps, taps), 1e-16)
+
+
+@pytest.mark.parametrize("degree", range(11))
+def test_savitzky_golay_leaves_polynomials_of_its_degree_as_they_are(degree):
+    x = np.linspace(-1, 1, 60)
+    surface = np.polynomial.Chebyshev(RNG.random(degree + 1))(x) * (1 + x[:, None] ** degree)
+    for size in (degree + 1 + degree % 2, 31):
+        found = imgconv.correlate(surface, f"savitzky_golay:size={size},degree={degree}", padding="valid")
+        half = size // 2
+        same(found, surface[half : 60 - half, half : 60 - half], 1e-11)
 
 
 def test_motion():
@@ -454,6 +489,7 @@ def test_what_keeps_brightness_sums_to_1(sigma, sigma_y, angle, amount, radius, 
         f"disk:{radius}",
         f"disk:{radius + 0.01},rim=soft",
         f"binomial:{size}",
+        f"savitzky_golay:{2 * size + 9},degree={size % 11}",
         f"motion:length={length},angle={angle}",
         f"unsharp:sigma={sigma},amount={amount}",
         f"sharpen:{amount}",
@@ -486,6 +522,7 @@ def test_symmetry(sigma, angle, radius, size, length):
         f"disk:{radius}",
         f"disk:{radius + 0.01},rim=soft",
         f"binomial:{size}",
+        f"savitzky_golay:{2 * size + 9},degree={size % 11}",
         f"log:{sigma}",
         f"dog:{sigma}",
         f"unsharp:{sigma}",
@@ -504,6 +541,7 @@ def test_symmetry(sigma, angle, radius, size, length):
     "spec",
     [
         *("gaussian:5", "gaussian:sigma_x=3,sigma_y=1", "box:15", "box:size=4", "box:2.5", "binomial:9", "binomial:40"),
+        "savitzky_golay:size=11,degree=4",
         *("shift:dx=2.5,dy=-1.5", "motion:9", "gradient:3", "gradient:sigma=3,angle=90", "ridge:3", "derivative:2"),
         *("derivative:3,size=9", *(f"{name}:{d}" for name in OPERATORS if name != "kirsch" for d in "nesw")),
     ],

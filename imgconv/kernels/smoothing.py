@@ -148,6 +148,31 @@ def binomial(size: Annotated[int, Doc("Taps a side, {}; may be even.", 1, LARGES
     return Kernel(np.outer(taps, taps))
 
 
+def savitzky_golay(
+    size: Annotated[int, Doc("Taps a side, odd and more than degree, {}.", 1, LARGEST_SIDE)] = 5,
+    degree: Annotated[int, Doc("Of the polynomials, {}; an odd one gives the same as the one below it.", 0, 10)] = 2,
+) -> Kernel:
+    """Smooths noise away, and keeps height and width of what is larger, as a Gaussian does not.
+
+    Along each axis the value in the middle of the polynomial that fits size pixels best, by least squares: the sum over
+    k up to degree of p_k(0) · p_k(x) / Σp_k², with the Gram polynomials p_0 = 1 and p_k+1 = x · p_k − b_k · p_k−1,
+    b_k = k²·(size² − k²) / (16·k² − 4). The sum is 1.
+
+    Source: Savitzky and Golay 1964; scipy.signal.savgol_coeffs(size, degree)
+    """
+    check_range(degree + 1, LARGEST_SIDE, size=size)
+    if size % 2 == 0:
+        raise KernelError(f"size={size} is even; write an odd one such as {size + 1}")
+    x = np.arange(size) - size // 2
+    before, now, squares = np.zeros(size), np.ones(size), float(size)
+    taps = now / squares
+    b = [k**2 * (size**2 - k**2) / (16 * k**2 - 4) for k in range(degree + 1)]
+    for k in range(degree):
+        before, now, squares = now, x * now - b[k] * before, squares * b[k + 1]
+        taps += now[size // 2] / squares * now
+    return Kernel(np.outer(taps, taps))
+
+
 def motion(length: Annotated[float, Doc("px, {}.", 1, LARGEST_SIDE)] = 9, angle: Angle = 0) -> Kernel:
     """Blur along a straight line, as a moving camera has it.
 
