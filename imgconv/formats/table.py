@@ -114,6 +114,7 @@ class EncoderOption(NamedTuple):
     formats: tuple[str, ...]
     values: str  # as a message describes them
     parse: Callable[[str], Any]  # raises ValueError or KeyError
+    lossy: bool = False  # a format that may lose something or nothing is to lose something
 
 
 def _whole(low: int, high: int) -> tuple[str, Callable[[str], int]]:
@@ -137,7 +138,7 @@ _COMPRESSIONS = {
     "lzma": "lzma",
 }  # fmt: skip
 ENCODER_OPTIONS = {
-    "quality": EncoderOption(("JPEG", "WEBP"), *_whole(1, 100)),
+    "quality": EncoderOption(("JPEG", "WEBP"), *_whole(1, 100), lossy=True),
     "subsampling": EncoderOption(("JPEG",), *_one_of({"4:4:4": 0, "4:2:2": 1, "4:2:0": 2})),
     "progressive": EncoderOption(("JPEG",), *_FLAG),
     "optimize": EncoderOption(("PNG", "JPEG"), *_FLAG),

@@ -138,7 +138,8 @@ def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict
         compression = info.get("compression")
         return {"compression": compression if compression in TIFF_LOSSLESS else "raw", **given}
     if form == "WEBP":
-        lossless = info.get("lossless", picture.format != "WEBP") and "quality" not in given
+        lossy = any(ENCODER_OPTIONS[key].lossy for key in given)
+        lossless = info.get("lossless", picture.format != "WEBP") and not lossy
         return {"lossless": lossless, "quality": 90, "exact": True, **given}
     return given
 
