@@ -292,6 +292,21 @@ def test_encoder_options_change_the_file():
     assert get_sampling(opened(encode(given, "JPEG", parse_encoder_options(["subsampling=4:2:0"]))[0])) == 2
 
 
+def test_alpha_quality_is_pillows():
+    array = np.dstack([smooth(64, 64), noise(64, 64)])
+    given, sizes = Picture(array, "RGBA", "PNG"), []
+    for quality in (0, 20, 100):
+        data, _ = encode(given, "WEBP", parse_encoder_options([f"alpha_quality={quality}"]))
+        assert b"VP8L" not in data[:64]
+        theirs = saved(Image.fromarray(array), "WEBP", quality=90, alpha_quality=quality, exact=True)
+        np.testing.assert_array_equal(np.asarray(opened(data)), np.asarray(opened(theirs)))
+        assert np.array_equal(np.asarray(opened(data))[:, :, 3], array[:, :, 3]) is (quality == 100)
+        sizes.append(len(data))
+    assert sizes == sorted(set(sizes))
+    lossless = parse_encoder_options(["alpha_quality=0", "lossless=true"])
+    assert np.array_equal(np.asarray(opened(encode(given, "WEBP", lossless)[0])), array)
+
+
 def test_quality_wins_over_the_tables_of_the_old_file():
     old = saved(Image.fromarray(smooth(32, 48)), "JPEG", quality=71, subsampling=1)
     back = opened(encode(parse(old, "a"), "JPEG", {"quality": 30})[0])
@@ -302,7 +317,7 @@ def test_quality_wins_over_the_tables_of_the_old_file():
 @pytest.mark.parametrize(
     "pair",
     ["quality=0", "quality=101", "quality=x", "quality", "quality=９", "lossless=maybe", "subsampling=4:1:1", "foo=1",
-     "=1", "compress_level=10", "quality=" + "9" * 5000, "compression=jpeg"],
+     "=1", "compress_level=10", "alpha_quality=101", "quality=" + "9" * 5000, "compression=jpeg"],
 )  # fmt: skip
 def test_wrong_encoder_options_are_refused_in_one_line(pair):
     with pytest.raises(UsageError) as caught:

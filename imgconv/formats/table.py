@@ -144,6 +144,7 @@ ENCODER_OPTIONS = {
     "optimize": EncoderOption(("PNG", "JPEG"), *_FLAG),
     "compress_level": EncoderOption(("PNG",), *_whole(0, 9)),
     "lossless": EncoderOption(("WEBP",), *_FLAG),
+    "alpha_quality": EncoderOption(("WEBP",), *_whole(0, 100), lossy=True),
     "method": EncoderOption(("WEBP",), *_whole(0, 6)),
     "compression": EncoderOption(("TIFF",), *_one_of(_COMPRESSIONS)),
 }
