@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.conventions import COMPARED, PADDINGS, is_pair
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel as to_kernel
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
     PictureLike = str | PathLike[str] | Image | npt.ArrayLike
 
 
-def correlate(
-    array: npt.ArrayLike, kernel: KernelLike | None = None, **options: Unpack[FilterOptions]
-) -> npt.NDArray[Any]:
+def correlate(array: npt.ArrayLike, kernel: KernelLike | None = None, **options: Unpack[FilterOptions]) -> Array:
     """Slides a kernel over an array as it is written.
 
     Parameters
@@ -115,9 +114,7 @@ def correlate(
     return _filter(array, kernel, "correlate", options)
 
 
-def convolve(
-    array: npt.ArrayLike, kernel: KernelLike | None = None, **options: Unpack[FilterOptions]
-) -> npt.NDArray[Any]:
+def convolve(array: npt.ArrayLike, kernel: KernelLike | None = None, **options: Unpack[FilterOptions]) -> Array:
     """True convolution: as `correlate`, with the kernel turned by 180° and its anchor mirrored.
 
     With border="constant" it is ``scipy.signal.convolve2d(mode="same")``, even-sized kernels included.
@@ -286,7 +283,7 @@ def compare_with(
     return compare(peer, _picture(picture), _recipe("compare_with", kernel, options), rounds)
 
 
-def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: Mapping[str, Any]) -> npt.NDArray[Any]:
+def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: Mapping[str, Any]) -> Array:
     if "mode" in options:
         padding = f"padding={options['mode']!r} says how large the result is" if options["mode"] in PADDINGS else ""
         raise UsageError(f"{mode}() takes no mode; {padding or 'correlate() and convolve() are the two'}")

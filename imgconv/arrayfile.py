@@ -8,15 +8,13 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from imgconv.errors import ImgconvError, reason
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
+Array = np.ndarray[Any, np.dtype[Any]]
 ENDINGS = (".npy", ".txt", ".csv")
 
 
@@ -89,7 +87,7 @@ def plain(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
 
 
-def parse_matrix(text: str, rows: str = "\n") -> npt.NDArray[np.float64]:
+def parse_matrix(text: str, rows: str = "\n") -> Array:
     """A matrix from text: rows parted by `rows`, numbers by blanks, commas or tabs; # starts a comment.
 
     Raises
@@ -116,7 +114,7 @@ def parse_matrix(text: str, rows: str = "\n") -> npt.NDArray[np.float64]:
     return np.array([row for _, row in lines])
 
 
-def parse_text(data: bytes) -> npt.NDArray[np.float64]:
+def parse_text(data: bytes) -> Array:
     """A matrix from the bytes of a text file. Raises ValueError as `parse_matrix` does."""
     try:
         text = data.decode("utf-8-sig")
@@ -125,7 +123,7 @@ def parse_text(data: bytes) -> npt.NDArray[np.float64]:
     return parse_matrix(text)
 
 
-def parse_npy(data: bytes) -> npt.NDArray[Any]:
+def parse_npy(data: bytes) -> Array:
     """An array from the bytes of an .npy file; its header is checked before memory is taken.
 
     Raises
@@ -163,13 +161,13 @@ def npy_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dty
     return shape, fortran, dtype
 
 
-def npy_bytes(array: npt.NDArray[Any]) -> bytes:
+def npy_bytes(array: Array) -> bytes:
     """An array as the bytes of an .npy file."""
     array = np.ascontiguousarray(array)
     return b"".join((npy_start(array), array.data.cast("B")))  # one copy; write_array would make two
 
 
-def npy_start(array: npt.NDArray[Any]) -> bytes:
+def npy_start(array: Array) -> bytes:
     """What an .npy file has in front of the numbers of an array of this shape and type, row by row."""
     file = io.BytesIO()
     described = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
@@ -177,7 +175,7 @@ def npy_start(array: npt.NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
-def text_bytes(array: npt.NDArray[Any], separator: str) -> bytes:
+def text_bytes(array: Array, separator: str) -> bytes:
     """A 2-D array as lines of numbers, each the shortest text that reads back to the same number."""
 
     def text(value: Any) -> str:

@@ -12,18 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from imgconv.arrayfile import Array
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
 
-Array = npt.NDArray[Any]
+Array = Array
 Pair = tuple[int, int]
 
 SIZES = ((3, 3), (5, 5), (7, 7))

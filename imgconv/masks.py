@@ -22,17 +22,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imgconv.arrayfile import parse_number
+from imgconv.arrayfile import Array, parse_number
 from imgconv.engine.channels import from_linear, to_linear
 from imgconv.errors import PictureError, UsageError
 from imgconv.kernels.smoothing import unit_vector
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imgconv.formats.limits import Limits
-
-    Array = npt.NDArray[Any]
 
 STRIP_ROWS = 64  # blended at once, so that they stay in the cache
 TILE_SIDE = 512

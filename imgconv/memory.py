@@ -8,18 +8,17 @@ from __future__ import annotations
 import math
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from imgconv.arrayfile import Array
 
 SMALLEST = 2**20  # bytes; below that the allocator of the C library does as well
 MOST_IDLE = 2  # blocks that are kept without a user: what a loop that drops its last result needs
 LARGEST_IDLE = 2**28  # bytes
 
-_idle: list[npt.NDArray[np.uint8]] = []
+_idle: list[Array] = []
 _lock = threading.RLock()  # the collector may end a loan while this thread holds it
 if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -28,7 +27,7 @@ if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that i
 class _LentBlock:
     """Hands out a block through the array interface; gives it back when the last array over it has gone."""
 
-    def __init__(self, block: npt.NDArray[np.uint8], size: int) -> None:
+    def __init__(self, block: Array, size: int) -> None:
         self.block = block
         self.__array_interface__ = block[:size].__array_interface__
 
@@ -39,7 +38,7 @@ class _LentBlock:
                 del _idle[:-MOST_IDLE]
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """An array as `numpy.empty` makes it, from memory that was used before if some fits."""
     size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST:

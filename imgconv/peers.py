@@ -10,8 +10,8 @@ from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from imgconv.arrayfile import Array
 from imgconv.engine.channels import to_samples
 from imgconv.engine.correlation import Correlation
 from imgconv.formats.image import from_array
@@ -19,7 +19,7 @@ from imgconv.formats.image import from_array
 if TYPE_CHECKING:
     from imgconv.recipe.settings import Settings
 
-Array = npt.NDArray[Any]
+Array = Array
 Step = tuple[Correlation, "Settings | None"]  # without settings the peer rounds as it does by itself
 Run = Callable[[], Any]
 

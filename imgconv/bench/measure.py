@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from imgconv.arrayfile import Array
 from imgconv.bench.works import EDGE_BORDER, Work, error_from
 from imgconv.conventions import METHODS
 from imgconv.engine.correlation import Correlation, Plan
@@ -27,7 +27,7 @@ from imgconv.peers import PEERS, Run, Unsupported
 from imgconv.recipe import Recipe
 from imgconv.threads import available_cores
 
-Array = npt.NDArray[Any]
+Array = Array
 Maker = Callable[[Array, Array, int], Run]  # of a source, a target and threads
 Progress = Callable[[str], None]  # is given the name of what is tried next
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from imgconv.arrayfile import Array
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
 from imgconv.peers import Task
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
 
-Array = npt.NDArray[Any]
+Array = Array
 
 STRIP = 16  # rows and columns of the two strips on which results are checked
 EDGE_BORDER = Options(border="edge")  # every peer has it

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
 
 
 def terms(weights: Array, count: int, summed: bool) -> list[list[tuple[slice, Array]]]:

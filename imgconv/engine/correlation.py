@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from imgconv.arrayfile import Array
 from imgconv.conventions import BORDERS
 from imgconv.engine.band import Variant
 from imgconv.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 PADDINGS = ("same", "valid", "full")
 SUM_TYPES = {"uint8": "float32", "uint16": "float32", "int32": "float64", "float32": "float32", "float64": "float64"}
@@ -44,7 +39,7 @@ class Correlation:
         larger than the epsilon of float64.
     """
 
-    weights: npt.NDArray[np.float64]
+    weights: Array
     scale: float
     offset: float
     anchor: tuple[int, int]
@@ -107,9 +102,9 @@ class Plan:
     error_bound: float
     cost: float
     variant: Variant
-    weights: npt.NDArray[Any]
-    shifts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
+    weights: Array
+    shifts: Array
+    ends: Array
     line_type: str
     base: float
     ring_lines: int

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.engine.correlation import SUM_TYPES, Correlation
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Weights = npt.NDArray[np.float64]
+    Weights = Array
 
 DOUBLE = 2.0**-53  # one rounding of a float64 sum
 SPREADS = "samples that are not finite would spread by taps of zero"
@@ -112,7 +111,7 @@ def normalised(c: Correlation) -> Correlation:
         return replace(c, weights=np.ldexp(c.weights, power), scale=float(np.ldexp(c.scale, power)))
 
 
-def whole(c: Correlation) -> tuple[npt.NDArray[np.int64], int] | None:
+def whole(c: Correlation) -> tuple[Array, int] | None:
     """Weights and scale as whole numbers with a positive scale, if that is what they are."""
     if c.scale != int(c.scale) or (c.weights != np.rint(c.weights)).any() or np.abs(c.weights).max() >= 2**31:
         return None
@@ -175,7 +174,7 @@ def terms(weights: Weights, tolerance: float, most: int) -> tuple[Weights, Weigh
     return None
 
 
-def interpolation(taps: npt.NDArray[np.float64], tolerance: float) -> tuple[int, npt.NDArray[np.float64]] | None:
+def interpolation(taps: Array, tolerance: float) -> tuple[int, Array] | None:
     """How far apart sums under smooth taps may lie for the others to be interpolated.
 
     Parameters
@@ -209,7 +208,7 @@ def interpolation(taps: npt.NDArray[np.float64], tolerance: float) -> tuple[int,
     return None if best is None else best[1:]
 
 
-def _mix(taps: npt.NDArray[np.float64], spread: int, mixed: int, phase: int) -> tuple[float, npt.NDArray[np.float64]]:
+def _mix(taps: Array, spread: int, mixed: int, phase: int) -> tuple[float, Array]:
     """(sum of differences from the taps, weights) for the `phase`-th sum after a coarse one."""
     moves = [spread * (n - mixed // 2 + 1) - phase for n in range(mixed)]
     low, size = min(moves), len(taps) + max(moves) - min(moves)

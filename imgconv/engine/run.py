@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.engine.channels import to_samples
 from imgconv.engine.methods import fourier
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
@@ -16,11 +17,6 @@ from imgconv.engine.stage import Span, Stage, ThreadLoop, Window, border_map, by
 from imgconv.memory import empty
 from imgconv.native import kept
 from imgconv.threads import available_cores, in_threads
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
 
 BAND_ROWS = 128
 HALO_SHARE = 8  # a band has this many times the rows that its neighbours compute again

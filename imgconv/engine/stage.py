@@ -5,19 +5,15 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.engine.band import Band
 from imgconv.engine.plan import Plan
 from imgconv.errors import PictureError
 from imgconv.native import kept
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
 
 # Samples in a tile. Lines of 1024 stay in the first-level cache; those of direct and fused sums over larger samples are
 # as long as a row, so that the CPU reads ahead by itself: float32 3×3 takes 12 ms (one thread) instead of 14.
@@ -144,7 +140,7 @@ class Stage:
             return on
         return Span(min(on.start, int(under.min())), max(on.stop, int(under.max()) + 1))
 
-    def _row_map(self, rows: Span) -> npt.NDArray[np.int64]:
+    def _row_map(self, rows: Span) -> Array:
         """The source rows under the windows of some rows, in the source's coordinates."""
         c, (above, below) = self.plan.correlation, self.plan.halo
         count = rows.stop - rows.start + c.weights.shape[0] - 1
@@ -230,7 +226,7 @@ def by_axis(border: str) -> tuple[str, str]:
     return ("edge", "wrap") if border == "wrap-x" else (border, border)
 
 
-def border_map(start: int, count: int, size: int, border: str) -> npt.NDArray[np.int64]:
+def border_map(start: int, count: int, size: int, border: str) -> Array:
     """Which of `size` pixels stands at each of the indices start, start + 1, …; -1 for the value outside."""
     index = np.arange(start, start + count, dtype=np.int64)
     if border == "wrap":

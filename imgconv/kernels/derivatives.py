@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.errors import KernelError
 from imgconv.kernels.smoothing import (
     RADII,

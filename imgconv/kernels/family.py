@@ -19,14 +19,14 @@ from functools import cache, lru_cache
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from imgconv.arrayfile import Array
 from imgconv.errors import KernelError
 from imgconv.kernels.catalogue import canonical
 from imgconv.kernels.formulas import FORMULAS, formula, key_and_value, parameters_of
 from imgconv.kernels.value import Kernel, low_anchor
 
-Array = npt.NDArray[np.float64]
+Array = Array
 
 TOLERANCE = 0.01  # of the picture's range; 8-bit steps are 0.004
 MOST_LEVELS = 33

@@ -5,17 +5,13 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.arrayfile import parse_matrix, parse_npy, read_bytes
+from imgconv.arrayfile import Array, parse_matrix, parse_npy, read_bytes
 from imgconv.errors import KernelError
 from imgconv.kernels.table import parse_json, parse_toml
 from imgconv.kernels.value import LARGEST_SIDE, Kernel
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 # every format by its name, with the endings of its files; the first is what is written
 FORMATS = {
@@ -87,7 +83,7 @@ def parse_text(text: str, form: str, name: str) -> list[Kernel]:
     return READERS[form](text, name)
 
 
-def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _checked(array: Array) -> Array:
     """An array as weights, if it is no larger than a kernel may be."""
     if array.ndim and (max(array.shape) > LARGEST_SIDE or array.size > LARGEST_SIDE**2):
         raise ValueError(f"is {'×'.join(map(str, array.shape))}, more than {LARGEST_SIDE} on a side")
@@ -95,7 +91,7 @@ def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         return np.atleast_2d(array).astype(np.float64)
 
 
-def _parse_png(data: bytes) -> npt.NDArray[Any]:
+def _parse_png(data: bytes) -> Array:
     """The grey levels of a PNG picture."""
     if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
         raise ValueError("is no PNG picture")
@@ -113,7 +109,7 @@ def _parse_png(data: bytes) -> npt.NDArray[Any]:
         raise ValueError(f"is not a sound PNG picture ({type(problem).__name__})") from None
 
 
-def _parse_pgm(data: bytes) -> npt.NDArray[Any]:
+def _parse_pgm(data: bytes) -> Array:
     """The grey levels of a PGM picture as they stand; Pillow would stretch them to 255 or 65535 and round."""
     if data[:2] in (b"P3", b"P6", b"P7"):
         raise ValueError("has colours; a kernel is a plain grey picture")

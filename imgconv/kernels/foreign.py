@@ -16,14 +16,13 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
-from imgconv.arrayfile import parse_matrix, parse_number, plain
+from imgconv.arrayfile import Array, parse_matrix, parse_number, plain
 from imgconv.errors import KernelError
 from imgconv.kernels.derivatives import rotate_rim
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
-Weights = npt.NDArray[np.float64]
+Weights = Array
 Anchor = tuple[int, int]
 
 MOST_KERNELS = 256  # in one string

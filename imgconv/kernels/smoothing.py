@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from imgconv.arrayfile import Array
 from imgconv.errors import KernelError
 from imgconv.kernels.value import LARGEST_SIDE, Kernel
 
-Array = npt.NDArray[np.float64]
+Array = Array
 IMPULSE = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])  # the identity among zeros
 LARGEST_RADIUS = LARGEST_SIDE // 2  # px from the middle tap
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.conventions import LIKES, is_finite, is_pair, parse_border
 from imgconv.errors import KernelError
 
@@ -49,7 +50,7 @@ class Kernel:
         When the weights are empty, too large or not finite, the scale is 0, or a field has no meaning.
     """
 
-    weights: npt.NDArray[np.float64]
+    weights: Array
     scale: float = 1.0
     offset: float = 0.0
     name: str = "kernel"
@@ -119,7 +120,7 @@ class Kernel:
         return int(np.linalg.matrix_rank(planes).max())
 
 
-def _checked(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _checked(values: npt.ArrayLike) -> Array:
     """Weights as a read-only copy. Raises ValueError when a kernel cannot have them."""
     try:
         weights = np.asarray(values)

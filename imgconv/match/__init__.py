@@ -7,8 +7,9 @@ options (`options`) and applied to the whole picture by a Recipe (`verify`): wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
 from imgconv.match.options import known_tools
 from imgconv.match.problem import Problem, geometries
@@ -17,11 +18,7 @@ from imgconv.match.result import Match, notes
 from imgconv.match.verify import verify
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imgconv.kernels.value import Kernel
-
-    Array = npt.NDArray[Any]
 
 
 def match(before: Array, kernel: Kernel, result: Array, mode: str = "") -> Match:

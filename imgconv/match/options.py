@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgconv.arrayfile import plain
+from imgconv.arrayfile import Array, plain
 from imgconv.conventions import LIKES, MODES
 from imgconv.errors import ImgconvError, UsageError
 from imgconv.kernels.value import Kernel
@@ -18,9 +18,6 @@ from imgconv.match.rank import CLEARLY, LIKELY_FIRST, explains_interior, frame_t
 from imgconv.match.result import option_words
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import Settings, correlation, settle
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 # what the tools themselves can do: turn a kernel by 180°, and give results of other sizes
 TURNING = ("scipy", "ndimage", "imagemagick")
@@ -65,7 +62,7 @@ def as_options(p: Problem, candidate: Candidate) -> Invocation | None:
     return None
 
 
-def _turned(kernel: Kernel, settings: Settings, mode: str) -> npt.NDArray[np.float64]:
+def _turned(kernel: Kernel, settings: Settings, mode: str) -> Array:
     """A kernel's weights as they are slid."""
     weights = kernel.weights[::-1] if settings.flip == "vertical" else kernel.weights
     return weights[::-1, ::-1] if mode == "convolve" else weights
@@ -105,7 +102,7 @@ def _options(p: Problem, kernel: Kernel, candidate: Candidate, like: str | None,
     return None
 
 
-def _scale_option(weights: npt.NDArray[np.float64], scale: float) -> float | str:
+def _scale_option(weights: Array, scale: float) -> float | str:
     """A scale as the shortest that --scale takes."""
     words = {"none": 1} | ({"sum": weights.sum(), "abs-sum": np.abs(weights).sum()} if weights.ndim == 2 else {})
     return next((word for word, number in words.items() if number == scale), scale)

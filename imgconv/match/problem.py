@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgconv.arrayfile import plain
+from imgconv.arrayfile import Array, plain
 from imgconv.engine.channels import to_samples
 from imgconv.errors import PictureError
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
 from imgconv.recipe.layout import letters_of
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
 
 Pair = tuple[int, int]
 Tile = tuple[slice, slice]  # rows and columns

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby, product
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.conventions import BORDERS
 from imgconv.engine.stage import border_map, by_axis
 from imgconv.match.problem import LARGEST, Candidate, Geometry, Problem, Scaling, Tile
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
 
 LIKELY_FIRST = sorted(BORDERS, key=lambda border: border not in ("edge", "constant"))
 TILE = 40  # result pixels on a side

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.errors import ImgconvError, PictureError
 from imgconv.kernels.value import high_anchor, low_anchor
 from imgconv.match.options import Invocation, as_options, tool_candidates
 from imgconv.match.problem import Candidate, Problem
 from imgconv.match.result import Explanation
 from imgconv.recipe import Recipe
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
 
 MOST_CHECKS = 12  # candidates applied to the whole picture
 LARGE = 2_000_000  # samples of a result from which only half as many are

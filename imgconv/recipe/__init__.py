@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.errors import UsageError
 from imgconv.recipe.filtering import About, Filter, View
 from imgconv.recipe.layout import Layout, samples_of
@@ -16,13 +17,9 @@ from imgconv.recipe.steps import next_step
 from imgconv.threads import available_cores
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imgconv.engine.plan import Plan
     from imgconv.kernels.family import Family
     from imgconv.kernels.value import Kernel
-
-    Array = npt.NDArray[Any]
 
 
 class Report(NamedTuple):

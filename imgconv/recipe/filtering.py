@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.engine import channels
 from imgconv.engine.plan import Correlation, Plan, plan
 from imgconv.engine.run import Chain, Filtered, execute, is_local, prepare
@@ -18,13 +19,9 @@ from imgconv.recipe.layout import BY_COUNT, EXACT
 from imgconv.recipe.settings import correlation, settle
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imgconv.kernels.value import Kernel
     from imgconv.recipe.layout import Layout
     from imgconv.recipe.options import Options
-
-    Array = npt.NDArray[Any]
 
 MAGICK_EPSILON = 1e-12  # of full alpha
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
 
 # how each sample type is computed when no loop takes it as it is; the result comes back in the type that went in
 WIDER = {

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.engine.stage import by_axis
 from imgconv.masks import GeneratedMask, Mask, MixingSpace, around, blend, row_blocks, tiles
 from imgconv.recipe.filtering import About, Filter, FloatingFilter, View
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imgconv.engine.plan import Plan
     from imgconv.kernels.family import Family
-
-    Array = npt.NDArray[Any]
 
 
 def mix(values: Array, before: Array, mask: GeneratedMask | Mask, filters: Sequence[Filter], start: int) -> Array:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.conventions import LIKES, parse_border
 from imgconv.engine.plan import Correlation
 from imgconv.errors import KernelError, UsageError
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imgconv.recipe.options import Options
-
-    Array = npt.NDArray[Any]
 
 GEOMETRY = ("flip", "border", "padding", "anchor", "alpha")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.engine import channels
 from imgconv.engine.stage import Span
 from imgconv.errors import UsageError
@@ -19,13 +20,9 @@ from imgconv.recipe.filtering import About, Filter, FloatingFilter, View, chain_
 from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imgconv.engine.plan import Plan
     from imgconv.kernels.family import Family
     from imgconv.kernels.value import Kernel
-
-    Array = npt.NDArray[Any]
 
 PIECE_SAMPLES = 2**17  # that a thread computes at once: what lies between the parts of a step stays in the cache
 HALO_SHARE = 4  # a strip of a chain has this many times the rows that its neighbours compute again

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.engine.stage import Span
 from imgconv.formats.limits import Limits, check_memory
 from imgconv.formats.picture import Frame
@@ -21,12 +22,8 @@ from imgconv.recipe.steps import Step, next_step
 from imgconv.threads import ahead
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imgconv.engine.plan import Plan
     from imgconv.recipe import Recipe, Report
-
-    Array = npt.NDArray[Any]
 
 STRIP_BYTES = 2**22  # of a result
 WINDOWS = 2  # one is filtered while the next one is read

@@ -10,18 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.engine import proof
 from imgconv.engine.band import Variant
 from imgconv.engine.correlation import Correlation, Plan
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
 
 SMALLEST_TILE, LARGEST_TILE = 256, 2048  # samples on a side; 0.2 GB for three channels
 VARIANTS: tuple[Variant, ...] = ()  # NumPy's transforms
@@ -44,9 +39,9 @@ def cost_of(rows: int, columns: int) -> float:
 def tiles(
     source: Array,
     target: Array,
-    weights: npt.NDArray[np.float64],
-    row_map: npt.NDArray[np.int64],
-    column_map: npt.NDArray[np.int64],
+    weights: Array,
+    row_map: Array,
+    column_map: Array,
     outside: float,
     base: float,
 ) -> list[Callable[[], int]]:
