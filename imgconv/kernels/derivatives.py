@@ -16,7 +16,6 @@ from imgconv.kernels.smoothing import (
     RADII,
     REACH,
     SIGMAS,
-    Array,
     Doc,
     Radius,
     Sigma,
