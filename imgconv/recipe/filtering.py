@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -156,9 +156,10 @@ class Filter:
             and self.kind == self.layout.back  # what was computed in a wider type is cut to its own in between
             and s.padding in ("same", "tf-same")
             and (not self.layout.has_alpha or s.alpha == "straight")
-            and self.correlator().local
+            and self.correlator.local
         )
 
+    @cached_property
     def correlator(self) -> Correlator:
         """The fast way."""
         return Correlator(self.correlation, self.kind, self.shape, self.options, self.layout)

@@ -59,7 +59,7 @@ class Chained:
     floating = False
 
     def __init__(self, filters: Sequence[Filter]) -> None:
-        first, correlators = filters[0], [each.correlator() for each in filters]
+        first, correlators = filters[0], [each.correlator for each in filters]
         self.count, self.dtype, self.layout = len(filters), first.kind, first.layout
         self.local = all(each.local for each in correlators)
         self.target_shape = correlators[-1].stage.target_shape
