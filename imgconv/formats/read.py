@@ -130,7 +130,12 @@ def _frame_of(
     if start.startswith(b"\x89PNG"):
         from imgconv.formats.png import codec
 
-        frame = codec.frame_of(file, size, limits, threads)
+        frame = codec.frame_of(file, size, threads)
+        if frame is None:
+            from imgconv.formats.png import interlace
+
+            file.seek(0)
+            frame = interlace.frame_of(file.read(), limits)
     elif start[:2] in (b"P5", b"P6"):
         from imgconv.formats import ppm
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from imgconv.errors import PictureError
-from imgconv.formats.limits import DEFLATE, Limits, refuse_ratio
+from imgconv.formats.limits import DEFLATE, refuse_ratio
 from imgconv.formats.picture import Frame, Picture, unread
 from imgconv.formats.place import put
 from imgconv.formats.png.chunks import (
@@ -162,8 +162,8 @@ class PngSink(Sink):
         return parts
 
 
-def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = None) -> Frame | None:
-    """The picture in a file of `size` bytes, or None where Pillow should read it: palettes, under 8 bits, animated.
+def frame_of(file: BinaryIO, size: int, threads: int | None = None) -> Frame | None:
+    """The picture in a file of `size` bytes, or None where others should read it: as `decoder_of`.
 
     Two threads read it, unless `threads` is 1. Samples of 16 bits come as uint16 in the order of this machine.
 
@@ -174,10 +174,7 @@ def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = No
     """
     decoder = decoder_of(file, size)
     if decoder is None:
-        from imgconv.formats.png import interlace  # here, because few pictures need it
-
-        file.seek(0)
-        return interlace.frame_of(file.read(), limits)
+        return None
     shape = (decoder.rows, decoder.columns, decoder.channels)
     info, notes = told(decoder.chunks)
     blank = unread(shape if decoder.channels > 1 else shape[:2], decoder.dtype)
