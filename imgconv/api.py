@@ -7,12 +7,12 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imgconv.arrayfile import Array
-from imgconv.conventions import COMPARED, PADDINGS, is_pair
+from imgconv.conventions import COMPARED, PADDINGS, Compared, is_pair
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.kernels.value import Kernel
@@ -242,7 +242,7 @@ def fit_kernel(before: PictureLike, after: PictureLike, size: int | tuple[int, i
 
 
 def compare_with(
-    peer: Literal["pillow", "scipy", "opencv"],
+    peer: Compared,
     picture: PictureLike,
     kernel: KernelsLike,
     rounds: int = 5,

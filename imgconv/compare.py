@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,11 @@ from imgconv.peers import PEERS, Step, Task, Unsupported, border_name
 from imgconv.recipe import Recipe
 from imgconv.recipe.settings import correlation, settle
 
-# options that no peer has a counterpart of, and the value with which they do nothing
-BEYOND = {
-    "stride": (1, 1), "channels": "each", "after": "clip", "alpha": "straight", "linear": False, "combine": None,
-    "mask": None, "vary": None,
+# options that peers have a counterpart of, or need none; of the others, values beside the default that change nothing
+SHARED = {
+    "mode", "border", "padding", "anchor", "scale", "offset", "bias", "dilation", "like", "method", "threads",
 }  # fmt: skip
+IDLE = {"after": "clip", "alpha": "straight"}
 CLOSE = {"float32": 1e-5, "float64": 1e-12}  # floating sums in another order: of the largest magnitude in the result
 
 
@@ -109,9 +109,10 @@ def compare(peer: str, picture: Picture, recipe: Recipe, rounds: int = 5) -> Com
 
 def _task(picture: Picture, recipe: Recipe) -> Task:
     """Every kernel as one correlation, or Unsupported what no peer has."""
-    for option, plain in BEYOND.items():
-        if getattr(recipe.options, option) not in (None, plain):
-            raise Unsupported(f"it has no --{option}")
+    for option in fields(recipe.options):
+        value = getattr(recipe.options, option.name)
+        if option.name not in SHARED and value not in (option.default, IDLE.get(option.name)):
+            raise Unsupported(f"it has no --{option.name}")
     steps: list[Step] = []
     for kernel in recipe.kernels:
         if kernel.weights.ndim > 2:

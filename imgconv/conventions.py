@@ -15,10 +15,11 @@ Method = Literal["auto", "direct", "fused", "integer", "separable", "decimated",
 After = Literal["clip", "abs", "relu", "minmax", "offset128", "float"]
 Alpha = Literal["auto", "straight", "keep", "premultiply"]
 Combine = Literal["hypot", "sum", "max", "mean"]
-MODES, BORDERS, PADDINGS, ANCHORS, SCALES, METHODS, AFTERS, ALPHAS, COMBINES = map(
-    get_args, (Mode, Border, Padding, Anchor, Scale, Method, After, Alpha, Combine)
+Like = Literal["pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"]
+Compared = Literal["pillow", "scipy", "opencv"]  # the tools of `imgconv compare`
+MODES, BORDERS, PADDINGS, ANCHORS, SCALES, METHODS, AFTERS, ALPHAS, COMBINES, COMPARED = map(
+    get_args, (Mode, Border, Padding, Anchor, Scale, Method, After, Alpha, Combine, Compared)
 )
-COMPARED = ("pillow", "scipy", "opencv")  # the tools of `imgconv compare`
 
 # what other tools call borders
 ELSEWHERE = {

@@ -14,6 +14,7 @@ class Format(NamedTuple):
 
     name: str  # Pillow's
     endings: tuple[str, ...]
+    start: bytes  # how its files begin, a pattern; words that could be text are looked at as far as they are its own
     modes: tuple[str, ...]  # Pillow modes that it holds without loss of channels or depth
     keeps: tuple[str, ...]  # what else it can carry, by the keys of `Picture.info`
     longest_side: int = 2**31 - 1  # pixels
@@ -23,12 +24,14 @@ FORMATS = (
     Format(
         "PNG",
         (".png", ".apng"),
+        rb"\x89PNG\r\n\x1a\n",
         ("L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
         ("exif", "icc_profile", "dpi", "xmp", "comment", "chunks"),
     ),
     Format(
         "JPEG",
         (".jpg", ".jpeg", ".jpe", ".jfif"),
+        rb"\xff\xd8\xff",
         ("L", "RGB", "CMYK"),
         ("exif", "icc_profile", "dpi", "xmp", "comment"),
         65500,
@@ -36,13 +39,20 @@ FORMATS = (
     Format(
         "TIFF",
         (".tif", ".tiff"),
+        rb"II[*+]\0|MM\0[*+]",
         ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "LA;16", "RGB;16", "RGBA;16", "I", "F"),
         ("exif", "icc_profile", "dpi", "xmp"),
     ),
-    Format("WEBP", (".webp",), ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile", "xmp"), 16383),
-    Format("BMP", (".bmp", ".dib"), ("L", "RGB"), ("dpi",)),  # readers take the fourth byte of a pixel for filler
-    Format("PPM", (".ppm", ".pgm", ".pnm"), ("L", "RGB", "I;16", "RGB;16"), ()),
-    Format("GIF", (".gif",), ("L", "LA", "RGB", "RGBA"), ("comment",), 65535),
+    Format("WEBP", (".webp",), rb"RIFF....WEBP", ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile", "xmp"), 16383),
+    Format(
+        "BMP",
+        (".bmp", ".dib"),
+        rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+        ("L", "RGB"),  # readers take the fourth byte of a pixel for filler
+        ("dpi",),
+    ),
+    Format("PPM", (".ppm", ".pgm", ".pnm"), rb"P[1-6f]\s+(#|\d)", ("L", "RGB", "I;16", "RGB;16"), ()),
+    Format("GIF", (".gif",), rb"GIF8[79]a", ("L", "LA", "RGB", "RGBA"), ("comment",), 65535),
 )
 # of integer samples, by their type and the number of channels; Pillow has none of the last three
 MODES = {
@@ -90,22 +100,12 @@ def endings() -> str:
     return ", ".join([form.endings[0] for form in FORMATS] + list(ARRAY_ENDINGS))
 
 
-# how their files begin; words that could be text are looked at as far as they are the format's
-STARTS = {
-    "PNG": rb"\x89PNG\r\n\x1a\n",
-    "JPEG": rb"\xff\xd8\xff",
-    "TIFF": rb"II[*+]\0|MM\0[*+]",
-    "WEBP": rb"RIFF....WEBP",
-    "BMP": rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
-    "PPM": rb"P[1-6f]\s+(#|\d)",
-    "GIF": rb"GIF8[79]a",
-}
 START_BYTES = 32
 
 
 def format_of(start: bytes) -> Format | None:
     """The format of a file by its first `START_BYTES`."""
-    return next((form for form in FORMATS if re.match(STARTS[form.name], start, re.DOTALL)), None)
+    return next((form for form in FORMATS if re.match(form.start, start, re.DOTALL)), None)
 
 
 class EncoderOption(NamedTuple):

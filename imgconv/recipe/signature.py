@@ -5,7 +5,7 @@ from typing import Literal, TypedDict
 
 import numpy.typing as npt
 
-from imgconv.conventions import After, Alpha, Anchor, Border, Combine, Method, Mode, Padding, Scale
+from imgconv.conventions import After, Alpha, Anchor, Border, Combine, Like, Method, Mode, Padding, Scale
 
 
 class FilterOptions(TypedDict, total=False):
@@ -24,7 +24,7 @@ class FilterOptions(TypedDict, total=False):
     alpha: Alpha | None
     linear: bool
     combine: Combine | None
-    like: Literal["pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"] | None
+    like: Like | None
     method: Method
     threads: int | None
     mask: str | npt.ArrayLike | None
