@@ -9,6 +9,9 @@ import pytest
 from makers import imgconv, noise, saved
 from PIL import Image
 
+from imgconv.cli.settings import MEANING
+from imgconv.conventions import AFTERS, BORDERS, MODES, PADDINGS
+
 
 @pytest.fixture(autouse=True)
 def _in_tmp(tmp_path, monkeypatch):
@@ -53,6 +56,11 @@ def test_every_setting_is_said():
 )
 def test_what_was_asked_for_is_said_in_words(words, line):
     assert f"\n      {line}" in told("a.png", *words)
+
+
+def test_every_word_of_an_option_has_a_meaning():
+    for option, words in (("mode", MODES), ("border", BORDERS), ("padding", PADDINGS), ("after", AFTERS)):
+        assert {f"{option} {word}" for word in words} <= MEANING.keys()
 
 
 def test_an_array_has_neither_alpha_nor_whole_samples():
