@@ -48,8 +48,8 @@ def vary(
     """
     space, first = _space(filters), filters[0]
     reach = [0, 0]
-    for each in filters:
-        c = each.correlation
+    for item in filters:
+        c = item.correlation
         reach = [max(r, a, k - 1 - a) for r, a, k in zip(reach, c.anchor, c.weights.shape, strict=True)]
     size = (samples.shape[0], samples.shape[1])
     made: dict[tuple[int, tuple[int, ...], bool], FloatingFilter] = {}
@@ -73,13 +73,13 @@ def vary(
         result[window] = mixture
     assert result is not None
     levels = {number: level for (number, *_), level in sorted(made.items(), key=lambda item: item[0][0])}
-    plans = tuple(each.plan for level in levels.values() for each in level.all_correlators)
-    return result, plans, sum(each.compile_s for level in made.values() for each in level.all_correlators)
+    plans = tuple(correlator.plan for level in levels.values() for correlator in level.all_correlators)
+    return result, plans, sum(correlator.compile_s for level in made.values() for correlator in level.all_correlators)
 
 
 def _space(filters: Sequence[Filter]) -> MixingSpace:
     """In which terms results are mixed: those in which the kernels add."""
     options, layout = filters[0].options, filters[0].layout
     weigh = not layout.premultiplied and options.channels == "each"
-    weigh = weigh and any(each.alpha in ("premultiply", "mean") for each in filters)
+    weigh = weigh and any(item.alpha in ("premultiply", "mean") for item in filters)
     return MixingSpace(options.linear, layout.has_alpha, weigh, layout.top)

@@ -59,12 +59,12 @@ class Chained:
     floating = False
 
     def __init__(self, filters: Sequence[Filter]) -> None:
-        first, correlators = filters[0], [each.correlator for each in filters]
+        first, correlators = filters[0], [item.correlator for item in filters]
         self.count, self.dtype, self.layout = len(filters), first.kind, first.layout
-        self.local = all(each.local for each in correlators)
+        self.local = all(correlator.local for correlator in correlators)
         self.target_shape = correlators[-1].stage.target_shape
-        self.plans = tuple(each.plan for each in correlators)
-        self.compile_s = sum(each.compile_s for each in correlators)
+        self.plans = tuple(correlator.plan for correlator in correlators)
+        self.compile_s = sum(correlator.compile_s for correlator in correlators)
         self.alone = correlators[0]
         self.chain = chain_of(self.plans, first.shape) if self.local else None
         self.halo = self.chain.halo if self.chain else 0
@@ -100,7 +100,7 @@ class Floating:
         self.mask = o.mask if last else None
         # where a mask is 1, the bytes of the fast way: it may round ties otherwise
         self.fast = Chained(filters) if self.mask is not None and self.count == 1 and first.plain else None
-        self.parts = [FloatingFilter(each) for each in (filters[-1:] if family else filters)]
+        self.parts = [FloatingFilter(item) for item in (filters[-1:] if family else filters)]
         self.correlators = [correlator for part in self.parts for correlator in part.all_correlators]
         self.target_shape = self.parts[0].target_shape
         if len({part.target_shape for part in self.parts}) > 1:
@@ -115,11 +115,11 @@ class Floating:
                     f"a mask mixes the result with the picture, but the result has {self.target_shape[2]} channels,"
                     f" the picture {first.shape[2]}"
                 )
-        self.halo = self.least_rows = max(each.correlation.weights.shape[0] - 1 for each in filters)
+        self.halo = self.least_rows = max(item.correlation.weights.shape[0] - 1 for item in filters)
         self.local = (
             family is None
-            and all(each.local for each in self.correlators)
-            and all(each.settings.after != "minmax" and each.settings.padding != "full" for each in filters)
+            and all(correlator.local for correlator in self.correlators)
+            and all(item.settings.after != "minmax" and item.settings.padding != "full" for item in filters)
             and (self.count == 1 or o.padding != "valid")
             and (self.fast is None or self.fast.local)
         )
@@ -148,17 +148,19 @@ class Floating:
 
         pieces = [Span(start, min(start + height, wanted.stop)) for start in range(*wanted, height)]
         clipped = in_threads(lambda: work, pieces, min(workers, len(pieces)))
-        return Done(target, clipped, *self._made())
+        return Done(target, clipped, *self._plans_made())
 
     def _unstrided(self, rows: Span) -> Span:
         return Span(rows.start * self.step, (rows.stop - 1) * self.step + 1)
 
-    def _made(self) -> tuple[tuple[Plan, ...], float]:
-        compile_s = sum(each.compile_s for each in self.correlators) + (self.fast.compile_s if self.fast else 0)
-        return tuple(each.plan for each in self.correlators), compile_s
+    def _plans_made(self) -> tuple[tuple[Plan, ...], float]:
+        compile_s = sum(correlator.compile_s for correlator in self.correlators) + (
+            self.fast.compile_s if self.fast else 0
+        )
+        return tuple(correlator.plan for correlator in self.correlators), compile_s
 
     def _piece(self, view: View, rows: Span, threads: int | None, before: View) -> Done:
-        plans, compile_s = self._made()
+        plans, compile_s = self._plans_made()
         rows = self._unstrided(rows)
         if self.family is not None and self.mask is not None:
             from imgconv.recipe.masked import vary
