@@ -154,12 +154,12 @@ def apply(image: Image, kernel: KernelsLike | None = None, **options: Unpack[App
     KernelError, PictureError, UsageError
         As `correlate` does.
     """
-    from imgconv.formats.image import ONLY_IN_MEMORY, back_in, from_array, plain, to_array
+    from imgconv.formats.image import ONLY_IN_MEMORY, back_in, filterable, from_array, to_array
 
     if not hasattr(image, "getbands"):
         kind = type(image).__name__
         raise PictureError(f"apply() takes a Pillow image, not {kind}; correlate() and convolve() take arrays")
-    prepared = image if image.mode in ONLY_IN_MEMORY else plain(image)
+    prepared = image if image.mode in ONLY_IN_MEMORY else filterable(image)
     array, mode, _ = _recipe("apply", kernel, options).apply(to_array(prepared), prepared.mode)
     result = from_array(array, mode)
     if mode == prepared.mode:
@@ -307,14 +307,14 @@ def _recipe(function: str, kernel: Any, options: Mapping[str, Any]) -> Recipe:
 
 def _picture(given: Any) -> Picture:
     """What a path, a Pillow image or an array holds."""
-    from imgconv.formats.image import plain, to_array
+    from imgconv.formats.image import filterable, to_array
     from imgconv.formats.picture import Picture
 
     if isinstance(given, (str, PathLike)):
         from imgconv.formats.read import read
 
         return read(Path(given))
-    image = plain(given) if hasattr(given, "getbands") else None
+    image = filterable(given) if hasattr(given, "getbands") else None
     try:
         picture = Picture(to_array(image) if image else np.asarray(given), image.mode if image else "", "")
     except (TypeError, ValueError) as problem:

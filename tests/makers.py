@@ -16,7 +16,7 @@ from PIL import Image
 
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.picture import Picture
-from imgconv.formats.png.codec import PngSink, frame_of
+from imgconv.formats.png.codec import PngSink, decoder_of, frame_of
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "PPM", "GIF")
 ENDINGS = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "WEBP": ".webp", "BMP": ".bmp", "PPM": ".ppm", "GIF": ".gif"}
@@ -51,7 +51,10 @@ def encode_png(array: np.ndarray, info: Any = None, **options: Any) -> bytes:
 
 def decode_png(data: bytes, threads: int | None = None) -> Picture | None:
     """What the PNG decoder of imgconv reads; None where it leaves that to others."""
-    frame = frame_of(io.BytesIO(data), len(data), threads)
+    decoder = decoder_of(io.BytesIO(data), len(data))
+    if decoder is None or decoder.unusual:
+        return None
+    frame = frame_of(io.BytesIO(data), len(data), DEFAULT, threads)
     return None if frame is None else frame.whole(DEFAULT)
 
 

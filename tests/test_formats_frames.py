@@ -298,7 +298,7 @@ def test_the_tiff_keeps_the_compression_of_the_old_one():
 
 
 def test_more_than_4_gb_are_refused(monkeypatch):
-    monkeypatch.setattr(module, "LARGEST", 100_000)
+    monkeypatch.setattr(module, "LARGEST_FILE", 100_000)
     with pytest.raises(WriteError, match="more than 4 GB"):
         written(picture("RGB"), "TIFF")
 

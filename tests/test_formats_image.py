@@ -12,7 +12,7 @@ from PIL import Image
 
 from imgconv.errors import PictureError
 from imgconv.formats import blocks
-from imgconv.formats.image import SAMPLES, block_for, from_array, plain, take_array, to_array
+from imgconv.formats.image import SAMPLES, block_for, filterable, from_array, to_array
 
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
 
@@ -24,7 +24,7 @@ def test_pixels_go_there_and_back(mode):
     image = from_array(array, mode)
     assert (image.mode, image.size) == (mode, (7, 5))
     assert np.array_equal(to_array(image), array)
-    assert plain(image) is image
+    assert filterable(image) is image
 
 
 def test_a_channel_axis_of_one_is_dropped():
@@ -50,13 +50,13 @@ def test_slices_and_turned_arrays_are_copied_right():
     ids=lambda value: value if isinstance(value, str) else value.mode,
 )
 def test_other_modes_become_plain_as_pillow_converts_them(image, mode):
-    assert plain(image).mode == mode
-    assert np.array_equal(np.asarray(plain(image)), np.asarray(image.convert(mode)))
+    assert filterable(image).mode == mode
+    assert np.array_equal(np.asarray(filterable(image)), np.asarray(image.convert(mode)))
 
 
 def test_big_endian_samples_become_native():
     array = noise(5, 7, dtype="uint16")
-    image = plain(Image.frombytes("I;16B", (7, 5), array.astype(">u2").tobytes()))
+    image = filterable(Image.frombytes("I;16B", (7, 5), array.astype(">u2").tobytes()))
     assert image.mode == "I;16"
     assert np.array_equal(to_array(image), array)
 
@@ -67,7 +67,7 @@ def test_a_mode_that_cannot_be_filtered_is_named():
         info = ()
 
     with pytest.raises(PictureError, match="BGR;15"):
-        plain(Odd())
+        filterable(Odd())
 
 
 SIZES = [(1, 1), (2, 3), (1, 9), (9, 1), (5, 7), (300, 1001), (2101, 2100)]  # the last is two blocks of Pillow's
@@ -105,13 +105,13 @@ def test_an_array_can_take_the_memory_of_an_image(mode, size, told, monkeypatch)
         block_image = blocks.image_of(block)
         block_image.paste(image)
         image = block_image
-    assert np.array_equal(take_array(image, block), array)
+    assert np.array_equal(to_array(image, block), array)
 
 
 def test_a_block_that_an_image_has_left_is_not_taken():
     block = blocks.new("RGB", (7, 5))
     array = noise(5, 7, 3)
-    assert np.array_equal(take_array(from_array(array, "RGB"), block), array)
+    assert np.array_equal(to_array(from_array(array, "RGB"), block), array)
 
 
 @pytest.mark.skipif(not blocks.TELLS, reason="this Pillow does not tell where its pixels are")
@@ -120,7 +120,7 @@ def test_memory_that_an_array_has_taken_is_there_as_long_as_the_array():
     data = saved(Image.fromarray(array), "BMP")
     with Image.open(io.BytesIO(data)) as image:
         block = blocks.load(image)
-        taken = take_array(image, block)
+        taken = to_array(image, block)
     assert taken.ctypes.data == block.address
     with pytest.raises(ValueError, match="closed image"):
         image.getpixel((0, 0))

@@ -228,11 +228,11 @@ def test_a_large_picture_is_read_in_one_thread_or_two(dtype, threads):
 def in_strips(data: bytes, counts: list[int]) -> np.ndarray:
     """Reads so many rows at a time, in turn, each time into memory with a mark right behind."""
     decoder = decoder_of(io.BytesIO(data), len(data))
-    found, left = [], decoder.rows
+    found, (left, *pixels) = [], decoder.shape
     turns = itertools.cycle(counts)
     while left:
         count = min(next(turns), left)
-        memory = np.full((count + 1, decoder.columns, decoder.channels), 77, decoder.dtype)
+        memory = np.full((count + 1, *pixels), 77, decoder.dtype)
         decoder.read(memory[:count])
         assert (memory[count] == 77).all()
         found.append(memory[:count])
@@ -302,7 +302,6 @@ UNUSUAL = {
     "interlaced": interlaced(),
     "unknown": png(2, 1, 8, 0, b"\0\1\2", chunk(b"ABcd", b"")),
     "no PNG": saved(Image.new("RGB", (8, 8)), "BMP"),
-    "only a signature": module.SIGNATURE,
     "nothing": b"",
 }
 
@@ -365,6 +364,7 @@ def test_damage_with_a_right_checksum_does_no_harm():
         (png(30000, 30000, 8, 2, b"\0"), "cannot hold 30000×30000"),
         (png16(noise(4, 4, 3, dtype="uint16"))[:-30], "ends within its pixels"),
         (png(2, 1, 8, 0, b"\0\1\2").replace(b"IDAT", b"IDAU"), "checksum"),
+        (module.SIGNATURE, "does not begin with its header"),
         (module.SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 8, 0, 0, 0, 0)), "before its pixels"),
     ],
 )

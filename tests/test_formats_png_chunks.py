@@ -19,7 +19,7 @@ from imgconv.batch.run import run
 from imgconv.batch.targets import Targets, make_jobs
 from imgconv.errors import PictureError
 from imgconv.formats.picture import Picture
-from imgconv.formats.png.chunks import LARGEST_TEXT, Chunk, split, told
+from imgconv.formats.png.chunks import LARGEST_TEXT, Chunk, metadata_of, split
 from imgconv.formats.read import parse
 from imgconv.formats.table import METADATA, by_name, select
 from imgconv.formats.write import encode
@@ -304,7 +304,7 @@ def test_damage_of_a_checksum():
 
 
 def test_many_chunks_take_no_longer_than_they_must():
-    info, _ = told([Chunk(b"IHDR", bytes(13))] + [Chunk(b"gAMA", b"\0\0\0\1")] * 200_000)
+    info, _ = metadata_of([Chunk(b"IHDR", bytes(13))] + [Chunk(b"gAMA", b"\0\0\0\1")] * 200_000)
     assert len(info["chunks"]) == 1
 
 

@@ -127,3 +127,8 @@ def test_the_orientation_that_xmp_tells_holds_where_no_tag_does(tmp_path, dtype)
     xmp = b'<rdf:Description tiff:Orientation="6"/>'
     found, _ = filtered(tmp_path, tagged(tiff(array), XMP, BYTE, len(xmp), xmp))
     assert np.array_equal(found, np.rot90(array, -1))
+
+
+def test_pixels_are_not_taken_for_tags(tmp_path):
+    """No further directory is at byte 0, where these would make one of tags that claim 64 KB each."""
+    judged(tmp_path, tiff(np.full((200, 200), 65537, np.int32)))

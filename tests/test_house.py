@@ -160,7 +160,7 @@ def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
     assert not loaded & {"numba", "rich", "PIL", "concurrent.futures", "json", "numpy.typing", "queue", "tempfile"}
     assert not link.possible() or "llvmlite" not in loaded
     unused = {"masks", "recipe.masked", "kernels.formulas", "kernels.foreign"}
-    unused |= {f"formats.{name}" for name in ("pillow", "image", "blocks", "png.interlace", "jpeg", "ppm", "tiff")}
+    unused |= {f"formats.{name}" for name in ("pillow", "image", "blocks", "jpeg", "ppm", "tiff")}
     assert not loaded & {f"imgconv.{module}" for module in unused}
 
 

@@ -14,9 +14,7 @@ from imgconv.formats.place import put
 from imgconv.formats.sink import PlainSink, Sink
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
+    from imgconv.formats.picture import Array
 
 
 def frame_of(file: BinaryIO, size: int, form: str, limits: Limits) -> Frame:

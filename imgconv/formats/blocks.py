@@ -46,16 +46,11 @@ class Block(NamedTuple):
 class _ArrowArray(ctypes.Structure):
     """Arrow's C data interface, version 1: a C structure that Pillow fills in."""
 
-
-_ArrowArray._fields_ = [
-    ("length", ctypes.c_int64),
-    ("null_count", ctypes.c_int64),
-    ("offset", ctypes.c_int64),
-    ("n_buffers", ctypes.c_int64),
-    ("n_children", ctypes.c_int64),
-    ("buffers", ctypes.POINTER(ctypes.c_void_p)),
-    ("children", ctypes.POINTER(ctypes.POINTER(_ArrowArray))),
-]
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("length", "null_count", "offset", "n_buffers", "n_children")),
+        ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+        ("children", ctypes.POINTER(ctypes.c_void_p)),
+    )
 
 
 def load(image: ImageFile.ImageFile) -> Block | None:
@@ -100,7 +95,7 @@ def block_of(core: Any) -> Block | None:
         return None
     pixels = array.length
     if array.n_children:
-        array = array.children[0].contents
+        array = _ArrowArray.from_address(array.children[0])
     block = Block(array.buffers[1], pixels * PIXEL_BYTES.get(core.mode, 4), core)
     _ask_for_large_pages(block)
     return block

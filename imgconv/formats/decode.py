@@ -40,10 +40,7 @@ class Loaded(NamedTuple):
 def decode(data: bytes, limits: Limits = DEFAULT) -> Loaded:
     """Opens and decodes the picture in the bytes of a file.
 
-    Raises
-    ------
-    PictureError
-        When it claims more than it can hold, or would lose detail; and whatever Pillow raises.
+    Raises PictureError when it claims more than it can hold, or would lose detail; and whatever Pillow raises.
     """
     from PIL import Image
 

@@ -11,10 +11,10 @@ from imgconv.errors import PictureError
 from imgconv.native import kept
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from PIL import Image
 
     from imgconv.formats.blocks import Block
+    from imgconv.formats.picture import Array
 
 # everything that Pillow has been seen to raise on broken files and odd metadata
 BROKEN = (
@@ -23,19 +23,13 @@ BROKEN = (
 )  # fmt: skip
 
 # modes whose pixels can be filtered as they are, and the type of their samples
-SAMPLES = {
-    "L": "uint8",
-    "LA": "uint8",
-    "RGB": "uint8",
-    "RGBA": "uint8",
-    "CMYK": "uint8",
-    "YCbCr": "uint8",
-    "LAB": "uint8",
-    "HSV": "uint8",
-    "I;16": "uint16",
-    "I": "int32",
-    "F": "float32",
-}
+SAMPLES = dict.fromkeys(("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV"), "uint8")
+SAMPLES |= {"I;16": "uint16", "I": "int32", "F": "float32"}
+# what others become, without a transparent colour or level and with one
+CONVERTED = {
+    "1": ("L", "LA"), "L": ("L", "LA"), "P": ("RGB", "RGBA"), "RGB": ("RGB", "RGBA"), "PA": ("RGBA", "RGBA"),
+    "RGBa": ("RGBA", "RGBA"), "RGBX": ("RGB", "RGB"), "La": ("LA", "LA"),
+}  # fmt: skip
 ONLY_IN_MEMORY = ("RGBX", "RGBa", "La")  # no file has them; bytes that can be filtered as they are, too
 # left to Pillow's codecs: NumPy takes two bytes of four slower, and of LAB other bytes are kept
 CODED = ("LA", "La", "LAB")
@@ -44,27 +38,20 @@ MOVES = {name: kept.Function("imgconv.formats.pixels_loop", name, (), "ppi") for
 STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
 
 
-def plain(image: Image.Image) -> Image.Image:
+def filterable(image: Image.Image) -> Image.Image:
     """The image in a mode of `SAMPLES`: bilevel becomes L, palettes and colour keys become L, LA, RGB or RGBA."""
-    if image.mode == "1":
-        return image.convert("LA" if "transparency" in image.info else "L")
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
-    if image.mode in ("L", "RGB") and "transparency" in image.info:
-        return image.convert("LA" if image.mode == "L" else "RGBA")
-    if image.mode in ("RGBa", "RGBX"):
-        return image.convert("RGBA" if image.mode == "RGBa" else "RGB")
-    if image.mode == "La":
-        return image.convert("LA")
-    if image.mode.startswith("I;16"):
-        return image if image.mode == "I;16" else from_array(np.asarray(image).astype(np.uint16), "I;16")
+    if image.mode in CONVERTED:
+        mode = CONVERTED[image.mode]["transparency" in image.info]
+        return image if image.mode == mode else image.convert(mode)
+    if image.mode.startswith("I;16") and image.mode != "I;16":
+        return from_array(np.asarray(image).astype(np.uint16), "I;16")
     if image.mode not in SAMPLES:
         raise PictureError(f"pictures of mode {image.mode} cannot be filtered")
     return image
 
 
 def back_in(mode: str, image: Image.Image) -> Image.Image:
-    """An image that `plain` gave, filtered since, in the mode that it had before; a palette is made anew."""
+    """An image that `filterable` gave, filtered since, in the mode that it had before; a palette is made anew."""
     from PIL import Image
 
     if mode == "1":
@@ -80,8 +67,11 @@ def back_in(mode: str, image: Image.Image) -> Image.Image:
     return image
 
 
-def to_array(image: Image.Image) -> npt.NDArray[Any]:
-    """Pixels of an image in a plain mode, shape (rows, columns) or (rows, columns, channels)."""
+def to_array(image: Image.Image, block: Block | None = None) -> Array:
+    """Pixels of an image in a mode of `SAMPLES`, shape (rows, columns) or (rows, columns, channels).
+
+    Where they lie in `block` the array has that memory, and the image is closed.
+    """
     from imgconv.formats import blocks
 
     image.load()
@@ -90,7 +80,13 @@ def to_array(image: Image.Image) -> npt.NDArray[Any]:
     if image.mode in CODED or 0 in image.size:
         return np.asarray(image, dtype)
     channels = len(image.getbands())
-    result = np.empty((rows, columns, channels) if channels > 1 else (rows, columns), dtype)
+    shape = (rows, columns, channels) if channels > 1 else (rows, columns)
+    if block is not None and block.core is image.im:
+        image.close()
+        if channels == 3:
+            _move("pack", block.address, block.address, rows * columns)
+        return np.asarray(_Lent(block, shape, dtype), dtype)
+    result = np.empty(shape, dtype)
     # a crop is an image of Pillow's own, whatever memory this one lies in; a small one stays in the cache
     at_once = max(1, STRIP_BYTES // (4 * columns))
     for top in range(0, rows, at_once):
@@ -105,21 +101,7 @@ def to_array(image: Image.Image) -> npt.NDArray[Any]:
     return result
 
 
-def take_array(image: Image.Image, block: Block | None) -> npt.NDArray[Any]:
-    """As `to_array`, in the memory of the image if that lies in a block; the image is closed then."""
-    channels = len(image.getbands())
-    if block is None or block.core is not image.im or image.mode in CODED:
-        return to_array(image)
-    image.close()
-    dtype = np.dtype(SAMPLES.get(block.core.mode, "uint8"))
-    if channels != 3:
-        return np.asarray(_memory(block, dtype), dtype)
-    columns, rows = block.core.size
-    _move("pack", block.address, block.address, rows * columns)
-    return np.asarray(_Lent(block, (rows, columns, 3), dtype))
-
-
-def from_array(array: npt.NDArray[Any], mode: str, block: Block | None = None) -> Image.Image:
+def from_array(array: Array, mode: str, block: Block | None = None) -> Image.Image:
     """An image of `mode` from pixels as `to_array` gives them; it may share their memory.
 
     Its own memory is that of `block`, where `block_for` has given one.
@@ -143,7 +125,7 @@ def from_array(array: npt.NDArray[Any], mode: str, block: Block | None = None) -
     return blocks.image_of(block)
 
 
-def block_for(array: npt.NDArray[Any], mode: str) -> Block | None:
+def block_for(array: Array, mode: str) -> Block | None:
     """Memory of Pillow for an image of the array's size; None where it has no need of it, or does not tell."""
     from imgconv.formats import blocks
 
@@ -163,7 +145,7 @@ class _Lent:
         }
 
 
-def _memory(block: Block, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def _memory(block: Block, dtype: np.dtype[Any]) -> Array:
     """The pixels of an image as they lie there: shape (rows, columns) or (rows, columns, 4)."""
     columns, rows = block.core.size
     several = block.size == 4 * dtype.itemsize * rows * columns

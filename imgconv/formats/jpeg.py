@@ -10,24 +10,20 @@ memory with room that was taken before; where there is none, or it was not enoug
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from imgconv.errors import WriteError
-from imgconv.formats.image import BROKEN, block_for, from_array
+from imgconv.formats.image import block_for, from_array
+from imgconv.formats.pillow import encoded
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
 from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imgconv.formats.blocks import Block
-
-    Array = npt.NDArray[Any]
+    from imgconv.formats.picture import Array
 
 SMALLEST = 2**20  # pixels; smaller pictures get no restart markers, and one thread
 STRIP_PIXELS = 2**18  # four of them in the smallest picture, and 1 MB of Pillow's memory for each thread
@@ -46,19 +42,10 @@ class Segments(NamedTuple):
 
 
 class JpegSink(Sink):
-    """Writes a JPEG strip by strip.
+    """Writes a JPEG strip by strip, where `in_strips` allows it.
 
-    Parameters
-    ----------
-    array : ndarray of uint8, shape (rows, columns) or (rows, columns, channels)
-        The picture; only its first pixel is looked at.
-    mode : str
-        Pillow's: L, RGB or CMYK.
-    options : mapping
-        As Pillow's encoder takes them, without `optimize` and `progressive`.
-    threads : int, optional
-        How many to use; as many as there are cores when not given.
-    notes : tuple of str
+    `array` has the shape of the picture; only its first pixel is looked at. `mode` is L, RGB or CMYK, `options` are
+    those of Pillow's encoder. Raises WriteError when that does not take them.
     """
 
     step: int
@@ -73,23 +60,19 @@ class JpegSink(Sink):
     ) -> None:
         rows, columns = array.shape[:2]
         # a file of one pixel has the same header, but for the size and the interval
-        start = bytearray(_saved(array[:1, :1], mode, {**options, "restart_marker_blocks": 1}))
-        found = segments(start)
-        start[found.frame + 5 : found.frame + 9] = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
-        across, down = _coded_together(start, found)
+        start = bytearray(_encoded(array[:1, :1], mode, {**options, "restart_marker_blocks": 1}))
+        parts = segments(start)
+        start[parts.frame + 5 : parts.frame + 9] = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
+        across, down = _coded_together(start, parts)
         self.step = max(1, STRIP_PIXELS // (columns * down)) * down
         interval = -(-columns // across) * (self.step // down)
-        start[found.restarts + 4 : found.restarts + 6] = interval.to_bytes(2, "big")
-        self.start = bytes(start[: found.scan])
+        start[parts.restarts + 4 : parts.restarts + 6] = interval.to_bytes(2, "big")
+        self.start = bytes(start[: parts.scan])
         self.mode = mode
         self.options = {key: options[key] for key in CODING if key in options}
         self.threads = threads
         self.notes = notes
         self.strips = 0
-
-    def begin(self, file: BinaryIO) -> None:
-        super().begin(file)
-        put(file, self.start)
 
     def end(self) -> None:
         put(self.file, END)
@@ -123,22 +106,6 @@ class JpegSink(Sink):
         return done
 
 
-def sink_of(
-    about: Array, mode: str, options: Mapping[str, Any], threads: int | None, notes: tuple[str, ...]
-) -> JpegSink:
-    """What writes a picture that is `in_strips`; of the array only the first pixel is looked at.
-
-    Raises
-    ------
-    WriteError
-        When Pillow does not take it.
-    """
-    try:
-        return JpegSink(about, mode, options, threads, notes)
-    except BROKEN as problem:
-        raise WriteError(f"JPEG cannot be written: {' '.join(str(problem).split())}") from None
-
-
 def in_strips(shape: tuple[int, ...], options: Mapping[str, Any]) -> bool:
     """Whether a picture is for `JpegSink`: it is large, and its file has one scan with codes that are known before."""
     return shape[0] * shape[1] >= SMALLEST and not options.get("progressive") and not options.get("optimize")
@@ -156,19 +123,17 @@ def segments(data: bytes | bytearray) -> Segments:
     return Segments(frame, restarts, at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
 
 
-def _coded_together(data: bytearray, found: Segments) -> tuple[int, int]:
+def _coded_together(data: bytearray, parts: Segments) -> tuple[int, int]:
     """Columns and rows of the pixels that are coded together: blocks of all channels, whatever their sampling."""
-    channels = data[found.frame + 9]
+    channels = data[parts.frame + 9]
     if channels == 1:
         return BLOCK, BLOCK
-    factors = [data[found.frame + 11 + 3 * channel] for channel in range(channels)]
+    factors = data[parts.frame + 11 :: 3][:channels]
     return BLOCK * max(factor >> 4 for factor in factors), BLOCK * max(factor & 15 for factor in factors)
 
 
-def _saved(array: Array, mode: str, options: Mapping[str, Any]) -> bytes:
-    memory = io.BytesIO()
-    from_array(array, mode).save(memory, "JPEG", **options)
-    return memory.getvalue()
+def _encoded(array: Array, mode: str, options: Mapping[str, Any]) -> bytes:
+    return encoded(array, "JPEG", mode, options)[1]
 
 
 class _Room:
@@ -195,10 +160,10 @@ class _Room:
     def encode(self, array: Array, mode: str, options: Mapping[str, Any]) -> bytes:
         """A strip as the bytes of a JPEG file."""
         if self.file is None:
-            return _saved(array, mode, options)
+            return _encoded(array, mode, options)
         if self.block is None or self.block.core.size[1] != len(array):
             self.block = block_for(array, mode)
         self.file.seek(0)
         from_array(array, mode, self.block).save(self.file, "JPEG", **options)
         size = self.file.tell()
-        return os.pread(self.file.fileno(), size, 0) if size <= self.size else _saved(array, mode, options)
+        return os.pread(self.file.fileno(), size, 0) if size <= self.size else _encoded(array, mode, options)

@@ -25,7 +25,7 @@ MEMORY_RATIO = 1000  # bytes of memory to one of a file, where that is more
 DEFLATE, LZW, JPEG, VP8 = 1032, 2731, 1024, 1024
 TIFF_BYTES = {"raw": 1, "packbits": 64, "tiff_lzw": LZW, "tiff_deflate": DEFLATE, "tiff_adobe_deflate": DEFLATE}
 ARITHMETIC = re.compile(rb"\xff[\xc9-\xcb]\0.\x08", re.DOTALL)  # coded JPEG: blocks take less than a bit
-READING = {"WEBP": 16, "GIF": 8, "JPEG": 10}  # bytes for each pixel while it is decoded; JPEG: progressive
+READING = {"WEBP": 16, "GIF": 8, "JPEG": 10, "MPO": 10}  # bytes for each pixel while it is decoded; JPEG: progressive
 ENCODING = {"WEBP": 9, "GIF": 4, "JPEG": 4}  # for each sample of the result
 
 
@@ -46,11 +46,7 @@ def limits_for(limits: Limits, options: Any, form: str) -> Limits:
     working = 8 if options.method == "fourier" else limits.working
     if options.linear or options.combine:
         working = 34
-    elif (
-        (options.mask, options.vary) != (None, None)
-        or options.after not in (None, "clip")
-        or options.channels != "each"
-    ):
+    elif (options.mask, options.vary, options.channels) != (None, None, "each") or options.after not in (None, "clip"):
         working = 20
     return limits._replace(working=working, encoding=ENCODING.get(form, limits.encoding))
 
@@ -74,10 +70,9 @@ def check_image(image: Image.Image, data: bytes, limits: Limits) -> None:
     if ratio and pixels > ratio * len(data):
         refuse_ratio(len(data), image.width, image.height)
     several = len(image.getbands()) > 1 or image.mode == "P"
-    reading = READING.get("JPEG" if form == "MPO" else str(form), 8 if several else 2)
-    if image.mode in ("I", "F"):
-        reading = 8
-    check_whole(len(data), image.width, image.height, 4 if several or image.mode in "IF" else 2, reading, limits)
+    wide = several or image.mode in ("I", "F")
+    reading = 8 if image.mode in ("I", "F") else READING.get(str(form), 8 if several else 2)
+    check_whole(len(data), image.width, image.height, 4 if wide else 2, reading, limits)
 
 
 def refuse_ratio(size: int, columns: int, rows: int) -> None:
@@ -86,16 +81,9 @@ def refuse_ratio(size: int, columns: int, rows: int) -> None:
 
 
 def check_whole(size: int, columns: int, rows: int, samples: int, reading: int, limits: Limits) -> None:
-    """Raises PictureError where a picture cannot be taken into memory as a whole.
+    """Raises PictureError where a picture in a file of `size` bytes cannot be taken into memory as a whole.
 
-    Parameters
-    ----------
-    size : int
-        Of the file in bytes.
-    columns, rows : int
-    samples, reading : int
-        Bytes for each pixel: of its samples, and while they are decoded.
-    limits : Limits
+    `samples` and `reading` are bytes for each pixel: of its samples, and while they are decoded.
     """
     pixels = columns * rows
     if pixels > limits.pixels:
@@ -123,28 +111,24 @@ def check_memory(need: int, size: int, limits: Limits) -> None:
 
 def memory_there() -> int:
     """Bytes of memory that are free, or that this process's control group or its own limit leaves it."""
-    found = [_number(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo")) * 1024]
-    groups = _text(Path("/proc/self/cgroup"))
+    sizes = [1024 * int(number) for number in _matches(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo"))]
     for where, name in ((r"0::/(.*)", "memory.max"), (r"\d+:(?:\S*,)?memory\b.*?:/(.*)", "memory.limit_in_bytes")):
         root = Path("/sys/fs/cgroup") / ("" if name == "memory.max" else "memory")
-        for group in re.findall(where, groups)[:1]:
-            found += [_number(r"(\d+)", folder / name) for folder in (root / group, *(root / group).parents)]
+        for group in _matches(where, Path("/proc/self/cgroup"))[:1]:
+            for folder in (root / group, *(root / group).parents):
+                sizes += map(int, _matches(r"(\d+)", folder / name))
     try:
         import resource
 
-        found.append(max(0, resource.getrlimit(resource.RLIMIT_AS)[0]))
+        sizes.append(max(0, resource.getrlimit(resource.RLIMIT_AS)[0]))
     except ImportError:  # not on Windows
         pass
-    return min((number for number in found if number), default=2**63)
+    return min((size for size in sizes if size), default=2**63)
 
 
-def _text(path: Path) -> str:
+def _matches(pattern: str, path: Path) -> list[str]:
+    """What the group of a pattern matches in a text file; nothing where it cannot be read."""
     try:
-        return path.read_text()
+        return re.findall(pattern, path.read_text())
     except OSError:
-        return ""
-
-
-def _number(pattern: str, path: Path) -> int:
-    match: Any = re.search(pattern, _text(path))
-    return int(match[1]) if match else 0
+        return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
+EXIF_MARK = b"Exif\0\0"  # in front of EXIF data in `Picture.info`, as JPEG wants it; other files may go without
 XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[2-8]""")
 # EXIF orientation: how the stored rows and columns become the upright picture (transpose, then flip rows, columns)
 UPRIGHT = {
@@ -53,7 +54,7 @@ class Picture:
         What the user should know about reading it, such as transparency that was left out.
     """
 
-    array: npt.NDArray[Any]
+    array: Array
     mode: str
     format: str
     info: dict[str, Any] = field(default_factory=dict)
@@ -119,30 +120,36 @@ class Frame:
         array = self.about.array
         if self.read is not None and array.nbytes > HELD_BYTES and self.again is not None:
             part = np.empty((max(1, LOOK_BYTES // array[0].nbytes), *array.shape[1:]), array.dtype)
-            left, found = len(array), True
-            while found and left:
+            left, opaque = len(array), True
+            while opaque and left:
                 part = part[:left]
                 self.read(part)
-                found, left = is_opaque(part), left - len(part)
+                opaque, left = is_opaque(part), left - len(part)
             following = self.again()
             assert following is not None
             self.read = following.read
-            return found
+            return opaque
         if self.read is not None:
             array = np.empty(array.shape, array.dtype)
             self.read(array)
-            self.read = _reader_of(array)
+            self.read = reader_of([array])
         return is_opaque(array)
 
 
-def _reader_of(array: Array) -> Callable[[Array], None]:
-    """What reads an array from the top down."""
-    done = 0
+def reader_of(parts: Iterable[Array]) -> Callable[[Array], None]:
+    """What reads rows that come some at a time from the top down, as `Frame.read` does."""
+    following = iter(parts)
+    waiting = np.empty(0)
 
     def read(target: Array) -> None:
-        nonlocal done
-        target[...] = array[done : done + len(target)]
-        done += len(target)
+        nonlocal waiting
+        done = 0
+        while done < len(target):
+            if not len(waiting):
+                waiting = next(following)
+            part, waiting = waiting[: len(target) - done], waiting[len(target) - done :]
+            target[done : done + len(part)] = part.reshape(len(part), *target.shape[1:])
+            done += len(part)
 
     return read
 
@@ -158,24 +165,33 @@ def unread(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def sound_dpi(found: Any) -> tuple[float, float] | None:
+def sound_dpi(dpi: Any) -> tuple[float, float] | None:
     """A resolution that every encoder can write, or None."""
     try:
-        across, down = (float(number) for number in found)
+        across, down = (float(number) for number in dpi)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
     sound = all(math.isfinite(number) and 0 < number < 65535 for number in (across, down))
     return (across, down) if sound else None
 
 
-def say_upright(info: dict[str, Any]) -> None:
-    """Lets what a file says about its picture say that it is upright."""
+def marked(exif: bytes) -> bytes:
+    """EXIF data with the mark in front."""
+    return EXIF_MARK + exif.removeprefix(EXIF_MARK)
+
+
+def turned_upright(picture: Picture, orientation: int) -> Picture:
+    """The picture with its pixels turned as an EXIF orientation says, and metadata that says that it is upright."""
+    if orientation not in UPRIGHT:
+        return picture
+    transpose, flip_rows, flip_columns = UPRIGHT[orientation]
+    array = picture.array.swapaxes(0, 1) if transpose else picture.array
+    array = np.ascontiguousarray(array[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])
+    info = dict(picture.info)
     if "xmp" in info:
         info["xmp"] = XMP_ORIENTATION.sub(rb"\g<1>1", info["xmp"])
+    if "exif" in info:
+        from imgconv.formats.exif import upright  # here, because it imports this module
 
-
-def turned(array: Array, transpose: bool, flip_rows: bool, flip_columns: bool) -> Array:
-    """Pixels turned in one of the ways of `UPRIGHT`."""
-    if transpose:
-        array = array.swapaxes(0, 1)
-    return np.ascontiguousarray(array[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])
+        info["exif"] = upright(info["exif"], array.shape[1], array.shape[0])
+    return replace(picture, array=array, info=info)

@@ -2,55 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from imgconv.errors import PictureError, WriteError
 from imgconv.formats.decode import Loaded, decode, prepare_pillow, refuse_cut
-from imgconv.formats.image import BROKEN, from_array, plain, take_array
+from imgconv.formats.image import BROKEN, filterable, from_array, to_array
 from imgconv.formats.limits import Limits
-from imgconv.formats.picture import Frame, Picture, sound_dpi
+from imgconv.formats.picture import Frame, Picture, marked, sound_dpi
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
 from imgconv.formats.table import FORMATS
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from PIL import Image
 
-    Array = npt.NDArray[Any]
+    from imgconv.formats.picture import Array
 
-T = TypeVar("T")
 GIF_COLOURS = 256
 
 
 def decoded(data: bytes, limits: Limits) -> Picture:
     """The picture (its first frame) in the bytes of a file. Raises PictureError for whatever Pillow raises."""
-    return translated(lambda: _picture(decode(data, limits)))
+    return frame_of(lambda: decode(data, limits)).about
 
 
 def frame_of(load: Callable[[], Loaded]) -> Frame:
-    """The picture that `load` gives; its errors become PictureErrors."""
-
-    def made() -> Frame:
+    """The picture that `load` gives. Raises PictureError for whatever that or Pillow raises."""
+    with pillow_errors():
         loaded = load()
         return Frame(_picture(loaded), len(loaded.data))
 
-    return translated(made)
 
-
-def translated(work: Callable[[], T]) -> T:
-    """What Pillow is asked for; whatever it raises becomes a PictureError."""
+@contextlib.contextmanager
+def pillow_errors() -> Iterator[None]:
+    """Whatever Pillow raises in the block becomes a PictureError."""
     from PIL import UnidentifiedImageError
 
     try:
-        return work()
+        yield
     except UnidentifiedImageError:
-        known = ", ".join(form.name for form in FORMATS)
-        raise PictureError(f"is not a picture that can be read ({known})") from None
+        names = ", ".join(form.name for form in FORMATS)
+        raise PictureError(f"is not a picture that can be read ({names})") from None
     except BROKEN as problem:
         text = " ".join(str(problem).split())[:200] or type(problem).__name__
         raise PictureError(f"is broken: {text}") from None
@@ -63,13 +60,13 @@ def _picture(loaded: Loaded) -> Picture:
         if form == "PNG" and image.mode == "L" and "transparency" in image.info:
             image.info["transparency"] *= {2: 85, 4: 17}.get(data[24], 1)  # Pillow widens the pixels, but not the key
         if form == "PNG":
-            from imgconv.formats.png.chunks import split, told
+            from imgconv.formats.png.chunks import metadata_of, split
 
-            info, notes = told(split(io.BytesIO(data), len(data))[0])
+            info, notes = metadata_of(split(io.BytesIO(data), len(data))[0])
         else:
             info, notes = _info(image, form, io.BytesIO(data))
-        prepared = plain(image)
-        mode, array = prepared.mode, take_array(prepared, block)
+        prepared = filterable(image)
+        mode, array = prepared.mode, to_array(prepared, block)
         if form == "PPM" and mode == "I":  # Pillow widens 16-bit PGM to 32 bits
             array, mode = array.astype(np.uint16), "I;16"
         if "transparency" in prepared.info:
@@ -80,32 +77,25 @@ def _picture(loaded: Loaded) -> Picture:
 def about_tiff(file: BinaryIO) -> Picture:
     """What a TIFF says about itself; there are no pixels in the picture's array.
 
-    Raises
-    ------
-    PictureError
-        Where it can be seen without its pixels that it cannot be read.
+    Raises PictureError where it can be seen without its pixels that it cannot be read.
     """
+    from PIL import Image
 
-    def known() -> Picture:
-        from PIL import Image
-
-        prepare_pillow()
-        file.seek(0)
-        with Image.open(file, formats=["TIFF"]) as image:
-            refuse_cut(b"", image)
-            frames = getattr(image, "n_frames", 1)
-            info, notes = _info(image, "TIFF", file)
-            return Picture(np.empty((0, 0)), image.mode, "TIFF", info, frames, notes)
-
-    return translated(known)
+    prepare_pillow()
+    file.seek(0)
+    with pillow_errors(), Image.open(file, formats=["TIFF"]) as image:
+        refuse_cut(b"", image)
+        frames = getattr(image, "n_frames", 1)
+        info, notes = _info(image, "TIFF", file)
+        return Picture(np.empty((0, 0)), image.mode, "TIFF", info, frames, notes)
 
 
 def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What should be told to the encoder again, and what the user should know about that."""
+    """The metadata, with what the encoder is to be told again; and what the user should know about that."""
     info: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
-    if image.info.get("icc_profile"):
-        info["icc_profile"] = image.info["icc_profile"]
+    if profile := image.info.get("icc_profile"):
+        info["icc_profile"] = profile
     if dpi := sound_dpi(image.info.get("dpi")):
         info["dpi"] = dpi
     if isinstance(image.info.get("xmp"), bytes):
@@ -118,8 +108,7 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
             info["exif"] = data
         info["compression"] = image.info.get("compression")
     elif image.info.get("exif"):
-        # JPEG wants this mark in front, WebP files mostly have none
-        info["exif"] = b"Exif\0\0" + image.info["exif"].removeprefix(b"Exif\0\0")
+        info["exif"] = marked(image.info["exif"])
     if form in ("JPEG", "GIF"):
         comments = [text for name, text in getattr(image, "applist", ()) if name == "COM"]
         if comment := b"\n".join(comments) or image.info.get("comment"):
@@ -136,16 +125,7 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
 
 
 class PillowSink(Sink):
-    """Writes all rows at once.
-
-    Parameters
-    ----------
-    form, mode : str
-        Pillow's name of the format, and the image's mode.
-    options : mapping
-        As Pillow's encoder takes them.
-    notes : tuple of str
-    """
+    """Writes all rows at once, in Pillow's format and mode, with options of its encoder."""
 
     step = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from imgconv.formats.picture import Frame, Picture, unread
 from imgconv.formats.sink import PlainSink
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from imgconv.formats.picture import Array
 
 LONGEST_HEADER = 4096  # bytes, remarks included
 GAP = rb"(?:\s|#[^\n]*\n)+"
@@ -23,24 +23,21 @@ HEADER = re.compile(rb"P([56])" + GAP + rb"(\d{1,9})" + GAP + rb"(\d{1,9})" + GA
 def frame_of(file: BinaryIO, size: int) -> Frame | None:
     """The picture in a file, or None where Pillow should read it: text, bits, grey of another range.
 
-    Raises
-    ------
-    PictureError
-        When the file is cut short.
+    Raises PictureError when the file is cut short.
     """
-    found = HEADER.match(file.read(LONGEST_HEADER))
-    if found is None:
+    header = HEADER.match(file.read(LONGEST_HEADER))
+    if header is None:
         return None
-    colour, columns, rows, maximum = found[1] == b"6", *map(int, found.groups()[1:])
+    colour, columns, rows, maximum = header[1] == b"6", *map(int, header.groups()[1:])
     if not columns * rows or (maximum not in (255, 65535) and not (colour and 255 < maximum < 65535)):
         return None
     stored = np.dtype(">u2" if maximum > 255 else "uint8")
     blank = unread((rows, columns, 3) if colour else (rows, columns), stored.newbyteorder("="))
-    if found.end() + blank.nbytes > size:
+    if header.end() + blank.nbytes > size:
         raise PictureError("is broken: it is cut short")
-    file.seek(found.end())
+    file.seek(header.end())
 
-    def read(target: npt.NDArray[Any]) -> None:
+    def read(target: Array) -> None:
         take(file, target, stored)
         if maximum not in (255, 65535):  # as Pillow widens grey
             levels = np.rint(np.arange(65536) / maximum * 65535)

@@ -14,7 +14,7 @@ from imgconv.arrayfile import opened
 from imgconv.errors import PictureError, reason
 from imgconv.formats.decode import decode
 from imgconv.formats.limits import DEFAULT, Limits, check_image
-from imgconv.formats.picture import UPRIGHT, Frame, Picture, say_upright, turned
+from imgconv.formats.picture import UPRIGHT, Frame, Picture, turned_upright
 from imgconv.formats.table import name_for
 
 if TYPE_CHECKING:
@@ -130,12 +130,7 @@ def _frame_of(
     if start.startswith(b"\x89PNG"):
         from imgconv.formats.png import codec
 
-        frame = codec.frame_of(file, size, threads)
-        if frame is None:
-            from imgconv.formats.png import interlace
-
-            file.seek(0)
-            frame = interlace.frame_of(file.read(), limits)
+        frame = codec.frame_of(file, size, limits, threads)
     elif start[:2] in (b"P5", b"P6"):
         from imgconv.formats import ppm
 
@@ -174,16 +169,13 @@ def _upright(frame: Frame, limits: Limits) -> Frame:
     from imgconv.formats import exif
 
     try:
-        turn = UPRIGHT.get(exif.orientation_of(about.info["exif"]))
+        orientation = exif.orientation_of(about.info["exif"])
     except ValueError:
         frame.about = replace(about, notes=(*about.notes, "its EXIF data is damaged: how to turn it is not known"))
         return frame
-    if turn is None:
+    if orientation not in UPRIGHT:
         return frame
-    picture = frame.whole(limits)
-    array, info = turned(picture.array, *turn), dict(picture.info)
-    info["exif"] = exif.upright(info["exif"], array.shape[1], array.shape[0])
-    say_upright(info)
-    if turn[0] and "dpi" in info:
-        info["dpi"] = info["dpi"][::-1]
-    return Frame(replace(picture, array=array, info=info), frame.size)
+    picture = turned_upright(frame.whole(limits), orientation)
+    if orientation >= 5 and "dpi" in picture.info:  # rows have become columns
+        picture.info["dpi"] = picture.info["dpi"][::-1]
+    return Frame(picture, frame.size)

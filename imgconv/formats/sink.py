@@ -9,9 +9,7 @@ import numpy as np
 from imgconv.formats.place import put
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
+    from imgconv.formats.picture import Array
 
 
 class Sink:
@@ -21,17 +19,21 @@ class Sink:
     ----------
     step : int or None
         `write` is given a multiple of so many rows, but for the last ones; all rows at once where it is None.
+    start : bytes
+        What comes before the pixels.
     notes : tuple of str
         What the user should know about it, when it has ended.
     """
 
     step: int | None = 1
+    start: bytes = b""
     notes: tuple[str, ...] = ()
     file: BinaryIO
 
     def begin(self, file: BinaryIO) -> None:
-        """Writes what comes before the pixels to a file without a buffer, and with random access for TIFF."""
+        """Writes `start` to a file without a buffer, and with random access for TIFF."""
         self.file = file
+        put(file, self.start)
 
     def write(self, rows: Array) -> None:
         """Writes the next rows, shape (some, columns) or (some, columns, channels)."""
@@ -46,10 +48,6 @@ class PlainSink(Sink):
 
     def __init__(self, start: bytes, dtype: np.dtype[Any]) -> None:
         self.start, self.dtype = start, dtype
-
-    def begin(self, file: BinaryIO) -> None:
-        super().begin(file)
-        put(file, self.start)
 
     def write(self, rows: Array) -> None:
         put(self.file, np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8).data)

@@ -1,4 +1,4 @@
-"""What a picture is written by: its format's sink, told what travels along and what the encoder should do."""
+"""What a picture is written by: the sink of its format, with the metadata and the encoder's options."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ from imgconv.formats.table import ENCODER_OPTIONS, MODES, by_name
 
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
+MODE_WORDS = {
+    "LA": "an alpha channel (LA)",
+    "RGBA": "an alpha channel (RGBA)",
+    "I;16": "16-bit grey",
+    "LA;16": "16-bit grey with alpha",
+    "RGB;16": "16-bit RGB",
+    "RGBA;16": "16-bit RGB with alpha",
+    "I": "32-bit integers",
+    "F": "floating-point samples",
+}
 JPEG_COMMENT_BYTES = 65535 - 2
 JPEG_XMP_BYTES = 65535 - 2 - 29  # in one segment, without its length and name
 
@@ -26,7 +36,7 @@ def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None,
     Parameters
     ----------
     about : Picture
-        What its `info` holds is told to the encoder, as far as the format can carry it.
+        Its `info` is written as metadata, as far as the format can hold it.
     form : str
         "PNG", …, "NPY", "TEXT", "CSV".
     options : mapping, optional
@@ -56,19 +66,21 @@ def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None,
         from imgconv.formats import ppm
 
         return ppm.sink_of(about)
-    told = _encoder_options(about, form, given)
+    encoder_options = _encoder_options(about, form, given)
     if form == "TIFF":
         from imgconv.formats.tiff.strips import sink_of as tiff_sink_of
 
-        return tiff_sink_of(about.array, mode, metadata, told)
-    from imgconv.formats import jpeg
+        return tiff_sink_of(about.array, mode, metadata, encoder_options)
+    everything = metadata | encoder_options
+    notes = tuple(_jpeg_notes(about, everything)) if form == "JPEG" else ()
+    if form == "JPEG":
+        from imgconv.formats import jpeg
+
+        if jpeg.in_strips(about.array.shape, everything):
+            return jpeg.JpegSink(about.array, mode, everything, threads, notes)
     from imgconv.formats.pillow import PillowSink
 
-    told = metadata | told
-    notes = tuple(_jpeg_notes(about, told)) if form == "JPEG" else ()
-    if form == "JPEG" and jpeg.in_strips(about.array.shape, told):
-        return jpeg.sink_of(about.array, mode, told, threads, notes)
-    return PillowSink(form, mode, told, notes)
+    return PillowSink(form, mode, everything, notes)
 
 
 def encode(
@@ -82,17 +94,15 @@ def encode(
     return file.getvalue(), sink.notes
 
 
-def _jpeg_notes(picture: Picture, told: dict[str, Any]) -> list[str]:
-    """What a JPEG file cannot hold; XMP or a comment that does not fit is taken out of what is told to the encoder."""
+def _jpeg_notes(picture: Picture, options: dict[str, Any]) -> list[str]:
+    """What a JPEG file cannot hold; XMP or a comment that does not fit is taken out of the encoder's options."""
     notes = []
     if picture.format == "JPEG" and not picture.info.get("qtables"):
         notes.append("was a lossless JPEG and is none now; write .png or .tif to lose nothing")
-    if len(told.get("comment", b"")) > JPEG_COMMENT_BYTES:
-        del told["comment"]
-        notes.append("its comment is longer than JPEG holds and left out")
-    if len(told.get("xmp", b"")) > JPEG_XMP_BYTES:
-        del told["xmp"]
-        notes.append("its XMP is longer than JPEG holds and left out")
+    for key, name, most in (("comment", "comment", JPEG_COMMENT_BYTES), ("xmp", "XMP", JPEG_XMP_BYTES)):
+        if len(options.get(key, b"")) > most:
+            del options[key]
+            notes.append(f"its {name} is longer than JPEG holds and left out")
     return notes
 
 
@@ -106,24 +116,18 @@ def fitted(picture: Picture, form: str) -> Picture:
 
 
 def _mode_in(form: str, picture: Picture) -> str:
-    """The mode in which a file of a format other than an array's holds the picture.
-
-    Raises
-    ------
-    WriteError
-        When the format cannot hold it as it is.
-    """
-    known = by_name(form)
+    """The mode in which a picture format holds the picture. Raises WriteError when it cannot hold it as it is."""
+    holds = by_name(form)
     mode = picture.mode or _mode_of_array(picture.array, form)
-    if mode not in known.modes:
-        raise WriteError(f"{form} cannot hold {_describe(mode)}; write {_better(mode)}")
-    if max(picture.array.shape[:2]) > known.longest_side:
-        raise WriteError(f"{form} holds at most {known.longest_side} pixels on a side, not {picture.size}; write .png")
+    if mode not in holds.modes:
+        raise WriteError(f"{form} cannot hold {MODE_WORDS.get(mode, f'{mode} pictures')}; write {_better(mode)}")
+    if max(picture.array.shape[:2]) > holds.longest_side:
+        raise WriteError(f"{form} holds at most {holds.longest_side} pixels on a side, not {picture.size}; write .png")
     return mode
 
 
 def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What Pillow is told besides the metadata: what the user gave, then what the old file had, then our defaults."""
+    """Options of Pillow's encoder: what the user gave, then what the old file had, then our defaults."""
     info = picture.info
     if form == "JPEG" and not info.get("qtables"):  # from another format, or without loss
         return {"quality": 95, "subsampling": 0, **given}
@@ -152,20 +156,6 @@ def _mode_of_array(array: Any, form: str) -> str:
         return "I" if array.dtype == np.int32 else "F"
     many = f"{channels} channel{'s' if channels > 1 else ''}"
     raise WriteError(f"{form} cannot hold an array of {array.dtype} with {many}; write .npy instead")
-
-
-def _describe(mode: str) -> str:
-    words = {
-        "LA": "an alpha channel (LA)",
-        "RGBA": "an alpha channel (RGBA)",
-        "I;16": "16-bit grey",
-        "LA;16": "16-bit grey with alpha",
-        "RGB;16": "16-bit RGB",
-        "RGBA;16": "16-bit RGB with alpha",
-        "I": "32-bit integers",
-        "F": "floating-point samples",
-    }
-    return words.get(mode, f"{mode} pictures")
 
 
 def _better(mode: str) -> str:

@@ -1,6 +1,6 @@
-"""The chunks of a PNG file beside its pixels: which travel along, what they say to other formats, how they are made.
+"""The chunks of a PNG file beside its pixels: which are kept, what metadata is in them, how they are made of it.
 
-From PNG to PNG they travel as they are, before or behind the pixels as they were, after the rules of the PNG
+From PNG to PNG they are copied as they are, before or behind the pixels as they were, after the rules of the PNG
 specification (third edition, 14): those that describe pixels which are now others are left out.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 from isal import isal_zlib
 
 from imgconv.errors import PictureError
-from imgconv.formats.picture import sound_dpi
+from imgconv.formats.picture import EXIF_MARK, marked, sound_dpi
 
 inflater: Any = isal_zlib  # three times as fast as zlib, at CRCs eleven times
 DAMAGED: Any = (inflater.error,)
@@ -66,22 +66,20 @@ class Chunk(NamedTuple):
             return "colour"
         return {b"eXIf": "exif", b"iCCP": "icc", b"pHYs": "dpi"}.get(self.name, "other")
 
-
-def packed(name: bytes, body: bytes) -> bytes:
-    """A chunk as it stands in a file."""
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
+    def __bytes__(self) -> bytes:
+        """The chunk as it stands in a file."""
+        length, checksum = len(self.body), zlib.crc32(self.body, zlib.crc32(self.name))
+        return struct.pack(">I", length) + self.name + self.body + struct.pack(">I", checksum)
 
 
 def split(file: BinaryIO, size: int) -> tuple[list[Chunk], list[tuple[int, int]]]:
     """The chunks of a PNG file of `size` bytes but IEND and the pixels'; where those are, and their lengths.
 
-    Raises
-    ------
-    PictureError
-        When it ends within a chunk other than the pixels', or what stands before them has a wrong checksum. What
-        stands behind them and has one is passed over; that of the pixels is not looked at. All this is as in Pillow.
+    Raises PictureError when it ends within a chunk other than the pixels', or what stands before them has a wrong
+    checksum. What stands behind them and has one is passed over; that of the pixels is not looked at. All this is as in
+    Pillow.
     """
-    found: list[Chunk] = []
+    chunks: list[Chunk] = []
     pixels: list[tuple[int, int]] = []
     at = len(SIGNATURE)
     while True:
@@ -94,13 +92,13 @@ def split(file: BinaryIO, size: int) -> tuple[list[Chunk], list[tuple[int, int]]
         if name == b"IDAT":
             pixels.append((at + 8, length))
         elif name == b"IEND":
-            return found, pixels
+            return chunks, pixels
         elif at + 8 + length > size:
             raise PictureError(f"is broken: it ends within {name!r}")
         else:
             body = file.read(length)
             if inflater.crc32(body, inflater.crc32(name)) == int.from_bytes(file.read(4), "big"):
-                found.append(Chunk(name, body, bool(pixels)))
+                chunks.append(Chunk(name, body, bool(pixels)))
             elif not pixels:
                 raise PictureError(f"is broken: a wrong checksum of {name!r}")
             if name == b"IHDR" and at > len(SIGNATURE):
@@ -108,28 +106,24 @@ def split(file: BinaryIO, size: int) -> tuple[list[Chunk], list[tuple[int, int]]
         at += 12 + length
     if not pixels:
         raise PictureError("is broken: it ends before its pixels")
-    return found, pixels
+    return chunks, pixels
 
 
-def told(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def metadata_of(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What a file says about its picture, as `Picture.info` has it, and what the user should know about that.
 
-    Its `chunks` are those that travel to a PNG file; exif, icc_profile, dpi and xmp are what others know of them.
-
-    Raises
-    ------
-    PictureError
-        When it says too much.
+    Its `chunks` are those that are copied to a PNG file; exif, icc_profile, dpi and xmp are what others know of them.
+    Raises PictureError when it says too much.
     """
     kept: list[Chunk] = []
-    notes: list[str] = []
-    met: set[bytes] = set()
+    notes: dict[str, None] = {}  # each once
+    seen: set[bytes] = set()
     inflated = 0
     for chunk in chunks:
         name = chunk.name
-        again = name in ONLY_ONCE and name in met
-        met.add(name)
-        if again or not travels(name) or (chunk.behind and name in BEFORE_PIXELS):
+        again = name in ONLY_ONCE and name in seen
+        seen.add(name)
+        if again or not _is_copied(name) or (chunk.behind and name in BEFORE_PIXELS):
             continue
         try:
             _check(chunk)
@@ -138,12 +132,12 @@ def told(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
             inflated += name == b"iCCP" or (name in (b"iTXt", b"zTXt") and chunk.kind != "text")
             if inflated > MOST_TEXTS:
                 raise PictureError(f"is broken: it has more than {MOST_TEXTS} compressed profiles")
-            meaning(chunk)
+            metadata_in(chunk)
         except (ValueError, struct.error, *DAMAGED):
-            notes.append(f"its {name.decode()} is damaged and left out")
+            notes[f"its {name.decode()} is damaged and left out"] = None
         else:
             kept.append(chunk)
-    return ({"chunks": tuple(kept)} | _meanings(kept) if kept else {}), tuple(dict.fromkeys(notes))
+    return ({"chunks": tuple(kept)} | _metadata_in_all(kept) if kept else {}), tuple(notes)
 
 
 def _check(chunk: Chunk) -> None:
@@ -158,63 +152,59 @@ def _check(chunk: Chunk) -> None:
         elif name != b"tEXt":
             sound = sound and rest[:1] == b"\0"
     elif name == b"eXIf":
-        sound = body.removeprefix(b"Exif\0\0")[:4] in (b"II*\0", b"MM\0*")
+        sound = body.removeprefix(EXIF_MARK)[:4] in (b"II*\0", b"MM\0*")
     if not sound:
         raise ValueError
 
 
-def travels(name: bytes) -> bool:
+def _is_copied(name: bytes) -> bool:
     """Whether a chunk holds for the filtered picture, too."""
-    if name in UNDERSTOOD or not name.isalpha():
-        return False
-    return name in STAYS_TRUE or name[3:4].islower()
+    return name in STAYS_TRUE or (name not in UNDERSTOOD and name.isalpha() and name[3:4].islower())
 
 
-def laid_out(info: Mapping[str, Any], channels: int, bits: int) -> tuple[list[bytes], list[bytes]]:
-    """The chunks of a new file before and behind its pixels, as they stand in it.
+def chunks_for(info: Mapping[str, Any], channels: int, bits: int) -> list[Chunk]:
+    """The chunks of a new file.
 
     Those that came from a PNG file stay as they are unless `info` now says something else.
     """
     chunks = [chunk for chunk in info.get("chunks", ()) if chunk.name != b"bKGD" or _fits(chunk.body, channels, bits)]
-    said = _meanings(chunks)
+    before = _metadata_in_all(chunks)
     for key, make in MAKERS.items():
-        if info.get(key) != said.get(key):
-            chunks = [chunk for chunk in chunks if key not in meaning(chunk)]
+        if info.get(key) != before.get(key):
+            chunks = [chunk for chunk in chunks if key not in metadata_in(chunk)]
             chunks += [make(info[key])] if info.get(key) else []
-    before = [packed(chunk.name, chunk.body) for chunk in chunks if not chunk.behind]
-    return before, [packed(chunk.name, chunk.body) for chunk in chunks if chunk.behind]
+    return chunks
 
 
-def _meanings(chunks: Iterable[Chunk]) -> dict[str, Any]:
+def _metadata_in_all(chunks: Iterable[Chunk]) -> dict[str, Any]:
     """What all chunks say that other formats know; an eXIf wins over a text, else the first over the others."""
-    found: dict[str, Any] = {}
+    info: dict[str, Any] = {}
     for chunk in sorted(chunks, key=lambda chunk: chunk.name in TEXT and not chunk.body.startswith(XMP)):
-        found = meaning(chunk) | found
-    found.pop("photoshop", None)  # no other format is told
-    return found
+        info = metadata_in(chunk) | info
+    info.pop("photoshop", None)  # no other format is told
+    return info
 
 
-def meaning(chunk: Chunk) -> dict[str, Any]:
+def metadata_in(chunk: Chunk) -> dict[str, Any]:
     """What a chunk says that other formats know. Raises ValueError, struct.error or one of DAMAGED."""
     name, body = chunk.name, chunk.body
     if name == b"eXIf":
-        return {"exif": b"Exif\0\0" + body.removeprefix(b"Exif\0\0")}
+        return {"exif": marked(body)}
     if name == b"iCCP":
-        start = body.index(b"\0")
-        return {"icc_profile": _inflated(body[start + 2 :])}
+        return {"icc_profile": _inflated(body[body.index(b"\0") + 2 :])}
     if name == b"pHYs":
         across, down, unit = struct.unpack(">IIB", body)
         dpi = sound_dpi((across * INCH_M, down * INCH_M)) if unit == 1 else None
         return {"dpi": dpi} if dpi else {}
     if chunk.kind in ("", "text", "icc"):
         return {}
-    said = _text(chunk)
+    text = _text(chunk)
     if body.startswith(RAW):
         # a line with the kind, one with the size, then hexadecimal digits
-        said = bytes.fromhex("".join(said.decode("latin-1").split("\n", 3)[3:]))
-        if said.startswith(APP1_XMP):
-            return {"xmp": said.removeprefix(APP1_XMP)}
-    return {chunk.kind: b"Exif\0\0" + said.removeprefix(b"Exif\0\0") if chunk.kind == "exif" else said}
+        text = bytes.fromhex("".join(text.decode("latin-1").split("\n", 3)[3:]))
+        if text.startswith(APP1_XMP):
+            return {"xmp": text.removeprefix(APP1_XMP)}
+    return {chunk.kind: marked(text) if chunk.kind == "exif" else text}
 
 
 def _text(chunk: Chunk) -> bytes:
@@ -228,10 +218,10 @@ def _text(chunk: Chunk) -> bytes:
 
 def _inflated(data: bytes) -> bytes:
     stream = inflater.decompressobj()
-    found: bytes = stream.decompress(data, LARGEST_TEXT)
+    inflated: bytes = stream.decompress(data, LARGEST_TEXT)
     if not stream.eof:
         raise ValueError
-    return found
+    return inflated
 
 
 def _background(body: bytes, chunks: Mapping[bytes, bytes]) -> bytes:
@@ -250,22 +240,6 @@ def _fits(background: bytes, channels: int, bits: int) -> bool:
     return len(levels) == (3 if channels > 2 else 1) and max(levels) < 2**bits
 
 
-def _icc(profile: bytes) -> Chunk:
-    return Chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile))
-
-
-def _exif(exif: bytes) -> Chunk:
-    return Chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
-
-
-def _phys(dpi: tuple[float, float]) -> Chunk:
-    return Chunk(b"pHYs", struct.pack(">IIB", *(int(number / INCH_M + 0.5) for number in dpi), 1))
-
-
-def _xmp(xmp: bytes) -> Chunk:
-    return Chunk(b"iTXt", XMP + b"\0\0\0\0\0" + xmp)
-
-
 def _comment(comment: bytes) -> Chunk:
     text = comment.replace(b"\0", b"")
     with contextlib.suppress(UnicodeDecodeError):  # then it is taken for Latin-1, to which every byte belongs
@@ -276,5 +250,9 @@ def _comment(comment: bytes) -> Chunk:
 
 # by the keys of `Picture.info`
 MAKERS: dict[str, Callable[[Any], Chunk]] = {
-    "icc_profile": _icc, "dpi": _phys, "exif": _exif, "xmp": _xmp, "comment": _comment,
-}  # fmt: skip
+    "icc_profile": lambda profile: Chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile)),
+    "dpi": lambda dpi: Chunk(b"pHYs", struct.pack(">IIB", *(int(number / INCH_M + 0.5) for number in dpi), 1)),
+    "exif": lambda exif: Chunk(b"eXIf", exif.removeprefix(EXIF_MARK)),
+    "xmp": lambda xmp: Chunk(b"iTXt", XMP + bytes(5) + xmp),
+    "comment": _comment,
+}

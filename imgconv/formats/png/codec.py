@@ -2,7 +2,8 @@
 
 Writing a 12-megapixel photograph by Pillow took three quarters of a whole command. Here each band of rows is filtered
 by the loops in `rows_loop`, and deflated on its own; the bytes do not depend on the threads.
-Reading is for the plain files that most are; whatever is unusual is left to Pillow.
+Left to Pillow are palettes, fewer than 8 bits, and what is interlaced, animated or has a transparent colour, but not
+with 16 bits, which Pillow would cut to 8.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from imgconv.errors import PictureError
-from imgconv.formats.limits import DEFLATE, refuse_ratio
+from imgconv.formats.limits import DEFLATE, Limits, check_whole, refuse_ratio
 from imgconv.formats.picture import Frame, Picture, unread
 from imgconv.formats.place import put
 from imgconv.formats.png.chunks import (
@@ -23,11 +24,10 @@ from imgconv.formats.png.chunks import (
     SIGNATURE,
     UNDERSTOOD,
     Chunk,
+    chunks_for,
     inflater,
-    laid_out,
-    packed,
+    metadata_of,
     split,
-    told,
 )
 from imgconv.formats.png.deflate import adler_of_both, deflated
 from imgconv.formats.sink import Sink
@@ -36,15 +36,15 @@ from imgconv.native import kept
 from imgconv.threads import ahead, available_cores, in_threads
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
+    from imgconv.formats.picture import Array
 
 CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}  # by colour type: grey, with alpha, RGB, with alpha
 COLOUR_TYPES = {channels: colour for colour, channels in CHANNELS.items()}
 FILTER = kept.Function("imgconv.formats.png.rows_loop", "filter_rows", (), "pppiii")
 UNFILTER = kept.Function("imgconv.formats.png.rows_loop", "unfilter_rows", (), "pppiii")
 UNUSUAL = (b"tRNS", b"acTL", b"fcTL")
+# Adam7: first row and column of each pass, and the steps from one to the next
+PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 BAND_BYTES = 2**17  # of filtered rows: in the second-level cache, and enough bands for two cores in 512×512 RGB
 BANDS = 8  # in a picture whose bands are up to four times as large: graphics are up to 10 % smaller so
 READ_BYTES = 2**16  # of a file inflated at once
@@ -58,24 +58,8 @@ HEADER, FINISH = b"\x78\x5e", b"\x03\x00"  # of a zlib stream: the latter is an 
 class PngSink(Sink):
     """Writes a PNG in bands of rows, each deflated on its own.
 
-    Parameters
-    ----------
-    shape : (rows, columns) or (rows, columns, 1 to 4)
-        Grey, grey and alpha, RGB or RGBA.
-    dtype : dtype
-        uint8 or uint16.
-    info : mapping, optional
-        What the file says about its picture: exif, icc_profile, xmp (bytes), dpi (across, down), chunks (of another
-        PNG file).
-    level : int, optional
-        As `deflate.deflated` takes it.
-    threads : int, optional
-        How many to use; as many as there are cores when not given.
-
-    Raises
-    ------
-    ValueError
-        When PNG cannot hold such an array.
+    `shape` is (rows, columns) or (rows, columns, 1 to 4), of uint8 or uint16: grey, grey and alpha, RGB or RGBA. `info`
+    is that of a Picture, `level` as `deflate.deflated` takes it. Raises ValueError when PNG cannot hold such an array.
     """
 
     step: int
@@ -94,9 +78,11 @@ class PngSink(Sink):
             raise ValueError(f"PNG cannot hold an array of {dtype} of shape {shape}")
         rows, columns = shape[:2]
         header = struct.pack(">IIBBBBB", columns, rows, 8 * dtype.itemsize, COLOUR_TYPES[channels], 0, 0, 0)
-        before, behind = laid_out(info or {}, channels, 8 * dtype.itemsize)
-        self.start = b"".join([SIGNATURE, packed(b"IHDR", header), *before])
-        self.behind = b"".join([*behind, packed(b"IEND", b"")])
+        chunks = chunks_for(info or {}, channels, 8 * dtype.itemsize)
+        before = [Chunk(b"IHDR", header), *(chunk for chunk in chunks if not chunk.behind)]
+        behind = [*(chunk for chunk in chunks if chunk.behind), Chunk(b"IEND", b"")]
+        self.start = SIGNATURE + b"".join(map(bytes, before))
+        self.behind = b"".join(map(bytes, behind))
         self.line = columns * channels * dtype.itemsize + 1  # bytes of a filtered row
         self.step = max(1, max(BAND_BYTES, min(4 * BAND_BYTES, rows * self.line // BANDS)) // self.line)
         self.pixel = channels * dtype.itemsize
@@ -107,10 +93,6 @@ class PngSink(Sink):
         self.begun = False
         self.loop = kept.loop(FILTER)
         self.level = level
-
-    def begin(self, file: BinaryIO) -> None:
-        super().begin(file)
-        put(file, self.start)
 
     def end(self) -> None:
         put(self.file, self.behind)
@@ -137,24 +119,23 @@ class PngSink(Sink):
                     lines = lines.astype(">u2")
                 at = lines.ctypes.data
                 self.loop.call(filtered.ctypes.data, at + row_bytes, at, count, row_bytes, self.pixel)
-                plain = filtered[:count].reshape(-1)
-                data = deflated(plain, self.level)
+                band = filtered[:count].reshape(-1)
+                data = deflated(band, self.level)
                 if not number and not self.begun:
                     data = HEADER + data
-                done[number] = data, inflater.adler32(plain), inflater.crc32(data, inflater.crc32(b"IDAT"))
+                done[number] = data, inflater.adler32(band), inflater.crc32(data, inflater.crc32(b"IDAT"))
                 return 0
 
             return work
 
         workers = min(self.threads or available_cores(), len(starts)) if source.nbytes > THREAD_BYTES else 1
         in_threads(prepare_worker, range(len(starts)), workers)
-        for number, (_, part, _) in enumerate(done):
-            self.adler = adler_of_both(self.adler, part, min(self.step, rows - starts[number]) * self.line)
         self.begun = True
         self.left -= rows
         self.above = source[-1:].copy()
         parts = []
-        for number, (data, _, checksum) in enumerate(done):
+        for number, (data, adler, checksum) in enumerate(done):
+            self.adler = adler_of_both(self.adler, adler, min(self.step, rows - starts[number]) * self.line)
             last = self.left == 0 and number + 1 == len(done)
             tail = FINISH + struct.pack(">I", self.adler) if last else b""
             size = struct.pack(">I", len(data) + len(tail))
@@ -162,48 +143,70 @@ class PngSink(Sink):
         return parts
 
 
-def frame_of(file: BinaryIO, size: int, threads: int | None = None) -> Frame | None:
-    """The picture in a file of `size` bytes, or None where others should read it: as `decoder_of`.
+def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = None) -> Frame | None:
+    """The picture in a file of `size` bytes, or None where Pillow should read it.
 
-    Two threads read it, unless `threads` is 1. Samples of 16 bits come as uint16 in the order of this machine.
-
-    Raises
-    ------
-    PictureError
-        When the file is cut short or damaged, where Pillow finds that, too.
+    Two threads read it, unless `threads` is 1. Samples of 16 bits come as uint16 in the order of this machine. Raises
+    PictureError when the file is cut short or damaged, where Pillow finds that, too.
     """
     decoder = decoder_of(file, size)
     if decoder is None:
         return None
-    shape = (decoder.rows, decoder.columns, decoder.channels)
-    info, notes = told(decoder.chunks)
-    blank = unread(shape if decoder.channels > 1 else shape[:2], decoder.dtype)
-    return Frame(
-        Picture(blank, decoder.mode, "PNG", info, notes=notes), size, lambda target: decoder.read(target, threads)
-    )
+    info, notes = metadata_of(decoder.chunks)
+    rows, columns, channels = decoder.shape
+    frames = 1
+    if decoder.unusual:
+        pixel = decoder.pixel
+        check_whole(size, columns, rows, pixel + 2, 3 * pixel, limits)
+        array = decoder.read_passes()
+        bodies = {name: body for name, body, _ in reversed(decoder.chunks)}  # the first of several counts
+        if b"tRNS" in bodies and channels in (1, 3):
+            array = _with_alpha(array, bodies[b"tRNS"])
+            channels += 1
+        if b"acTL" in bodies:
+            frames = max(1, int.from_bytes(bodies[b"acTL"][:4], "big"))
+    else:
+        array = unread(decoder.shape, decoder.dtype)
+    if channels == 1:
+        array = array[:, :, 0]
+    about = Picture(array, MODES[decoder.dtype.name, channels], "PNG", info, frames, notes)
+    return Frame(about, size, None if decoder.unusual else lambda target: decoder.read(target, threads))
 
 
 def decoder_of(file: BinaryIO, size: int) -> Decoder | None:
     """What decodes the PNG in a file of `size` bytes, or None where Pillow should read it.
 
-    Raises
-    ------
-    PictureError
-        When the file is cut short or too small for its picture.
+    Raises PictureError when the file is cut short or too small for its picture.
     """
     data = file.read(33)
-    if not data.startswith(SIGNATURE + b"\0\0\0\x0dIHDR") or len(data) < 33:
+    if not data.startswith(SIGNATURE):
         return None
+    if data[8:16] != b"\0\0\0\x0dIHDR" or len(data) < 33:
+        raise PictureError("is broken: it does not begin with its header")
     columns, rows, depth, colour, *rest = struct.unpack(">IIBBBBB", data[16:29])
-    usual = depth in (8, 16) and colour in CHANNELS and rest == [0, 0, 0]
-    if not usual or not columns * rows:
+    if depth not in (8, 16) or colour not in CHANNELS or rest not in ([0, 0, 0], [0, 0, 1]) or not columns * rows:
+        return None
+    interlaced = bool(rest[2])
+    if interlaced and depth == 8:
         return None
     chunks, pixels = split(file, size)
-    if any(name in UNUSUAL or (name[:1].isupper() and name not in UNDERSTOOD) for name, _, _ in chunks):
+    names = {chunk.name for chunk in chunks}
+    unusual = interlaced or not names.isdisjoint(UNUSUAL)
+    if (unusual and depth == 8) or any(name[:1].isupper() and name not in UNDERSTOOD for name in names):
         return None
-    if rows * (columns * CHANNELS[colour] * depth // 8 + 1) > DEFLATE * min(size, sum(length for _, length in pixels)):
+    decoder = Decoder(file, chunks, pixels, (rows, columns, CHANNELS[colour]), np.dtype(f"uint{depth}"), interlaced)
+    if decoder.left > DEFLATE * min(size, sum(length for _, length in pixels)):
         refuse_ratio(size, columns, rows)
-    return Decoder(file, chunks, pixels, (rows, columns, CHANNELS[colour]), np.dtype(f"uint{depth}"))
+    decoder.unusual = unusual
+    return decoder
+
+
+def _with_alpha(array: Array, key: bytes) -> Array:
+    """Samples of 16 bits with alpha that is 0 where they are the colour `key`."""
+    if len(key) != 2 * array.shape[2]:
+        raise PictureError("is broken: its tRNS has a wrong length")
+    opaque = (array != np.frombuffer(key, ">u2")).any(axis=2)
+    return np.concatenate([array, np.where(opaque, np.uint16(65535), np.uint16(0))[:, :, None]], axis=2)
 
 
 class Decoder:
@@ -211,12 +214,13 @@ class Decoder:
 
     Attributes
     ----------
-    rows, columns, channels : int
+    shape : (rows, columns, channels)
     dtype : dtype
         uint8 or uint16.
-    mode : str
     chunks : list of Chunk
         All but those of the pixels.
+    unusual : bool
+        Whether it is interlaced, animated, or has a transparent colour.
     """
 
     def __init__(
@@ -226,32 +230,49 @@ class Decoder:
         pixels: list[tuple[int, int]],
         shape: tuple[int, int, int],
         dtype: np.dtype[Any],
+        interlaced: bool,
     ) -> None:
-        self.rows, self.columns, self.channels = shape
-        self.dtype = dtype
-        self.mode = MODES[dtype.name, self.channels]
+        self.shape, self.dtype = shape, dtype
         self.chunks = chunks
-        self.pixel = self.channels * dtype.itemsize
-        self.row_bytes = self.columns * self.pixel
-        size = self.rows * (self.row_bytes + 1)
-        self.lines = _lines(inflated(file, pixels, size), size, self.row_bytes + 1)
-        self.waiting: tuple[Array, int] = np.empty(0, np.uint8), 0  # filtered rows, and how many
-        self.above: Array = np.zeros(self.row_bytes + SLACK, np.uint8)
+        self.unusual = interlaced
+        rows, columns, channels = shape
+        self.pixel = channels * dtype.itemsize
+        self.passes = [
+            each for each in (PASSES if interlaced else ((0, 0, 1, 1),)) if each[0] < rows and each[1] < columns
+        ]
+        self.left = sum(  # bytes still to be inflated
+            len(range(row, rows, down)) * (len(range(column, columns, across)) * self.pixel + 1)
+            for row, column, down, across in self.passes
+        )
+        self.parts = inflated(file, pixels, self.left)
+        self.waiting: Array = np.zeros(SLACK, np.uint8)  # filtered rows, and room behind them
         self.loop = kept.loop(UNFILTER)
+        self.begin(columns)
+
+    def begin(self, columns: int) -> None:
+        """Begins with rows of so many columns, above the first of which there is nothing."""
+        self.row_bytes = columns * self.pixel
+        self.above: Array = np.zeros(self.row_bytes + SLACK, np.uint8)
+
+    def read_passes(self) -> Array:
+        """The whole picture."""
+        array = np.empty(self.shape, self.dtype)
+        for row, column, down, across in self.passes:
+            target = array[row::down, column::across]
+            part = np.empty(target.shape, self.dtype)
+            self.begin(part.shape[1])
+            self.read(part, 1)
+            target[...] = part
+        return array
 
     def read(self, target: Array, threads: int | None = None) -> None:
         """Fills `target`, C-contiguous, of shape (some, columns, channels), with the next rows.
 
-        Two threads work on many, one on what the other has inflated, unless `threads` is 1.
-
-        Raises
-        ------
-        PictureError
-            When the file is damaged.
+        Two threads work on many, one on what the other has inflated, unless `threads` is 1. Raises PictureError when
+        the file is damaged.
         """
         flat = target.reshape(-1).view(np.uint8)
         done = 0  # bytes
-
         filtered = self._filtered(len(target))
         if target.nbytes >= RELAY_BYTES and (threads or available_cores()) > 1:
             filtered = ahead(filtered, READ_AHEAD)
@@ -271,12 +292,22 @@ class Decoder:
             done += size
 
     def _filtered(self, rows: int) -> Iterator[tuple[Array, int]]:
-        """The next filtered rows, some at a time, and how many."""
+        """The next filtered rows, many at a time, and how many."""
+        line = self.row_bytes + 1
         while rows:
-            packed, have = self.waiting if self.waiting[1] else next(self.lines)
-            count = min(have, rows)
-            yield packed, count
-            self.waiting = packed[count * (self.row_bytes + 1) :], have - count
+            have = len(self.waiting) - SLACK
+            if have < line:
+                parts = [self.waiting[:have].tobytes()]
+                for part in self.parts:
+                    parts.append(part)
+                    have += len(part)
+                    self.left -= len(part)
+                    if self.left and have >= max(line, BAND_BYTES):
+                        break
+                self.waiting = np.frombuffer(b"".join([*parts, bytes(SLACK)]), np.uint8)
+            count = min(have // line, rows)
+            yield self.waiting, count
+            self.waiting = self.waiting[count * line :]
             rows -= count
 
 
@@ -284,12 +315,8 @@ def inflated(file: BinaryIO, pixels: list[tuple[int, int]], size: int) -> Iterat
     """The first `size` bytes of the filtered rows, some at a time; `pixels` are the places of the chunks.
 
     What is wrong behind them counts as far as it stands in one piece with the last of them: there Pillow sees it, too.
-    Like Pillow it does without the checksums of chunks, but only where that of the whole stream is right.
-
-    Raises
-    ------
-    PictureError
-        When there are fewer, or they are damaged.
+    Like Pillow it does without the checksums of chunks, but only where that of the whole stream is right. Raises
+    PictureError when there are fewer, or they are damaged.
     """
     stream = inflater.decompressobj()
     end = file.seek(0, io.SEEK_END)
@@ -325,21 +352,6 @@ def _check(file: BinaryIO, pixels: list[tuple[int, int]]) -> None:
         left, checksum = length + len(b"IDAT"), 0
         while piece := file.read(min(left, READ_BYTES)):
             left, checksum = left - len(piece), inflater.crc32(piece, checksum)
-        told = file.read(4)
-        if len(told) == 4 and checksum != int.from_bytes(told, "big"):
+        stated = file.read(4)
+        if len(stated) == 4 and checksum != int.from_bytes(stated, "big"):
             raise PictureError("is broken: a wrong checksum of b'IDAT'")
-
-
-def _lines(parts: Iterator[bytes], size: int, line: int) -> Iterator[tuple[Array, int]]:
-    """The filtered rows, many at a time, and how many; each is `line` bytes, together they are `size`."""
-    held: list[bytes] = []
-    have = 0
-    for part in parts:
-        held.append(part)
-        have += len(part)
-        size -= len(part)
-        if size == 0 or have >= max(line, BAND_BYTES):
-            count = have // line
-            together = b"".join([*held, b"\0" * SLACK])
-            yield np.frombuffer(together, np.uint8), count
-            held, have = [together[count * line : have]], have - count * line

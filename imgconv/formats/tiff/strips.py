@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,122 +16,112 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from imgconv.errors import WriteError
 from imgconv.formats import pillow
 from imgconv.formats.limits import DEFAULT, Limits
-from imgconv.formats.picture import Frame, unread
+from imgconv.formats.picture import Frame, reader_of, unread
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
 from imgconv.formats.tiff.tags import (
-    BITS,
-    COMPRESSION,
-    COUNTS,
-    DECODING,
-    LARGEST_STRIP,
-    LAYOUT,
-    LENGTH,
+    BLACK_IS_0,
     LONG,
-    MEANING,
-    OFFSETS,
     OLD_JPEG,
-    PART_BYTES,
-    PLANES,
-    RAW,
-    SAMPLES,
-    STRIP_ROWS,
+    RGB,
     UNCOMPRESSED,
-    WIDTH,
-    XMP,
+    UNSIGNED,
     YCBCR,
     Directory,
-    Entry,
+    Tag,
     directory_of,
-    written,
+    file_of,
+    table_of,
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from imgconv.formats.picture import Array
 
-    Array = npt.NDArray[Any]
-
+# tags that the samples of a strip depend on: how they are compressed, what they mean, and tables for that
+DECODING = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 529, 530, 531, 532)
+BYTES = (1, 7)  # types
+LISTS = (Tag.BITS, Tag.OFFSETS, Tag.COUNTS)
+LAYOUT = (
+    *LISTS, Tag.WIDTH, Tag.LENGTH, Tag.COMPRESSION, Tag.PHOTOMETRIC, Tag.SAMPLES, Tag.STRIP_ROWS, Tag.PLANES,
+    Tag.ORIENTATION,
+)  # fmt: skip
+PART_BYTES = 2**16  # an uncompressed strip is taken apart into some of about so many
+LARGEST_STRIP = 2**26  # bytes of samples
 AT_ONCE_BYTES = 2**20  # of samples that Pillow decodes or encodes in one go
-DEEP_MODES = ("LA;16", "RGB;16", "RGBA;16")
-LARGEST = 2**32 - 1  # bytes in a file whose offsets have 32 bits
+LARGEST_FILE = 2**32 - 1  # bytes where offsets have 32 bits
 
 
 def frame_of(file: BinaryIO, size: int, limits: Limits) -> Frame | None:
     """The first picture in a file, or None where Pillow should read it as a whole.
 
-    Raises
-    ------
-    PictureError
-        When it is broken, as far as its tags and its first strip show.
+    Raises PictureError when it is broken, as far as its tags and its first strip show.
     """
     try:
         directory = Directory(file, size)
     except ValueError:
         return None
-    if directory.deep:
-        from imgconv.formats.tiff import deep  # here, because few pictures need it
+    if has_16_bit_colour(directory):
+        from imgconv.formats.tiff import colour16  # here, because few pictures need it
 
-        return deep.frame_of(directory, limits)
+        return colour16.frame_of(directory, limits)
     strips = Strips(directory)
     if not strips.usual:
         return None
-    known = pillow.about_tiff(directory.file)
+    about = pillow.about_tiff(file)
     first = pillow.decoded(strips.excerpt(0, 1), DEFAULT)
-    shape = (strips.rows, *first.array.shape[1:])
-    about = replace(known, array=unread(shape, first.array.dtype), mode=first.mode)
-    at_once = max(1, AT_ONCE_BYTES // (strips.strip_rows * first.array[0].nbytes))
-    waiting, number = first.array[:0], 0
+    blank = unread((strips.rows, *first.array.shape[1:]), first.array.dtype)
+    step = max(1, AT_ONCE_BYTES // (strips.strip_rows * first.array[0].nbytes))
 
-    def read(target: Array) -> None:
-        nonlocal waiting, number
-        done = 0
-        while done < len(target):
-            if not len(waiting):
-                waiting = pillow.decoded(strips.excerpt(number, number + at_once), DEFAULT).array
-                number += at_once
-            part = waiting[: len(target) - done]
-            target[done : done + len(part)] = part.reshape(len(part), *target.shape[1:])
-            waiting = waiting[len(part) :]
-            done += len(part)
+    def parts() -> Iterator[Array]:
+        for number in range(0, len(strips.strips), step):
+            yield pillow.decoded(strips.excerpt(number, number + step), DEFAULT).array
 
-    return Frame(about, directory.size, read)
+    return Frame(replace(about, array=blank, mode=first.mode), size, reader_of(parts()))
+
+
+def has_16_bit_colour(d: Directory) -> bool:
+    """Whether samples have 16 bits in RGB, or in grey with alpha: Pillow cuts those to 8, or refuses them."""
+    colours = {BLACK_IS_0: 1, RGB: 3}.get(d.number(Tag.PHOTOMETRIC, -1), 0)
+    return (
+        d.whole(Tag.WIDTH, Tag.COMPRESSION, Tag.PLANES, Tag.PREDICTOR, Tag.TILE_WIDTH)
+        and set(d.numbers(Tag.BITS)) == {16}
+        and set(d.numbers(Tag.FORMAT, (UNSIGNED,))) == {UNSIGNED}
+        and max(2, colours) <= d.number(Tag.SAMPLES, 1) <= colours + 1
+    )
 
 
 class Strips:
-    """The strips of a picture in a file, each with the same number of rows but for the last.
+    """The strips of a picture in a file, each with `strip_rows` rows but for the last.
 
-    Attributes
-    ----------
-    rows, columns : int
-    strip_rows : int
-        Of an uncompressed picture, which can be parted anywhere, about `PART_BYTES`.
+    An uncompressed picture can be parted anywhere: into strips of about `PART_BYTES`.
     """
 
     def __init__(self, directory: Directory) -> None:
-        self.file = directory.file
-        self.directory = directory
-        self.rows = directory.number(LENGTH)
-        self.columns = directory.number(WIDTH)
-        self.strips = directory.strips
-        self.strip_rows = max(1, min(self.rows, directory.number(STRIP_ROWS, self.rows)))
-        row_bytes = self.row_bytes
-        plain = directory.number(COMPRESSION, 1) == UNCOMPRESSED and directory.number(MEANING) != YCBCR
+        d = self.directory = directory
+        self.rows, self.columns = d.number(Tag.LENGTH), d.number(Tag.WIDTH)
+        self.strips = d.strips
+        self.strip_rows = max(1, min(self.rows, d.number(Tag.STRIP_ROWS, self.rows)))
+        self.row_bytes = -(-self.columns * d.number(Tag.SAMPLES, 1) * max(d.numbers(Tag.BITS, (1,))) // 8)
         begin = self.strips[0][0] if self.strips else 0
-        strip_bytes = self.strip_rows * row_bytes
-        lined_up = all(start == begin + strip_bytes * number for number, (start, _) in enumerate(self.strips))
-        within = begin + self.rows * row_bytes <= directory.size
-        if plain and row_bytes and within and lined_up and len(self.strips) == math.ceil(self.rows / self.strip_rows):
-            self.strip_rows = min(self.rows, max(1, PART_BYTES // row_bytes))
-            starts = range(0, self.rows, self.strip_rows)
+        strip_bytes = self.strip_rows * self.row_bytes
+        if (
+            d.number(Tag.COMPRESSION, 1) == UNCOMPRESSED
+            and d.number(Tag.PHOTOMETRIC) != YCBCR
+            and self.row_bytes
+            and begin + self.rows * self.row_bytes <= d.size
+            and all(start == begin + strip_bytes * number for number, (start, _) in enumerate(self.strips))
+            and self.all_there
+        ):
+            self.strip_rows = min(self.rows, max(1, PART_BYTES // self.row_bytes))
             self.strips = [
-                (begin + start * row_bytes, min(self.strip_rows, self.rows - start) * row_bytes) for start in starts
+                (begin + start * self.row_bytes, min(self.strip_rows, self.rows - start) * self.row_bytes)
+                for start in range(0, self.rows, self.strip_rows)
             ]
 
     @property
-    def row_bytes(self) -> int:
-        """Bytes of a row of samples."""
-        bits = self.directory.numbers(BITS, (1,))
-        return -(-self.columns * self.directory.number(SAMPLES, 1) * max(bits) // 8)
+    def all_there(self) -> bool:
+        """Whether there are as many strips as the rows take."""
+        return len(self.strips) == math.ceil(self.rows / self.strip_rows)
 
     @property
     def usual(self) -> bool:
@@ -140,13 +130,13 @@ class Strips:
         return (
             self.rows > 0
             and self.columns > 0
-            and d.whole(*LAYOUT)
-            and d.number(PLANES, 1) == 1
-            and (XMP not in d.entries or d.entries[XMP].kind in RAW)  # where Pillow looks for an orientation
+            and d.whole(*LAYOUT, lists=LISTS)
+            and d.number(Tag.PLANES, 1) == 1
+            and (Tag.XMP not in d.entries or d.entries[Tag.XMP].kind in BYTES)  # where Pillow looks for an orientation
             and d.orientation == 1
-            and d.number(COMPRESSION, 1) != OLD_JPEG
-            and len(self.strips) == math.ceil(self.rows / self.strip_rows)
-            and d.entries[OFFSETS].values == d.entries[COUNTS].values
+            and d.number(Tag.COMPRESSION, 1) != OLD_JPEG
+            and self.all_there
+            and d.entries[Tag.OFFSETS].values == d.entries[Tag.COUNTS].values
             and all(count and start + count <= d.size for start, count in self.strips)
             and self.strip_rows * self.row_bytes <= LARGEST_STRIP
         )
@@ -154,49 +144,39 @@ class Strips:
     def excerpt(self, first: int, stop: int) -> bytes:
         """A TIFF file of some strips."""
         d = self.directory
-        rows = min(self.rows, stop * self.strip_rows) - first * self.strip_rows
-        bodies = []
-        for start, count in self.strips[first:stop]:
-            self.file.seek(start)
-            bodies.append(self.file.read(count))
+        bodies = [d.taken(start, count) for start, count in self.strips[first:stop]]
+        layout = {
+            Tag.WIDTH: [self.columns],
+            Tag.LENGTH: [min(self.rows, stop * self.strip_rows) - first * self.strip_rows],
+            Tag.STRIP_ROWS: [self.strip_rows],
+            Tag.COUNTS: list(map(len, bodies)),
+        }
         entries = {tag: d.entries[tag] for tag in DECODING if tag in d.entries}
-        behind = 8 + 2 + 12 * (len(entries) + 5) + 4
-        *starts, end = accumulate(map(len, bodies), initial=behind)
-        for tag, values in (
-            (WIDTH, [self.columns]),
-            (LENGTH, [rows]),
-            (OFFSETS, starts),
-            (STRIP_ROWS, [self.strip_rows]),
-            (COUNTS, [len(body) for body in bodies]),
-        ):
-            entries[tag] = Entry(LONG, len(values), struct.pack(f"{d.order}{len(values)}I", *values))
-        table = written(d.order, entries, 8, end)
-        mark = b"II*\0" if d.order == "<" else b"MM\0*"
-        return b"".join([mark, struct.pack(d.order + "I", 8), table[: behind - 8], *bodies, table[behind - 8 :]])
+        entries |= {tag: d.entry(*values, kind=LONG) for tag, values in layout.items()}
+
+        def tags(begin: int) -> bytes:
+            starts = accumulate(map(len, bodies[:-1]), initial=begin)
+            return file_of(d.order, entries | {Tag.OFFSETS: d.entry(*starts, kind=LONG)})
+
+        return b"".join([tags(len(tags(0))), *bodies])  # last, so that nothing stands where a strip is too short
 
 
 def sink_of(about: Array, mode: str, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> TiffSink:
-    """What writes a picture of that shape and type; of the array only the first pixel is looked at.
+    """What writes a picture of that shape and type, in a mode that TIFF holds; the options are Pillow's encoder's.
 
-    Parameters
-    ----------
-    about : ndarray
-    mode : str
-        One that TIFF holds.
-    metadata, options : mapping
-        What the file says about itself, and as Pillow's encoder takes them.
+    Of the array only the first pixel is looked at.
     """
 
     def encode(rows: Array, options: Mapping[str, Any]) -> bytes:
-        if mode not in DEEP_MODES:
+        if mode not in ("LA;16", "RGB;16", "RGBA;16"):
             return pillow.encoded(rows, "TIFF", mode, options)[1]
-        from imgconv.formats.tiff.deep import deepened  # here, because few pictures need it
+        from imgconv.formats.tiff.colour16 import as_colour  # here, because few pictures need it
 
         # Pillow is given each sample as a pixel
-        return deepened(pillow.encoded(rows.reshape(len(rows), -1), "TIFF", "I;16", options)[1], *rows.shape[1:])
+        return as_colour(pillow.encoded(rows.reshape(len(rows), -1), "TIFF", "I;16", options)[1], *rows.shape[1:])
 
-    told = {key: value for key, value in metadata.items() if key not in ("exif", "xmp")}
-    blank = encode(about[:1, :1], {**told, **options, "compression": "raw"})
+    simple = {key: value for key, value in metadata.items() if key not in ("exif", "xmp")}
+    blank = encode(about[:1, :1], {**simple, **options, "compression": "raw"})
     exif, xmp = (metadata.get(key) or b"" for key in ("exif", "xmp"))
     if exif or xmp:
         from imgconv.formats.exif import into_tiff
@@ -208,53 +188,43 @@ def sink_of(about: Array, mode: str, metadata: Mapping[str, Any], options: Mappi
 class TiffSink(Sink):
     """Writes strips out of small files by Pillow, which has compressed them.
 
-    Parameters
-    ----------
-    blank : bytes
-        A TIFF of one pixel that says about itself what the file should.
-    encode : callable
-        Makes TIFFs of some rows that say nothing about themselves.
-    about : Array
-        Of the shape and type of all rows.
+    `blank` is a TIFF of one pixel with all metadata, `encode` makes TIFFs of some rows without. `about` is of the shape
+    and type of all rows.
     """
 
     step: int
 
     def __init__(self, blank: bytes, encode: Callable[[Array], bytes], about: Array) -> None:
-        self.blank, self.encode = directory_of(blank), encode
-        self.start, self.size = blank, len(blank)
-        self.layout: Directory | None = None
+        self.start, self.encode = blank, encode
+        self.size = len(blank)
         self.rows = 0
         self.strips: list[tuple[int, int]] = []  # where each begins, and its bytes
         # Pillow makes strips of 64 KB where it compresses, else one of all rows
         row_bytes = about[0].nbytes
-        rows = directory_of(encode(about[: 2**17 // row_bytes + 1])).number(STRIP_ROWS)
+        rows = directory_of(encode(about[: 2**17 // row_bytes + 1])).number(Tag.STRIP_ROWS)
         self.step = max(rows, AT_ONCE_BYTES // row_bytes // rows * rows)
-
-    def begin(self, file: BinaryIO) -> None:
-        super().begin(file)
-        put(file, self.start)
 
     def write(self, rows: Array) -> None:
         for first in range(0, len(rows), self.step):
             data = self.encode(rows[first : first + self.step])
             directory = directory_of(data)
-            self.layout = self.layout or directory
-            self.rows += directory.number(LENGTH)
+            if not self.rows:
+                self.layout = directory.entries
+            self.rows += directory.number(Tag.LENGTH)
             for start, count in directory.strips:
                 put(self.file, data[start : start + count])
                 self.strips.append((self.size, count))
                 self.size += count
-            if self.size + 12 * len(self.strips) > LARGEST:
+            if self.size + 12 * len(self.strips) > LARGEST_FILE:
                 raise WriteError("TIFF cannot hold more than 4 GB; write .png or .npy")
 
     def end(self) -> None:
-        assert self.layout is not None
-        order, at = self.blank.order, self.size + self.size % 2
-        entries = {LENGTH: Entry(LONG, 1, struct.pack(order + "I", self.rows))}
-        for tag, values in zip((OFFSETS, COUNTS), zip(*self.strips, strict=True), strict=True):
-            entries[tag] = Entry(LONG, len(values), struct.pack(f"{order}{len(values)}I", *values))
-        put(self.file, bytes(self.size % 2) + written(order, self.blank.fields | self.layout.entries | entries, at))
+        blank = directory_of(self.start)
+        gap = bytes(self.size % 2)
+        values = (Tag.LENGTH, [self.rows]), *zip((Tag.OFFSETS, Tag.COUNTS), zip(*self.strips, strict=True), strict=True)
+        entries = {tag: blank.entry(*numbers, kind=LONG) for tag, numbers in values}
+        at = self.size + len(gap)
+        put(self.file, gap + table_of(blank.order, {**blank.raw, **self.layout, **entries}, at))
         self.file.seek(4)
-        put(self.file, struct.pack(order + "I", at))
+        put(self.file, struct.pack(blank.order + "I", at))
         self.file.seek(0, io.SEEK_END)

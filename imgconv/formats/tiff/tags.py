@@ -1,99 +1,138 @@
-"""The directory of a TIFF file (TIFF 6.0, section 2), read and laid out anew. Samples are Pillow's business."""
+"""Directories of tags (TIFF 6.0, section 2; BigTIFF; EXIF data): read, and laid out anew. Samples are Pillow's."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import struct
 from collections.abc import Collection, Mapping
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 # bytes of each type
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-SHORT, LONG = 3, 4
-RAW = (1, 7)  # types of bytes
-WHOLE = {1: "B", SHORT: "H", LONG: "I"}  # types of whole numbers without a sign, as `struct` has them
-WIDTH, LENGTH, BITS, COMPRESSION, MEANING, OFFSETS, SAMPLES = 256, 257, 258, 259, 262, 273, 277
-STRIP_ROWS, COUNTS, PLANES, ORIENTATION, XMP = 278, 279, 284, 274, 700
-LAYOUT = (WIDTH, LENGTH, BITS, COMPRESSION, MEANING, OFFSETS, SAMPLES, STRIP_ROWS, COUNTS, PLANES, ORIENTATION)
-SEVERAL = (BITS, OFFSETS, COUNTS)
-PREDICTOR, TILE_WIDTH, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT = 317, 322, 324, 325, 338, 339
-# what the samples of a strip depend on: how they are compressed, what they mean, and tables for that
-DECODING = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 529, 530, 531, 532)
-UNCOMPRESSED, OLD_JPEG = 1, 6
-PREDICTED = (5, 8, 32946, 34925, 50000)  # compressions that heed the predictor: LZW, deflate, LZMA, Zstandard
-BLACK_IS_0, RGB, YCBCR = 1, 2, 6
-ONE_BY_ONE = 2  # planes
-DIFFERENCES = 2  # the predictor that wants sums along a row
-UNSIGNED = 1
-NO_MEANING, PREMULTIPLIED, STRAIGHT = 0, 1, 2  # of an extra sample
-PART_BYTES = 2**16  # an uncompressed strip is taken apart into some of about so many
-LARGEST_STRIP = 2**26  # bytes of samples
-NESTED = (34665, 34853, 40965)  # tags that point to more of them: EXIF, GPS, interoperability
-LARGEST_TAG = 2**26  # bytes
+BYTE, SHORT, LONG = 1, 3, 4
+WHOLE = {BYTE: "B", SHORT: "H", LONG: "I"}  # types of whole numbers without a sign, as `struct` has them
+HEADERS = {"<": b"II*\0", ">": b"MM\0*"}  # what a classic TIFF of either byte order begins with
+LARGEST = 2**26  # bytes of all tags
+
+
+class Tag:
+    """Numbers of tags."""
+
+    WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, DESCRIPTION = 256, 257, 258, 259, 262, 270
+    OFFSETS, ORIENTATION, SAMPLES, STRIP_ROWS, COUNTS, PLANES = 273, 274, 277, 278, 279, 284
+    PREDICTOR, TILE_WIDTH, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT = 317, 322, 324, 325, 338, 339
+    XMP, EXIF, GPS, INTEROPERABILITY = 700, 34665, 34853, 40965
+
+
+UNCOMPRESSED, OLD_JPEG = 1, 6  # compressions
+BLACK_IS_0, RGB, YCBCR = 1, 2, 6  # photometric interpretations
+UNSIGNED = 1  # sample format
+NESTED = (Tag.EXIF, Tag.GPS, Tag.INTEROPERABILITY)  # tags that point to a directory
+XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+
+
+class Field(NamedTuple):
+    """A tag as it stands in a directory: the type of its values, how many there are, and where they are."""
+
+    tag: int
+    kind: int
+    values: int
+    place: int  # of the field itself
+    at: int  # of the values
+    pointer: int  # where they are if they are not in the field
+
+    @property
+    def length(self) -> int:
+        """Bytes of all values."""
+        return SIZES.get(self.kind, 0) * self.values
 
 
 class Entry(NamedTuple):
-    """One tag: the type of its values, how many there are, and their bytes."""
+    """A tag that is to be written: the type of its values, how many there are, and their bytes."""
 
     kind: int
     values: int
     data: bytes
 
 
-class Directory:
-    """The tags of the first picture in a file.
+class Tags:
+    """The directories of a TIFF file, BigTIFF included, or of EXIF data.
 
-    Attributes
-    ----------
-    order : str
-        "<" or ">", as `struct` has it.
-    entries : dict
-    fields : dict of bytes
-        Each entry as it stands in the file, where values of more than four bytes are pointed to.
-    next : bytes
-        Where that of the next picture is.
+    `order` is the byte order as `struct` has it, `first` the place of the first directory. Places are counted from
+    `start`, `size` bytes are there. Raises ValueError, as every method does, when they make no sense.
+    """
 
-    Raises
-    ------
-    ValueError
-        When there is no directory of a classic TIFF, a tag is there twice, or it points out of the file.
+    def __init__(self, file: BinaryIO, size: int, start: int = 0) -> None:
+        self.file, self.size, self.start = file, size, start
+        mark = self.taken(0, 8)
+        self.order = {b"II": "<", b"MM": ">"}.get(mark[:2], "")
+        if not self.order or mark[2:4] not in (b"*\0", b"\0*", b"+\0", b"\0+"):
+            raise ValueError("is no TIFF")
+        self.big = b"+" in mark[2:4]
+        self.word = "Q" if self.big else "I"
+        self.layout = struct.Struct(f"{self.order}HH{self.word}{self.word}")  # of a field
+        self.first = self.unpacked(8 if self.big else 4, self.word)
+
+    def taken(self, at: int, length: int) -> bytes:
+        """Some bytes."""
+        if at + length > self.size:
+            raise ValueError("points out of the data")
+        self.file.seek(self.start + at)
+        data = self.file.read(length)
+        if len(data) < length:
+            raise ValueError("points out of the data")
+        return data
+
+    def unpacked(self, at: int, kind: str) -> int:
+        """A number of one of `struct`'s types."""
+        number: int = struct.unpack(self.order + kind, self.taken(at, struct.calcsize(kind)))[0]
+        return number
+
+    def value(self, field: Field, index: int = 0) -> int:
+        """One of the values of a field of whole numbers."""
+        kind = "H" if field.kind == SHORT else "Q" if SIZES.get(field.kind) == 8 else "I"
+        return self.unpacked(field.at + index * struct.calcsize(kind), kind)
+
+    def listed(self, at: int) -> tuple[list[Field], int]:
+        """The fields of a directory, as far as they are there, and where the pointer to the next directory stands."""
+        start = at + (8 if self.big else 2)
+        step, inside = self.layout.size, 8 if self.big else 4
+        end = start + step * self.unpacked(at, "Q" if self.big else "H")
+        block = self.taken(start, min(end, self.size) - start)
+        fields = []
+        unpacked = self.layout.iter_unpack(block[: len(block) // step * step])
+        for place, (tag, kind, values, pointer) in zip(range(start, end, step), unpacked, strict=False):
+            fits = SIZES.get(kind, 0) * values <= inside
+            fields.append(Field(tag, kind, values, place, place + step - inside if fits else pointer, pointer))
+        return fields, end
+
+    def directory(self, at: int) -> tuple[dict[int, Field], int]:
+        """The fields by their tags, and where the pointer to the next directory stands."""
+        fields, end = self.listed(at)
+        if end > self.size:
+            raise ValueError("points out of the data")
+        # the first of several counts: tifffile puts a description of its own behind another
+        return {field.tag: field for field in reversed(fields)}, end
+
+
+class Directory(Tags):
+    """The tags of the first picture in a classic TIFF file, each of which is there once.
+
+    `raw` has each field as it stands in the file; `next` is the pointer to the directory of the next picture.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self.file = file
-        self.size = size
-        start = self.taken(0, 8)
-        self.order = {b"II*\0": "<", b"MM\0*": ">"}.get(start[:4], "")
-        if not self.order:
-            raise ValueError("is no classic TIFF")
-        (at,) = struct.unpack(self.order + "I", start[4:])
-        (count,) = struct.unpack(self.order + "H", self.taken(at, 2))
-        self.entries: dict[int, Entry] = {}
-        self.fields: dict[int, bytes] = {}
-        block = self.taken(at + 2, 12 * count)
-        left = size
-        self.next = self.taken(at + 2 + 12 * count, 4)
-        for field in (block[i : i + 12] for i in range(0, 12 * count, 12)):
-            tag, kind, values, pointer = struct.unpack(self.order + "HHII", field)
-            if tag in self.entries:
-                raise ValueError(f"has two tags {tag}")
-            length = SIZES.get(kind, 0) * values
-            left -= length
-            if left < 0:
-                raise ValueError("claims more bytes than there are")
-            self.entries[tag] = Entry(kind, values, field[8:][:length] if length <= 4 else self.taken(pointer, length))
-            self.fields[tag] = field
-
-    def taken(self, start: int, length: int) -> bytes:
-        """Some bytes of the file."""
-        if length > LARGEST_TAG or start + length > self.size:
-            raise ValueError("points out of the file")
-        self.file.seek(start)
-        data = self.file.read(length)
-        if len(data) < length:
-            raise ValueError("points out of the file")
-        return data
+        super().__init__(file, size)
+        fields, end = self.listed(self.first)
+        self.next = self.taken(end, 4)
+        if self.big or len({field.tag for field in fields}) < len(fields):
+            raise ValueError("is no classic TIFF, or has a tag twice")
+        if sum(field.length for field in fields) > min(size, LARGEST):
+            raise ValueError("claims more bytes than there are")
+        self.entries = {f.tag: Entry(f.kind, f.values, self.taken(f.at, f.length)) for f in fields}
+        self.raw = {f.tag: self.layout.pack(f.tag, f.kind, f.values, f.pointer) for f in fields}
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """The values of a tag of whole numbers."""
@@ -109,75 +148,28 @@ class Directory:
     @property
     def orientation(self) -> int:
         """How Pillow will turn the pixels; it also heeds the word of XMP."""
-        found = re.search(rb'tiff:Orientation(?:="|>)([0-9])', self.entries[XMP].data) if XMP in self.entries else None
-        return self.number(ORIENTATION, int(found[1]) if found and ORIENTATION not in self.entries else 1)
+        xmp = self.entries.get(Tag.XMP)
+        said = XMP_ORIENTATION.search(xmp.data) if xmp and Tag.ORIENTATION not in self.entries else None
+        return self.number(Tag.ORIENTATION, int(said[1]) if said else 1)
 
     @property
     def strips(self) -> list[tuple[int, int]]:
         """Where each strip begins, and its bytes."""
-        return list(zip(self.numbers(OFFSETS), self.numbers(COUNTS), strict=False))
+        return list(zip(self.numbers(Tag.OFFSETS), self.numbers(Tag.COUNTS), strict=False))
 
-    def whole(self, *tags: int) -> bool:
-        """Whether tags, where they are there, are of whole numbers, as many as there should be; Pillow takes others."""
-        found = [(tag, self.entries[tag]) for tag in tags if tag in self.entries]
-        return all(entry.kind in WHOLE and (entry.values == 1 or tag in SEVERAL) for tag, entry in found)
+    def whole(self, *tags: int, lists: Collection[int] = ()) -> bool:
+        """Whether tags, as far as they are there, are one whole number each, or several; Pillow takes others."""
+        there = [(tag, self.entries[tag]) for tag in tags if tag in self.entries]
+        return all(entry.kind in WHOLE and (entry.values == 1 or tag in lists) for tag, entry in there)
 
-    @property
-    def deep(self) -> bool:
-        """Whether samples have 16 bits in RGB, or in grey with alpha: Pillow cuts those to 8, or refuses them."""
-        colours = {BLACK_IS_0: 1, RGB: 3}.get(self.number(MEANING, -1), 0)
-        samples = self.number(SAMPLES, 1)
-        return (
-            self.whole(WIDTH, COMPRESSION, PLANES, PREDICTOR, TILE_WIDTH)
-            and set(self.numbers(BITS)) == {16}
-            and set(self.numbers(FORMAT, (UNSIGNED,))) == {UNSIGNED}
-            and max(2, colours) <= samples <= colours + 1
-        )
-
-    def changed(self, data: bytes, entries: dict[int, Entry], without: Collection[int] = ()) -> bytes:
+    def changed(self, data: bytes, entries: Mapping[int, Entry], without: Collection[int] = ()) -> bytes:
         """The file, which is `data`, with other tags."""
-        at = len(data) + len(data) % 2
-        tags: dict[int, Entry | bytes] = {tag: field for tag, field in self.fields.items() if tag not in without}
-        tags.update(entries)
-        table = bytearray(written(self.order, tags, at))
-        place = 2 + 12 * len(tags)
-        table[place : place + 4] = self.next
-        return b"".join([data[:4], struct.pack(self.order + "I", at), data[8:], bytes(len(data) % 2), table])
+        kept = {tag: field for tag, field in self.raw.items() if tag not in without}
+        return file_of(self.order, {**kept, **entries}, data[8:], self.next)
 
     def entry(self, *values: int, kind: int = SHORT) -> Entry:
         """An entry of whole numbers."""
         return Entry(kind, len(values), struct.pack(f"{self.order}{len(values)}{WHOLE[kind]}", *values))
-
-
-def claim_more(data: bytes, most: int) -> bool:
-    """Whether all tags of a TIFF file, or of EXIF data, have more bytes than `most`; those that several share count."""
-    order = {b"II": "<", b"MM": ">"}.get(data[:2])
-    if order is None:
-        return False
-    many, word, large = ("Q", "Q", 8) if 43 in data[2:4] else ("H", "I", 4)
-    count, field = struct.Struct(order + many), struct.Struct(f"{order}HH{word}{word}")
-    met: set[int] = set()
-    waiting = [(large, True)]
-    while waiting and most >= 0:
-        place, pointer = waiting.pop()
-        try:
-            (at,) = struct.unpack_from(order + word, data, place) if pointer else (place,)
-            if at in met:
-                continue
-            met.add(at)
-            (number,) = count.unpack_from(data, at)
-            for start in range(at + count.size, at + count.size + number * field.size, field.size):
-                tag, kind, values, where = field.unpack_from(data, start)
-                length = SIZES.get(kind, 0) * values
-                most -= field.size + (length if large < length <= len(data) - where else 0)
-                if most < 0:
-                    break
-                if tag in NESTED:
-                    waiting.append((where, False))
-            waiting.append((at + count.size + number * field.size, True))
-        except (struct.error, OverflowError):
-            continue
-    return most < 0
 
 
 def directory_of(data: bytes) -> Directory:
@@ -185,20 +177,55 @@ def directory_of(data: bytes) -> Directory:
     return Directory(io.BytesIO(data), len(data))
 
 
-def written(order: str, entries: Mapping[int, Entry | bytes], at: int, behind: int | None = None) -> bytes:
-    """A directory to stand at `at`, then the values that do not fit in it, which will stand at `behind` or next to it.
+def claim_more(data: bytes, most: int) -> bool:
+    """Whether all tags of a TIFF file, or of EXIF data, have more bytes than `most`; those that several share count."""
+    try:
+        tags = Tags(io.BytesIO(data), len(data))
+    except ValueError:
+        return False
+    seen = {0}  # which means that there is no more
+    waiting = [tags.first]
+    while waiting and most >= 0:
+        at = waiting.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        with contextlib.suppress(ValueError):
+            fields, end = tags.listed(at)
+            for field in fields:
+                outside = field.at == field.pointer and field.at + field.length <= len(data)
+                most -= tags.layout.size + (field.length if outside else 0)
+                if field.tag in NESTED:
+                    waiting.append(field.pointer)
+            waiting.append(tags.unpacked(end, tags.word))
+    return most < 0
 
-    Entries that are bytes are taken as they stand.
+
+def table_of(order: str, entries: Mapping[int, Any], at: int, following: bytes = bytes(4)) -> bytes:
+    """A directory to stand at `at`, and behind it the values that do not fit into it.
+
+    Entries that are bytes are taken as they stand; a mapping becomes the directory that its tag points to. `following`
+    is the pointer to the next directory.
     """
-    start = at + 2 + 12 * len(entries) + 4 if behind is None else behind
+    start = at + 2 + 12 * len(entries) + 4
     table, values = struct.pack(order + "H", len(entries)), b""
-    for tag, entry in sorted(entries.items(), key=lambda item: item[0]):
+    for tag, entry in sorted(entries.items()):
         if isinstance(entry, bytes):
             table += entry
             continue
-        data = entry.data.ljust(4, b"\0")
-        table += struct.pack(order + "HHI", tag, entry.kind, entry.values)
-        table += data if len(data) == 4 else struct.pack(order + "I", start + len(values))
-        if len(data) > 4:
+        here = start + len(values)
+        kind, count, data = (LONG, 1, table_of(order, entry, here)) if isinstance(entry, dict) else entry
+        table += struct.pack(order + "HHI", tag, kind, count)
+        if len(data) <= 4:
+            table += data.ljust(4, b"\0")
+        else:
+            table += struct.pack(order + "I", here)
             values += data + bytes(len(data) % 2)
-    return table + bytes(4) + values
+    return table + following + values
+
+
+def file_of(order: str, entries: Mapping[int, Any], body: bytes = b"", following: bytes = bytes(4)) -> bytes:
+    """A TIFF file: `body` from byte 8 on, behind it a directory as `table_of` takes it."""
+    gap = bytes(len(body) % 2)
+    at = 8 + len(body) + len(gap)
+    return b"".join([HEADERS[order], struct.pack(order + "I", at), body, gap, table_of(order, entries, at, following)])
