@@ -16,7 +16,7 @@ from imgconv.formats import blocks
 from imgconv.formats.image import SAMPLES, to_array
 
 LARGE = (2100, 2101)  # 17.6 MB: Pillow makes two blocks of it
-told = pytest.mark.skipif(not blocks.TELLS, reason="this Pillow does not tell where its pixels are")
+told = pytest.mark.skipif(not blocks.HAS_ARROW, reason="this Pillow does not tell where its pixels are")
 
 
 def memory(block: blocks.Block) -> np.ndarray:
@@ -63,7 +63,7 @@ def test_pillow_divides_images_as_before_afterwards():
         blocks.load(image)
     assert Image.core.get_block_size() == before
     divided = Image.new("RGB", LARGE)
-    if blocks.TELLS:
+    if blocks.HAS_ARROW:
         assert blocks.block_of(divided.im) is None
     assert np.array_equal(to_array(divided), np.zeros((*LARGE[::-1], 3)))
 

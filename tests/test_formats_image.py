@@ -83,7 +83,7 @@ def made(mode: str, rows: int, columns: int) -> np.ndarray:
 @pytest.mark.parametrize("told", [True, False])
 def test_the_bytes_are_those_of_pillows_codecs(mode, size, told, monkeypatch):
     if not told:
-        monkeypatch.setattr(blocks, "TELLS", False)
+        monkeypatch.setattr(blocks, "HAS_ARROW", False)
     array = made(mode, *size)
     image = from_array(array, mode)
     by_pillow = Image.frombytes(mode, size[::-1], array.tobytes())
@@ -97,7 +97,7 @@ def test_the_bytes_are_those_of_pillows_codecs(mode, size, told, monkeypatch):
 @pytest.mark.parametrize("told", [True, False])
 def test_an_array_can_take_the_memory_of_an_image(mode, size, told, monkeypatch):
     if not told:
-        monkeypatch.setattr(blocks, "TELLS", False)
+        monkeypatch.setattr(blocks, "HAS_ARROW", False)
     array = made(mode, *size)
     image = Image.frombytes(mode, size[::-1], array.tobytes())
     block = blocks.new(mode, size[::-1])
@@ -114,7 +114,7 @@ def test_a_block_that_an_image_has_left_is_not_taken():
     assert np.array_equal(to_array(from_array(array, "RGB"), block), array)
 
 
-@pytest.mark.skipif(not blocks.TELLS, reason="this Pillow does not tell where its pixels are")
+@pytest.mark.skipif(not blocks.HAS_ARROW, reason="this Pillow does not tell where its pixels are")
 def test_memory_that_an_array_has_taken_is_there_as_long_as_the_array():
     array = noise(1500, 1600, 3)
     data = saved(Image.fromarray(array), "BMP")
@@ -137,7 +137,7 @@ def test_an_image_can_be_put_into_memory_that_was_used():
     block = block_for(first, "RGB")
     images = [from_array(array, "RGB", block) for array in (first, second)]
     assert np.array_equal(np.asarray(images[1]), second)
-    assert np.array_equal(np.asarray(images[0]), second if blocks.TELLS else first)
+    assert np.array_equal(np.asarray(images[0]), second if blocks.HAS_ARROW else first)
 
 
 def test_what_an_array_becomes_later_does_not_change_its_image():

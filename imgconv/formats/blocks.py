@@ -4,7 +4,7 @@ Pillow splits a large image into blocks of 16 MB, and its memory comes in pages 
 a 12-megapixel JPEG decodes in 42 ms into large pages, in 55 without. NumPy asks for large pages by itself, and is not
 needed here: a file can be decoded while it is imported.
 
-Where they are is told by Arrow's C data interface, which Pillow has had since 11.2.1, that version leaking every image.
+Where they are Arrow's C data interface says, which Pillow has had since 11.2.1, that version leaking every image.
 Only images that Pillow has made itself are looked into: asked for those over foreign memory (`Image.frombuffer`),
 Pillow crashes before 13.
 """
@@ -24,12 +24,15 @@ import PIL
 from PIL import Image, ImageFile
 
 _core: Any = Image.core  # type: ignore[attr-defined]
-TELLS = tuple(map(int, PIL.__version__.split(".")[:2])) >= (11, 3)
+HAS_ARROW = tuple(map(int, PIL.__version__.split(".")[:2])) >= (11, 3)
 LARGEST_BLOCK = 2**31 - 2**12  # bytes: Pillow counts them in 32 bits, and by pages
 LARGE_PAGES_FROM = 2**22  # bytes, as NumPy has it
 PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # 4 in all other modes
 JPEG_PIECE = 2**23  # bytes decoded in one call, which lets other threads run; between two, Ctrl-C is heard
 
+_pointer_in = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -69,8 +72,8 @@ def load(image: ImageFile.ImageFile) -> Block | None:
 
 
 def new(mode: str, size: tuple[int, int]) -> Block | None:
-    """The memory of a new image, whose pixels are still to be written; None where Pillow does not tell where it is."""
-    if not TELLS:
+    """The memory of a new image, whose pixels are still to be written; None where Pillow does not say where it is."""
+    if not HAS_ARROW:
         return None
     with _undivided():
         core = _core.new(mode, size)
@@ -83,14 +86,14 @@ def image_of(block: Block) -> Image.Image:
 
 
 def block_of(core: Any) -> Block | None:
-    """Where the pixels of an image are that Pillow has just made; None where it does not tell, or they are divided."""
-    if not TELLS or 0 in core.size:
+    """Where the pixels of an image are that Pillow has just made; None where it does not say, or they are divided."""
+    if not HAS_ARROW or 0 in core.size:
         return None
     try:
         capsule = core.__arrow_c_array__()
     except ValueError:
         return None
-    array = _ArrowArray.from_address(_pointer_in()(capsule, b"arrow_array"))
+    array = _ArrowArray.from_address(_pointer_in(capsule, b"arrow_array"))
     if array.length != core.size[0] * core.size[1]:
         return None
     pixels = array.length
@@ -111,13 +114,6 @@ def _undivided() -> Iterator[None]:
             yield
         finally:
             _core.set_block_size(before)
-
-
-@cache
-def _pointer_in() -> Any:
-    function = ctypes.pythonapi.PyCapsule_GetPointer
-    function.restype, function.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    return function
 
 
 @cache

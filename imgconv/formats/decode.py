@@ -71,7 +71,7 @@ class Begun:
         self._thread.start()
 
     def _run(self) -> None:
-        # whatever is wrong is found again, and said, when the file is read in its turn
+        # whatever is wrong is found again when the file is read in its turn
         with contextlib.suppress(Exception):
             self._loaded = decode(self.path.read_bytes())
 
@@ -85,8 +85,8 @@ class Begun:
 def begin(path: Path) -> Begun | None:
     """Begins to decode a file, where that lets other threads run: JPEG. None for all others."""
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST or path.suffix.lower() in ARRAY_ENDINGS:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST or path.suffix.lower() in ARRAY_ENDINGS:
             return None
         with open(path, "rb", buffering=0) as file:
             return Begun(path) if file.read(3) == b"\xff\xd8\xff" else None
@@ -137,7 +137,8 @@ def refuse_cut(data: bytes, image: Image.Image) -> None:
         bits = max(tags.get(258, (1,)))
         whole = max(tags.get(339, (1,))) == 1
     elif image.format == "PPM":
-        bits = 16 if _ppm_maximum(data) > 255 else 8
+        header = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", re.sub(rb"#[^\n]*\n", b"\n", data[:4096]))
+        bits = 16 if header and int(header[1]) > 255 else 8
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         # one channel: all its bits are kept, but for doubles, and for whole numbers that pass the signed range
         if bits > 32 or (bits == 32 and whole and image.mode == "I"):
@@ -148,9 +149,3 @@ def refuse_cut(data: bytes, image: Image.Image) -> None:
             f"has {bits} bits per channel in {image.mode}, which would be cut to 8; convert it to 8 bits first,"
             " or filter its channels one by one as 16-bit grey"
         )
-
-
-def _ppm_maximum(data: bytes) -> int:
-    header = re.sub(rb"#[^\n]*\n", b"\n", data[:4096])
-    match = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", header)
-    return int(match[1]) if match else 0

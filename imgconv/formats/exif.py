@@ -23,8 +23,7 @@ LAYERS = 37724
 SIZE_TAGS = ((256, 257), (40962, 40963))  # columns and rows, in the first directory and in the EXIF directory
 THUMBNAIL = ((513, 514), (273, 279))  # where its bytes are, and how many
 RESOLUTION = (282, 283, 296)
-# tags that describe how a TIFF file is laid out, not the picture, or that stand elsewhere in `Picture.info`, as
-# resolution does, too
+# tags that describe how a TIFF file is laid out, not the picture, or that stand elsewhere in `Picture.info`
 LAYOUT = frozenset(
     [254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 330,
      332, 338, 339, 347, 512, 513, 514, 529, 530, 531, 532, 700, 33723, 34377, 34675, LAYERS]
@@ -152,13 +151,9 @@ class Edited:
                     self.put(field.place + 2, "HI", SHORT if short else LONG, 1)
                     self.put(field.at, *(("HH", value, 0) if short else ("I", value)))
 
-    def description(self) -> bytes:
-        field = self.first.get(Tag.DESCRIPTION)
-        return bytes(self.data[self.tags.start + field.at :][: field.length]) if field else b""
-
-    def drop(self, tag: int) -> None:
+    def drop(self, field: Field) -> None:
         """Takes a tag out of the first directory."""
-        field, start = self.first[tag], self.tags.start
+        start = self.tags.start
         end = start + self.next + 4
         self.blank(field.at, field.length)
         self.data[start + field.place : end] = self.data[start + field.place + 12 : end] + bytes(12)
@@ -220,9 +215,9 @@ def for_result(
     if "chunks" in info:  # of which several may say the same
         kept = []
         for chunk in info["chunks"]:
-            said = metadata_in(chunk)
-            still_true, left_out = for_result(said, before, after, frames)
-            kept += [chunk] if still_true == said else []
+            metadata = metadata_in(chunk)
+            still_true, left_out = for_result(metadata, before, after, frames)
+            kept += [chunk] if still_true == metadata else []
             notes += left_out
         result["chunks"] = tuple(kept)
     return result, list(dict.fromkeys(notes))
@@ -242,8 +237,10 @@ def _exif_for_result(
             gone = edited.unlink_thumbnail()
         except ValueError:  # the second directory points out of the data
             gone = bool(blanked)
-        if _is_stale(edited.description(), before, after, frames):
-            edited.drop(Tag.DESCRIPTION)
+        field = edited.first.get(Tag.DESCRIPTION)
+        at = edited.tags.start + field.at if field else 0
+        if field and _is_stale(bytes(data[at : at + field.length]), before, after, frames):
+            edited.drop(field)
             notes.append("its description is of another shape and left out")
     at = 0
     while match := JPEG_START.search(data, at):  # the thumbnail, if nothing pointed to it; previews of makers
@@ -262,7 +259,7 @@ def _exif_for_result(
 
 def _is_stale(description: bytes, before: tuple[int, ...], after: tuple[int, ...], frames: int) -> bool:
     """Whether a description that speaks of the shape, as tifffile, ImageJ and OME have it, is no longer true."""
-    if said := SHAPE.match(description):
-        shape = [int(number) for number in re.findall(rb"\d+", said[1] or said[2] or b"")]
+    if shape_words := SHAPE.match(description):
+        shape = [int(number) for number in re.findall(rb"\d+", shape_words[1] or shape_words[2] or b"")]
         return [size for size in shape if size != 1] != [size for size in after if size != 1]
     return (description.startswith(b"ImageJ=") or b"<OME" in description) and (before != after or frames > 1)

@@ -1,4 +1,4 @@
-"""Between Pillow images and arrays. Pillow is imported when it is needed: plain PNG files go without."""
+"""Between Pillow images and arrays. Pillow is imported when it is needed: PNG files mostly go without."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imgconv.formats.picture import Array
 
 # everything that Pillow has been seen to raise on broken files and odd metadata
-BROKEN = (
+PILLOW_ERRORS = (
     OSError, ValueError, SyntaxError, NotImplementedError, TypeError, RuntimeError, IndexError, KeyError,
     AttributeError, struct.error, OverflowError, EOFError, ZeroDivisionError, AssertionError,
 )  # fmt: skip

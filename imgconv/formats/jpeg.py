@@ -29,7 +29,6 @@ SMALLEST = 2**20  # pixels; smaller pictures get no restart markers, and one thr
 STRIP_PIXELS = 2**18  # four of them in the smallest picture, and 1 MB of Pillow's memory for each thread
 BLOCK = 8  # rows and columns of samples that are coded together
 FRAMES, RESTARTS, SCAN = (0xC0, 0xC1), 0xDD, 0xDA  # markers: sequential frames, restart interval, start of scan
-END = b"\xff\xd9"
 CODING = ("quality", "qtables", "subsampling")  # the options that the pixels' bytes depend on
 
 
@@ -49,15 +48,9 @@ class JpegSink(Sink):
     """
 
     step: int
+    ending = b"\xff\xd9"
 
-    def __init__(
-        self,
-        array: Array,
-        mode: str,
-        options: Mapping[str, Any],
-        threads: int | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, array: Array, mode: str, options: Mapping[str, Any], threads: int | None = None) -> None:
         rows, columns = array.shape[:2]
         # a file of one pixel has the same header, but for the size and the interval
         start = bytearray(_encoded(array[:1, :1], mode, {**options, "restart_marker_blocks": 1}))
@@ -71,39 +64,31 @@ class JpegSink(Sink):
         self.mode = mode
         self.options = {key: options[key] for key in CODING if key in options}
         self.threads = threads
-        self.notes = notes
         self.strips = 0
 
-    def end(self) -> None:
-        put(self.file, END)
-
     def write(self, rows: Array) -> None:
-        for part in self._coded(rows):
-            put(self.file, part)
-
-    def _coded(self, array: Array) -> list[bytes]:
-        """The coded pixels of the next rows, the markers before them included."""
-        starts = range(0, len(array), self.step)
-        done = [b""] * len(starts)
+        starts = range(0, len(rows), self.step)
+        done = [b""] * len(starts)  # coded pixels, and the marker before them
 
         with ExitStack() as rooms:
 
             def prepare_worker() -> Callable[[int], int]:
-                room = rooms.enter_context(_Room(array[: self.step].nbytes))
+                room = rooms.enter_context(_Room(rows[: self.step].nbytes))
 
                 def work(number: int) -> int:
-                    rows = array[starts[number] : starts[number] + self.step]
-                    coded = room.encode(rows, self.mode, self.options)
+                    strip = rows[starts[number] : starts[number] + self.step]
+                    coded = room.encode(strip, self.mode, self.options)
                     before = self.strips + number
                     marker = bytes([0xFF, 0xD0 + (before - 1) % 8]) if before else b""
-                    done[number] = marker + memoryview(coded)[segments(coded).scan : -len(END)]
+                    done[number] = marker + memoryview(coded)[segments(coded).scan : -len(self.ending)]
                     return 0
 
                 return work
 
             in_threads(prepare_worker, range(len(starts)), min(self.threads or available_cores(), len(starts)))
         self.strips += len(done)
-        return done
+        for part in done:
+            put(self.file, part)
 
 
 def in_strips(shape: tuple[int, ...], options: Mapping[str, Any]) -> bool:

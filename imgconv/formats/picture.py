@@ -1,4 +1,4 @@
-"""The Picture value: pixels, and what the file said about itself; and a Frame, which is still to be read."""
+"""The Picture value: pixels, and the metadata of the file; and a Frame, which is still to be read."""
 
 from __future__ import annotations
 
@@ -21,21 +21,16 @@ EXIF_MARK = b"Exif\0\0"  # in front of EXIF data in `Picture.info`, as JPEG want
 XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[2-8]""")
 # EXIF orientation: how the stored rows and columns become the upright picture (transpose, then flip rows, columns)
 UPRIGHT = {
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
+    2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
+    5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
+}  # fmt: skip
 HELD_BYTES = 2**27  # larger pictures are read twice where alpha must be looked at before the rest
 LOOK_BYTES = 2**20  # looked at in one go
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Pixels of one frame and everything that should travel along with them.
+    """Pixels of one frame and the metadata that should stay with them.
 
     Attributes
     ----------
@@ -47,7 +42,7 @@ class Picture:
     format : str
         Pillow's name of the file format ("PNG"), or "NPY", "TEXT", "CSV".
     info : dict
-        What the encoder is told again: exif, icc_profile, dpi, xmp, the chunks of a PNG, quantisation tables …
+        For the encoder of the new file: exif, icc_profile, dpi, xmp, the chunks of a PNG, quantisation tables …
     frames : int
         How many the file holds; the pixels are those of the first.
     notes : tuple of str
@@ -92,7 +87,7 @@ class Frame:
         about: Picture,
         size: int,
         read: Callable[[Array], None] | None = None,
-        again: Callable[[], Frame | None] | None = None,
+        again: Callable[[], Frame] | None = None,
     ) -> None:
         self.about, self.size, self.read, self.again = about, size, read, again
 
@@ -118,22 +113,21 @@ class Frame:
     def is_opaque(self) -> bool:
         """Whether alpha, the last channel, is full everywhere. Reading begins with the first row after that."""
         array = self.about.array
-        if self.read is not None and array.nbytes > HELD_BYTES and self.again is not None:
-            part = np.empty((max(1, LOOK_BYTES // array[0].nbytes), *array.shape[1:]), array.dtype)
-            left, opaque = len(array), True
-            while opaque and left:
-                part = part[:left]
-                self.read(part)
-                opaque, left = is_opaque(part), left - len(part)
-            following = self.again()
-            assert following is not None
-            self.read = following.read
-            return opaque
-        if self.read is not None:
+        if self.read is None:
+            return is_opaque(array)
+        if self.again is None or array.nbytes <= HELD_BYTES:
             array = np.empty(array.shape, array.dtype)
             self.read(array)
             self.read = reader_of([array])
-        return is_opaque(array)
+            return is_opaque(array)
+        part = np.empty((max(1, LOOK_BYTES // array[0].nbytes), *array.shape[1:]), array.dtype)
+        left, opaque = len(array), True
+        while opaque and left:
+            part = part[:left]
+            self.read(part)
+            opaque, left = is_opaque(part), left - len(part)
+        self.read = self.again().read
+        return opaque
 
 
 def reader_of(parts: Iterable[Array]) -> Callable[[Array], None]:

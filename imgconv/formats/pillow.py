@@ -11,7 +11,7 @@ import numpy as np
 
 from imgconv.errors import PictureError, WriteError
 from imgconv.formats.decode import Loaded, decode, prepare_pillow, refuse_cut
-from imgconv.formats.image import BROKEN, filterable, from_array, to_array
+from imgconv.formats.image import PILLOW_ERRORS, filterable, from_array, to_array
 from imgconv.formats.limits import Limits
 from imgconv.formats.picture import Frame, Picture, marked, sound_dpi
 from imgconv.formats.place import put
@@ -48,7 +48,7 @@ def pillow_errors() -> Iterator[None]:
     except UnidentifiedImageError:
         names = ", ".join(form.name for form in FORMATS)
         raise PictureError(f"is not a picture that can be read ({names})") from None
-    except BROKEN as problem:
+    except PILLOW_ERRORS as problem:
         text = " ".join(str(problem).split())[:200] or type(problem).__name__
         raise PictureError(f"is broken: {text}") from None
 
@@ -91,7 +91,7 @@ def about_tiff(file: BinaryIO) -> Picture:
 
 
 def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The metadata, with what the encoder is to be told again; and what the user should know about that."""
+    """The metadata, with options for the encoder of a new file; and what the user should know about that."""
     info: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
     if profile := image.info.get("icc_profile"):
@@ -129,8 +129,8 @@ class PillowSink(Sink):
 
     step = None
 
-    def __init__(self, form: str, mode: str, options: Mapping[str, Any], notes: tuple[str, ...] = ()) -> None:
-        self.form, self.mode, self.options, self.notes = form, mode, options, notes
+    def __init__(self, form: str, mode: str, options: Mapping[str, Any]) -> None:
+        self.form, self.mode, self.options = form, mode, options
 
     def write(self, rows: Array) -> None:
         image, data = encoded(rows, self.form, self.mode, self.options)
@@ -145,7 +145,7 @@ def encoded(array: Array, form: str, mode: str, options: Mapping[str, Any]) -> t
     try:
         image = from_array(array, mode)
         image.save(file, form, **options)
-    except BROKEN as problem:
+    except PILLOW_ERRORS as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
     return image, file.getvalue()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO
 
 from imgconv.arrayfile import opened
 from imgconv.errors import PictureError, reason
@@ -19,8 +20,7 @@ from imgconv.formats.table import name_for
 
 if TYPE_CHECKING:
     from imgconv.formats.decode import Begun
-
-T = TypeVar("T")
+    from imgconv.formats.picture import Array
 
 LARGEST_FILE = 16 * 2**30  # bytes that are read at once
 NUMBERS = re.compile(rb"\s*(#|[-+.]*\d)")  # what a matrix begins with
@@ -33,7 +33,7 @@ def read(path: Path, *, auto_orient: bool = False, limits: Limits = DEFAULT) -> 
     Parameters
     ----------
     path : Path
-        A regular file. Its ending tells arrays (.npy, .txt, .csv); pictures are told by their content.
+        A regular file. Its ending tells arrays (.npy, .txt, .csv); pictures are recognised by their content.
     auto_orient : bool
         Turn the pixels upright as the EXIF orientation says, and reset that.
     limits : Limits
@@ -45,15 +45,16 @@ def read(path: Path, *, auto_orient: bool = False, limits: Limits = DEFAULT) -> 
         When the file cannot be read, is no picture, is broken, or would lose detail by being read.
     """
     file, size = opened(path, PictureError, buffering=0)
-    with file:
-        frame = next(frames_of(file, size, str(path), path.suffix, auto_orient=auto_orient, limits=limits))
-        return named(lambda: frame.whole(limits), str(path))
+    with file, named(str(path)):
+        frames = frames_of(file, size, str(path), path.suffix, auto_orient=auto_orient, limits=limits)
+        return next(frames).whole(limits)
 
 
 def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False, limits: Limits = DEFAULT) -> Picture:
     """The picture or array in `data`; `name` is what messages call it. Raises PictureError as `read` does."""
-    frame = next(frames_of(io.BytesIO(data), len(data), name, ending, auto_orient=auto_orient, limits=limits))
-    return named(lambda: frame.whole(limits), name)
+    with named(name):
+        frames = frames_of(io.BytesIO(data), len(data), name, ending, auto_orient=auto_orient, limits=limits)
+        return next(frames).whole(limits)
 
 
 def frames_of(
@@ -90,14 +91,17 @@ def frames_of(
         When it is broken, as far as can be seen without reading its pixels. `read` of a frame raises it, too.
     """
 
-    def first() -> Frame:
+    with named(name):
         frame = _frame_of(file, size, ending, limits, threads, begun)
-        return _upright(frame, limits) if auto_orient else frame
+        if auto_orient:
+            frame = _upright(frame, limits)
+    if fill := frame.read:
 
-    frame = named(first, name)
-    fill = frame.read
-    if fill is not None:
-        frame.read = lambda target: named(lambda: fill(target), name)
+        def read(target: Array) -> None:
+            with named(name):
+                fill(target)
+
+        frame.read = read
         frame.again = lambda: next(frames_of(file, size, name, ending, limits=limits, threads=threads))
     yield frame
 
@@ -149,10 +153,11 @@ def _frame_of(
     return pillow.frame_of(partial(decode, file.read(), limits))
 
 
-def named(work: Callable[[], T], name: str) -> T:
-    """What `work` gives; its errors say which file is meant."""
+@contextlib.contextmanager
+def named(name: str) -> Iterator[None]:
+    """Errors in the block say which file is meant."""
     try:
-        return work()
+        yield
     except MemoryError:
         raise PictureError(f"{name}: is too large for the memory of this machine") from None
     except OSError as problem:

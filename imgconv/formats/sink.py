@@ -19,14 +19,15 @@ class Sink:
     ----------
     step : int or None
         `write` is given a multiple of so many rows, but for the last ones; all rows at once where it is None.
-    start : bytes
-        What comes before the pixels.
+    start, ending : bytes
+        What comes before and behind the pixels.
     notes : tuple of str
         What the user should know about it, when it has ended.
     """
 
     step: int | None = 1
     start: bytes = b""
+    ending: bytes = b""
     notes: tuple[str, ...] = ()
     file: BinaryIO
 
@@ -40,7 +41,8 @@ class Sink:
         raise NotImplementedError
 
     def end(self) -> None:
-        """Writes what comes behind the last row."""
+        """Writes `ending`."""
+        put(self.file, self.ending)
 
 
 class PlainSink(Sink):

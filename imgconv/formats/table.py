@@ -1,4 +1,4 @@
-"""The picture formats that imgconv reads and writes, what each can hold, and what its encoder can be told."""
+"""The picture formats that imgconv reads and writes, what each can hold, and the options of its encoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Format(NamedTuple):
 
     name: str  # Pillow's
     endings: tuple[str, ...]
-    start: bytes  # how its files begin, a pattern; words that could be text are looked at as far as they are its own
+    start: bytes  # how its files begin; words that could be text are looked at as far as they are the format's
     modes: tuple[str, ...]  # Pillow modes that it holds without loss of channels or depth
     keeps: tuple[str, ...]  # what else it can carry, by the keys of `Picture.info`
     longest_side: int = 2**31 - 1  # pixels
@@ -22,49 +22,34 @@ class Format(NamedTuple):
 
 FORMATS = (
     Format(
-        "PNG",
-        (".png", ".apng"),
-        rb"\x89PNG\r\n\x1a\n",
+        "PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n",
         ("L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
         ("exif", "icc_profile", "dpi", "xmp", "comment", "chunks"),
     ),
     Format(
-        "JPEG",
-        (".jpg", ".jpeg", ".jpe", ".jfif"),
-        rb"\xff\xd8\xff",
-        ("L", "RGB", "CMYK"),
-        ("exif", "icc_profile", "dpi", "xmp", "comment"),
-        65500,
+        "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff",
+        ("L", "RGB", "CMYK"), ("exif", "icc_profile", "dpi", "xmp", "comment"), 65500,
     ),
     Format(
-        "TIFF",
-        (".tif", ".tiff"),
-        rb"II[*+]\0|MM\0[*+]",
+        "TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]",
         ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "LA;16", "RGB;16", "RGBA;16", "I", "F"),
         ("exif", "icc_profile", "dpi", "xmp"),
     ),
-    Format("WEBP", (".webp",), rb"RIFF....WEBP", ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile", "xmp"), 16383),
     Format(
-        "BMP",
-        (".bmp", ".dib"),
-        rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
-        ("L", "RGB"),  # readers take the fourth byte of a pixel for filler
-        ("dpi",),
+        "WEBP", (".webp",), rb"RIFF....WEBP", ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile", "xmp"), 16383
+    ),
+    Format(  # readers take the fourth byte of a pixel for filler
+        "BMP", (".bmp", ".dib"), rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", ("L", "RGB"), ("dpi",)
     ),
     Format("PPM", (".ppm", ".pgm", ".pnm"), rb"P[1-6f]\s+(#|\d)", ("L", "RGB", "I;16", "RGB;16"), ()),
     Format("GIF", (".gif",), rb"GIF8[79]a", ("L", "LA", "RGB", "RGBA"), ("comment",), 65535),
-)
+)  # fmt: skip
+START_BYTES = 32  # that tell the format
 # of integer samples, by their type and the number of channels; Pillow has none of the last three
 MODES = {
-    ("uint8", 1): "L",
-    ("uint8", 2): "LA",
-    ("uint8", 3): "RGB",
-    ("uint8", 4): "RGBA",
-    ("uint16", 1): "I;16",
-    ("uint16", 2): "LA;16",
-    ("uint16", 3): "RGB;16",
-    ("uint16", 4): "RGBA;16",
-}
+    ("uint8", 1): "L", ("uint8", 2): "LA", ("uint8", 3): "RGB", ("uint8", 4): "RGBA",
+    ("uint16", 1): "I;16", ("uint16", 2): "LA;16", ("uint16", 3): "RGB;16", ("uint16", 4): "RGBA;16",
+}  # fmt: skip
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
 # the user's word, and the key of `Picture.info`; of PNG's texts one is the comment, the last two are chunks
@@ -98,9 +83,6 @@ def select(info: Mapping[str, Any], words: Container[str]) -> dict[str, Any]:
 def endings() -> str:
     """Every ending that can be written, as a message lists them."""
     return ", ".join([form.endings[0] for form in FORMATS] + list(ARRAY_ENDINGS))
-
-
-START_BYTES = 32
 
 
 def format_of(start: bytes) -> Format | None:
@@ -151,21 +133,15 @@ ENCODER_OPTIONS = {
 
 
 def parse_encoder_options(pairs: Iterable[str]) -> dict[str, Any]:
-    """Values for encoders from words such as "quality=90".
-
-    Raises
-    ------
-    UsageError
-        When a key is not known or its value makes no sense.
-    """
-    found = {}
+    """Values for encoders from words such as "quality=90". Raises UsageError where they make no sense."""
+    options = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
         option = ENCODER_OPTIONS.get(key.strip().lower())
         if option is None:
             raise UsageError(f"--co {pair}: {key!r} is not one of {', '.join(ENCODER_OPTIONS)}")
         try:
-            found[key.strip().lower()] = option.parse(value.strip())
+            options[key.strip().lower()] = option.parse(value.strip())
         except (ValueError, KeyError):
             raise UsageError(f"--co {pair}: {key} takes {option.values}") from None
-    return found
+    return options

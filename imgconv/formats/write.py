@@ -17,15 +17,10 @@ from imgconv.formats.table import ENCODER_OPTIONS, MODES, by_name
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
 MODE_WORDS = {
-    "LA": "an alpha channel (LA)",
-    "RGBA": "an alpha channel (RGBA)",
-    "I;16": "16-bit grey",
-    "LA;16": "16-bit grey with alpha",
-    "RGB;16": "16-bit RGB",
-    "RGBA;16": "16-bit RGB with alpha",
-    "I": "32-bit integers",
-    "F": "floating-point samples",
-}
+    "LA": "an alpha channel (LA)", "RGBA": "an alpha channel (RGBA)",
+    "I;16": "16-bit grey", "LA;16": "16-bit grey with alpha", "RGB;16": "16-bit RGB",
+    "RGBA;16": "16-bit RGB with alpha", "I": "32-bit integers", "F": "floating-point samples",
+}  # fmt: skip
 JPEG_COMMENT_BYTES = 65535 - 2
 JPEG_XMP_BYTES = 65535 - 2 - 29  # in one segment, without its length and name
 
@@ -71,16 +66,17 @@ def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None,
         from imgconv.formats.tiff.strips import sink_of as tiff_sink_of
 
         return tiff_sink_of(about.array, mode, metadata, encoder_options)
-    everything = metadata | encoder_options
-    notes = tuple(_jpeg_notes(about, everything)) if form == "JPEG" else ()
-    if form == "JPEG":
-        from imgconv.formats import jpeg
-
-        if jpeg.in_strips(about.array.shape, everything):
-            return jpeg.JpegSink(about.array, mode, everything, threads, notes)
+    from imgconv.formats import jpeg
     from imgconv.formats.pillow import PillowSink
 
-    return PillowSink(form, mode, everything, notes)
+    everything = metadata | encoder_options
+    if form != "JPEG":
+        return PillowSink(form, mode, everything)
+    notes = tuple(_jpeg_notes(about, everything))
+    large = jpeg.in_strips(about.array.shape, everything)
+    sink = jpeg.JpegSink(about.array, mode, everything, threads) if large else PillowSink(form, mode, everything)
+    sink.notes = notes
+    return sink
 
 
 def encode(

@@ -181,7 +181,7 @@ def _metadata_in_all(chunks: Iterable[Chunk]) -> dict[str, Any]:
     info: dict[str, Any] = {}
     for chunk in sorted(chunks, key=lambda chunk: chunk.name in TEXT and not chunk.body.startswith(XMP)):
         info = metadata_in(chunk) | info
-    info.pop("photoshop", None)  # no other format is told
+    info.pop("photoshop", None)  # no other format holds it
     return info
 
 

@@ -19,16 +19,7 @@ from imgconv.errors import PictureError
 from imgconv.formats.limits import DEFLATE, Limits, check_whole, refuse_ratio
 from imgconv.formats.picture import Frame, Picture, unread
 from imgconv.formats.place import put
-from imgconv.formats.png.chunks import (
-    DAMAGED,
-    SIGNATURE,
-    UNDERSTOOD,
-    Chunk,
-    chunks_for,
-    inflater,
-    metadata_of,
-    split,
-)
+from imgconv.formats.png.chunks import DAMAGED, SIGNATURE, UNDERSTOOD, Chunk, chunks_for, inflater, metadata_of, split
 from imgconv.formats.png.deflate import adler_of_both, deflated
 from imgconv.formats.sink import Sink
 from imgconv.formats.table import MODES
@@ -82,7 +73,7 @@ class PngSink(Sink):
         before = [Chunk(b"IHDR", header), *(chunk for chunk in chunks if not chunk.behind)]
         behind = [*(chunk for chunk in chunks if chunk.behind), Chunk(b"IEND", b"")]
         self.start = SIGNATURE + b"".join(map(bytes, before))
-        self.behind = b"".join(map(bytes, behind))
+        self.ending = b"".join(map(bytes, behind))
         self.line = columns * channels * dtype.itemsize + 1  # bytes of a filtered row
         self.step = max(1, max(BAND_BYTES, min(4 * BAND_BYTES, rows * self.line // BANDS)) // self.line)
         self.pixel = channels * dtype.itemsize
@@ -93,9 +84,6 @@ class PngSink(Sink):
         self.begun = False
         self.loop = kept.loop(FILTER)
         self.level = level
-
-    def end(self) -> None:
-        put(self.file, self.behind)
 
     def write(self, rows: Array) -> None:
         put(self.file, b"".join(self._chunks(rows)))

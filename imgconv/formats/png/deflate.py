@@ -23,16 +23,16 @@ def deflated(lines: npt.NDArray[Any], level: int | None) -> bytes:
     """
     from zlib_ng import zlib_ng  # here, because it takes 3 ms
 
-    def packed(level: int, strategy: int) -> bytes:
-        packer = zlib_ng.compressobj(level, zlib_ng.DEFLATED, -15, 9, strategy)
-        return packer.compress(lines.data) + packer.flush(zlib_ng.Z_FULL_FLUSH)
+    def compressed(level: int, strategy: int) -> bytes:
+        stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, -15, 9, strategy)
+        return stream.compress(lines.data) + stream.flush(zlib_ng.Z_FULL_FLUSH)
 
     if level == 0:
-        return packed(0, zlib_ng.Z_DEFAULT_STRATEGY)
-    runs = packed(1, zlib_ng.Z_RLE)
+        return compressed(0, zlib_ng.Z_DEFAULT_STRATEGY)
+    runs = compressed(1, zlib_ng.Z_RLE)
     if level is None:
         level = next((level for ratio, level in LEVELS if ratio * len(runs) < lines.nbytes), 1)
-    return runs if level == 1 else min(runs, packed(level, zlib_ng.Z_DEFAULT_STRATEGY), key=len)
+    return runs if level == 1 else min(runs, compressed(level, zlib_ng.Z_DEFAULT_STRATEGY), key=len)
 
 
 def adler_of_both(first: int, second: int, length: int) -> int:

@@ -19,26 +19,15 @@ from imgconv.formats.limits import DEFAULT, Limits
 from imgconv.formats.picture import Frame, reader_of, unread
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
-from imgconv.formats.tiff.tags import (
-    BLACK_IS_0,
-    LONG,
-    OLD_JPEG,
-    RGB,
-    UNCOMPRESSED,
-    UNSIGNED,
-    YCBCR,
-    Directory,
-    Tag,
-    directory_of,
-    file_of,
-    table_of,
-)
+from imgconv.formats.tiff.tags import BLACK_IS_0, LONG, RGB, UNSIGNED, Directory, Tag, directory_of, file_of, table_of
 
 if TYPE_CHECKING:
     from imgconv.formats.picture import Array
 
 # tags that the samples of a strip depend on: how they are compressed, what they mean, and tables for that
 DECODING = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 529, 530, 531, 532)
+UNCOMPRESSED, OLD_JPEG = 1, 6  # compressions
+YCBCR = 6  # a photometric interpretation
 BYTES = (1, 7)  # types
 LISTS = (Tag.BITS, Tag.OFFSETS, Tag.COUNTS)
 LAYOUT = (

@@ -26,8 +26,7 @@ class Tag:
     XMP, EXIF, GPS, INTEROPERABILITY = 700, 34665, 34853, 40965
 
 
-UNCOMPRESSED, OLD_JPEG = 1, 6  # compressions
-BLACK_IS_0, RGB, YCBCR = 1, 2, 6  # photometric interpretations
+BLACK_IS_0, RGB = 1, 2  # photometric interpretations
 UNSIGNED = 1  # sample format
 NESTED = (Tag.EXIF, Tag.GPS, Tag.INTEROPERABILITY)  # tags that point to a directory
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
@@ -149,8 +148,8 @@ class Directory(Tags):
     def orientation(self) -> int:
         """How Pillow will turn the pixels; it also heeds the word of XMP."""
         xmp = self.entries.get(Tag.XMP)
-        said = XMP_ORIENTATION.search(xmp.data) if xmp and Tag.ORIENTATION not in self.entries else None
-        return self.number(Tag.ORIENTATION, int(said[1]) if said else 1)
+        in_xmp = XMP_ORIENTATION.search(xmp.data) if xmp and Tag.ORIENTATION not in self.entries else None
+        return self.number(Tag.ORIENTATION, int(in_xmp[1]) if in_xmp else 1)
 
     @property
     def strips(self) -> list[tuple[int, int]]:
