@@ -11,11 +11,12 @@ import io
 import re
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from imgconv.formats.picture import EXIF_MARK
+from imgconv.formats.picture import EXIF_MARK, Picture
 from imgconv.formats.png.chunks import metadata_in
 from imgconv.formats.tiff.tags import BYTE, LARGEST, LONG, SHORT, Entry, Field, Tag, Tags, directory_of, file_of
 
@@ -30,6 +31,12 @@ LAYOUT = frozenset(
 )  # fmt: skip
 NUMBER_BYTES = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # of types whose bytes have an order
 SHORTER = {16: LONG, 17: 9, 18: 13}  # types that only BigTIFF has, and what they are elsewhere
+XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[2-8]""")
+# EXIF orientation: how the stored rows and columns become the upright picture (transpose, then flip rows, columns)
+UPRIGHT = {
+    2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
+    5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
+}  # fmt: skip
 JPEG_START, JPEG_END = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]"), b"\xff\xd9"
 XMP_THUMBNAIL = re.compile(rb"""<(x\w*GImg:image)\b[^>]*>[^<]*</\1\s*>|\bx\w*GImg:image\s*=\s*(?:"[^"]*"|'[^']*')""")
 PHOTOSHOP_SHOWS = re.compile(rb"8BIM\x04[\x09\x0c]|\xff\xd8\xff|GImg:image")  # its thumbnails, or others inside
@@ -192,6 +199,21 @@ def upright(exif: bytes, columns: int, rows: int) -> bytes:
     edited.set_upright()
     edited.set_size(columns, rows)
     return bytes(edited.data)
+
+
+def turned_upright(picture: Picture, orientation: int) -> Picture:
+    """The picture with its pixels turned as an EXIF orientation says, and metadata that says that it is upright."""
+    if orientation not in UPRIGHT:
+        return picture
+    transpose, flip_rows, flip_columns = UPRIGHT[orientation]
+    array = picture.array.swapaxes(0, 1) if transpose else picture.array
+    array = np.ascontiguousarray(array[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])
+    info = dict(picture.info)
+    if "xmp" in info:
+        info["xmp"] = XMP_ORIENTATION.sub(rb"\g<1>1", info["xmp"])
+    if "exif" in info:
+        info["exif"] = upright(info["exif"], array.shape[1], array.shape[0])
+    return replace(picture, array=array, info=info)
 
 
 def for_result(

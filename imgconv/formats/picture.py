@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 EXIF_MARK = b"Exif\0\0"  # in front of EXIF data in `Picture.info`, as JPEG wants it; other files may go without
-XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[2-8]""")
-# EXIF orientation: how the stored rows and columns become the upright picture (transpose, then flip rows, columns)
-UPRIGHT = {
-    2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
-    5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
-}  # fmt: skip
 HELD_BYTES = 2**27  # larger pictures are read twice where alpha must be looked at before the rest
 LOOK_BYTES = 2**20  # looked at in one go
 
@@ -172,20 +165,3 @@ def sound_dpi(dpi: Any) -> tuple[float, float] | None:
 def marked(exif: bytes) -> bytes:
     """EXIF data with the mark in front."""
     return EXIF_MARK + exif.removeprefix(EXIF_MARK)
-
-
-def turned_upright(picture: Picture, orientation: int) -> Picture:
-    """The picture with its pixels turned as an EXIF orientation says, and metadata that says that it is upright."""
-    if orientation not in UPRIGHT:
-        return picture
-    transpose, flip_rows, flip_columns = UPRIGHT[orientation]
-    array = picture.array.swapaxes(0, 1) if transpose else picture.array
-    array = np.ascontiguousarray(array[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])
-    info = dict(picture.info)
-    if "xmp" in info:
-        info["xmp"] = XMP_ORIENTATION.sub(rb"\g<1>1", info["xmp"])
-    if "exif" in info:
-        from imgconv.formats.exif import upright  # here, because it imports this module
-
-        info["exif"] = upright(info["exif"], array.shape[1], array.shape[0])
-    return replace(picture, array=array, info=info)

@@ -15,7 +15,7 @@ from imgconv.arrayfile import opened
 from imgconv.errors import PictureError, reason
 from imgconv.formats.decode import decode
 from imgconv.formats.limits import DEFAULT, Limits, check_image
-from imgconv.formats.picture import UPRIGHT, Frame, Picture, turned_upright
+from imgconv.formats.picture import Frame, Picture
 from imgconv.formats.table import name_for
 
 if TYPE_CHECKING:
@@ -178,9 +178,9 @@ def _upright(frame: Frame, limits: Limits) -> Frame:
     except ValueError:
         frame.about = replace(about, notes=(*about.notes, "its EXIF data is damaged: how to turn it is not known"))
         return frame
-    if orientation not in UPRIGHT:
+    if orientation not in exif.UPRIGHT:
         return frame
-    picture = turned_upright(frame.whole(limits), orientation)
+    picture = exif.turned_upright(frame.whole(limits), orientation)
     if orientation >= 5 and "dpi" in picture.info:  # rows have become columns
         picture.info["dpi"] = picture.info["dpi"][::-1]
     return Frame(picture, frame.size)

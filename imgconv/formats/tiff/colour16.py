@@ -6,8 +6,9 @@ import numpy as np
 
 from imgconv.errors import PictureError
 from imgconv.formats import pillow
+from imgconv.formats.exif import turned_upright
 from imgconv.formats.limits import Limits
-from imgconv.formats.picture import Frame, Picture, turned_upright
+from imgconv.formats.picture import Frame, Picture
 from imgconv.formats.table import MODES
 from imgconv.formats.tiff.tags import BLACK_IS_0, LONG, RGB, UNSIGNED, Directory, Tag, directory_of
 
