@@ -111,12 +111,13 @@ def check_memory(need: int, size: int, limits: Limits) -> None:
 
 def memory_there() -> int:
     """Bytes of memory that are free, or that this process's control group or its own limit leaves it."""
-    sizes = [1024 * int(number) for number in _matches(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo"))]
+    sizes = [1024 * int(size) for size in re.findall(r"MemAvailable:\s+(\d+) kB", _text(Path("/proc/meminfo")))]
+    groups = _text(Path("/proc/self/cgroup"))
     for where, name in ((r"0::/(.*)", "memory.max"), (r"\d+:(?:\S*,)?memory\b.*?:/(.*)", "memory.limit_in_bytes")):
         root = Path("/sys/fs/cgroup") / ("" if name == "memory.max" else "memory")
-        for group in _matches(where, Path("/proc/self/cgroup"))[:1]:
+        for group in re.findall(where, groups)[:1]:
             for folder in (root / group, *(root / group).parents):
-                sizes += map(int, _matches(r"(\d+)", folder / name))
+                sizes += map(int, re.findall(r"\d+", _text(folder / name)))
     try:
         import resource
 
@@ -126,9 +127,9 @@ def memory_there() -> int:
     return min((size for size in sizes if size), default=2**63)
 
 
-def _matches(pattern: str, path: Path) -> list[str]:
-    """What the group of a pattern matches in a text file; nothing where it cannot be read."""
+def _text(path: Path) -> str:
+    """The text of a file; none where it cannot be read."""
     try:
-        return re.findall(pattern, path.read_text())
+        return path.read_text()
     except OSError:
-        return []
+        return ""

@@ -1,1 +1,1 @@
-"""PNG: chunks, interlace, deflate, and the loops that filter its rows."""
+"""PNG: chunks, codec, deflate, and the loops that filter its rows."""
