@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from imgconv.arrayfile import npy_header, npy_start, parse_npy, parse_text, text_bytes
+from imgconv.arrayfile import Array, npy_header, npy_start, parse_npy, parse_text, text_bytes
 from imgconv.errors import PictureError, WriteError
 from imgconv.formats.limits import Limits
 from imgconv.formats.picture import Frame, Picture, unread
 from imgconv.formats.place import put
 from imgconv.formats.sink import PlainSink, Sink
-
-if TYPE_CHECKING:
-    from imgconv.formats.picture import Array
 
 
 def frame_of(file: BinaryIO, size: int, form: str, limits: Limits) -> Frame:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
 from imgconv.native import kept
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from imgconv.formats.blocks import Block
-    from imgconv.formats.picture import Array
 
 # everything that Pillow has been seen to raise on broken files and odd metadata
 PILLOW_ERRORS = (

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from imgconv.arrayfile import Array
 from imgconv.formats.image import block_for, from_array
 from imgconv.formats.pillow import encoded
 from imgconv.formats.place import put
@@ -23,7 +24,6 @@ from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
     from imgconv.formats.blocks import Block
-    from imgconv.formats.picture import Array
 
 SMALLEST = 2**20  # pixels; smaller pictures get no restart markers, and one thread
 STRIP_PIXELS = 2**18  # four of them in the smallest picture, and 1 MB of Pillow's memory for each thread

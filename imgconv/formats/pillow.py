@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.errors import PictureError, WriteError
 from imgconv.formats.decode import Loaded, decode, prepare_pillow, refuse_cut
 from imgconv.formats.image import PILLOW_ERRORS, filterable, from_array, to_array
@@ -21,7 +22,6 @@ from imgconv.formats.table import FORMATS
 if TYPE_CHECKING:
     from PIL import Image
 
-    from imgconv.formats.picture import Array
 
 GIF_COLOURS = 256
 

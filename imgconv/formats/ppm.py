@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
 from imgconv.formats.arrays import take
 from imgconv.formats.picture import Frame, Picture, unread
 from imgconv.formats.sink import PlainSink
-
-if TYPE_CHECKING:
-    from imgconv.formats.picture import Array
 
 LONGEST_HEADER = 4096  # bytes, remarks included
 GAP = rb"(?:\s|#[^\n]*\n)+"

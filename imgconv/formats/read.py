@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from imgconv.arrayfile import opened
+from imgconv.arrayfile import Array, opened
 from imgconv.errors import PictureError, reason
 from imgconv.formats.decode import decode
 from imgconv.formats.limits import DEFAULT, Limits, check_image
@@ -20,7 +20,6 @@ from imgconv.formats.table import name_for
 
 if TYPE_CHECKING:
     from imgconv.formats.decode import Begun
-    from imgconv.formats.picture import Array
 
 LARGEST_FILE = 16 * 2**30  # bytes that are read at once
 NUMBERS = re.compile(rb"\s*(#|[-+.]*\d)")  # what a matrix begins with

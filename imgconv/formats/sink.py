@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.formats.place import put
-
-if TYPE_CHECKING:
-    from imgconv.formats.picture import Array
 
 
 class Sink:

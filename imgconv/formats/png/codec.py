@@ -11,10 +11,11 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
 from imgconv.formats.limits import DEFLATE, Limits, check_whole, refuse_ratio
 from imgconv.formats.picture import Frame, Picture, unread
@@ -25,9 +26,6 @@ from imgconv.formats.sink import Sink
 from imgconv.formats.table import MODES
 from imgconv.native import kept
 from imgconv.threads import ahead, available_cores, in_threads
-
-if TYPE_CHECKING:
-    from imgconv.formats.picture import Array
 
 CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}  # by colour type: grey, with alpha, RGB, with alpha
 COLOUR_TYPES = {channels: colour for colour, channels in CHANNELS.items()}

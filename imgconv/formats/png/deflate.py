@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from imgconv.arrayfile import Array
 
 # how many bytes runs alone squeeze into one: where it is more, matches are looked for at a level
 LEVELS = ((16, 7), (3, 5))
 
 
-def deflated(lines: npt.NDArray[Any], level: int | None) -> bytes:
+def deflated(lines: Array, level: int | None) -> bytes:
     """Bytes as raw deflate blocks that end on a byte, none of them the last.
 
     Filtered photographs are full of chance matches of 3 to 8 bytes that cost more than they save: looking only for runs

@@ -11,8 +11,9 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
+from imgconv.arrayfile import Array
 from imgconv.errors import WriteError
 from imgconv.formats import pillow
 from imgconv.formats.limits import DEFAULT, Limits
@@ -20,9 +21,6 @@ from imgconv.formats.picture import Frame, reader_of, unread
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
 from imgconv.formats.tiff.tags import BLACK_IS_0, LONG, RGB, UNSIGNED, Directory, Tag, directory_of, file_of, table_of
-
-if TYPE_CHECKING:
-    from imgconv.formats.picture import Array
 
 # tags that the samples of a strip depend on: how they are compressed, what they mean, and tables for that
 DECODING = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 529, 530, 531, 532)
