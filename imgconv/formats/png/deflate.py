@@ -16,8 +16,8 @@ def deflated(lines: Array, level: int | None) -> bytes:
 
     Filtered photographs are full of chance matches of 3 to 8 bytes that cost more than they save: looking only for runs
     of one byte (Z_RLE) is 3 to 5 % smaller, at twice the speed or more. Where much repeats, as in graphics, matches
-    save more, and the shorter of both is taken, where a sample promises that. scikit-image's pictures become files of Pillow's size in the mean, at
-    worst 4.6 % larger.
+    save more, and the shorter of both is taken, where a sample promises that. scikit-image's pictures become files of
+    Pillow's size in the mean, at worst 4.6 % larger.
 
     `level`: 0 stores; 1 looks for runs only; 2 to 9 look for matches in everything; None where it pays.
     """
