@@ -132,3 +132,12 @@ def test_the_orientation_that_xmp_tells_holds_where_no_tag_does(tmp_path, dtype)
 def test_pixels_are_not_taken_for_tags(tmp_path):
     """No further directory is at byte 0, where these would make one of tags that claim 64 KB each."""
     judged(tmp_path, tiff(np.full((200, 200), 65537, np.int32)))
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".jpg", ".webp"])
+def test_a_colour_profile_that_is_a_number_is_none(tmp_path, ending):
+    (tmp_path / "a.tif").write_bytes(tagged(tiff(noise(4, 5, 3)), 34675, LONG, 1, struct.pack("<I", 7)))
+    done = imgconv("apply", "a.tif", "-k", "identity", "-o", f"b{ending}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(tmp_path / f"b{ending}") as image:
+        assert not image.info.get("icc_profile")

@@ -94,12 +94,11 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
     """The metadata, with options for the encoder of a new file; and what the user should know about that."""
     info: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
-    if profile := image.info.get("icc_profile"):
-        info["icc_profile"] = profile
+    for key in ("icc_profile", "xmp"):  # a tag of a TIFF may hold anything
+        if image.info.get(key) and isinstance(image.info[key], bytes):
+            info[key] = image.info[key]
     if dpi := sound_dpi(image.info.get("dpi")):
         info["dpi"] = dpi
-    if isinstance(image.info.get("xmp"), bytes):
-        info["xmp"] = image.info["xmp"]
     if form == "TIFF":
         from imgconv.formats import exif
 
