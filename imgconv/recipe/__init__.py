@@ -108,8 +108,10 @@ class Recipe:
         """Filters samples as `samples_of` gives them; gives the result, its layout, and what was done."""
         started = time.perf_counter()
         kernels, before, options, made = self.all_kernels, View(samples), self.options, []
-        about = about_of(samples, layout, options)
-        mixed = [Filter(kernel, about) for kernel in kernels] if options.mask is not None else []
+        mixed: list[Filter] = []
+        if options.mask is not None and len(kernels) > 1 and self.family is None and options.combine is None:
+            about = about_of(samples, layout, options)
+            mixed = [Filter(kernel, about) for kernel in kernels]
         floating = False
         while kernels:
             step = next_step(kernels, self.family, about_of(samples, layout, options), mixed)

@@ -86,10 +86,12 @@ class OrderedCorrelator(Correlator):
         """Rows of the result, or all of them."""
         done = super().run(view, rows, threads)
         unsure = [y for y, row in enumerate(done.array) if self._is_unsure(row)] if self.bound else []
-        start = rows.start if rows else 0
-        for run in np.split(unsure, np.flatnonzero(np.diff(unsure) > 1) + 1) if unsure else []:
+        if not unsure:
+            return done
+        start, exact = rows.start if rows else 0, self.exact()
+        for run in np.split(unsure, np.flatnonzero(np.diff(unsure) > 1) + 1):
             span = Span(start + int(run[0]), start + int(run[-1]) + 1)
-            done.array[run] = self.exact().run(view, span, threads).array
+            done.array[run] = exact.run(view, span, threads).array
         return done
 
     def _is_unsure(self, row: Array) -> bool:

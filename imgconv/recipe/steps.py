@@ -101,7 +101,10 @@ class Floating:
         # where a mask is 1, the bytes of the fast way: it may round ties otherwise
         self.fast = Chained(filters) if self.mask is not None and self.count == 1 and first.plain else None
         self.parts = [FloatingFilter(item) for item in (filters[-1:] if family else filters)]
-        self.correlators = [correlator for part in self.parts for correlator in part.all_correlators]
+        correlators = [correlator for part in self.parts for correlator in part.all_correlators]
+        self.plans = tuple(correlator.plan for correlator in correlators)
+        self.compile_s = sum(correlator.compile_s for correlator in correlators)
+        self.compile_s += self.fast.compile_s if self.fast else 0
         self.target_shape = self.parts[0].target_shape
         if len({part.target_shape for part in self.parts}) > 1:
             raise UsageError("combined kernels must give results of the same size; use padding same")
@@ -118,7 +121,7 @@ class Floating:
         self.halo = self.least_rows = max(item.correlation.weights.shape[0] - 1 for item in filters)
         self.local = (
             family is None
-            and all(correlator.local for correlator in self.correlators)
+            and all(correlator.local for correlator in correlators)
             and all(item.settings.after != "minmax" and item.settings.padding != "full" for item in filters)
             and (self.count == 1 or o.padding != "valid")
             and (self.fast is None or self.fast.local)
@@ -148,20 +151,13 @@ class Floating:
 
         pieces = [Span(start, min(start + height, wanted.stop)) for start in range(*wanted, height)]
         clipped = in_threads(lambda: work, pieces, min(workers, len(pieces)))
-        return Done(target, clipped, *self._plans_made())
+        return Done(target, clipped, self.plans, self.compile_s)
 
     def _unstrided(self, rows: Span) -> Span:
         return Span(rows.start * self.step, (rows.stop - 1) * self.step + 1)
 
-    def _plans_made(self) -> tuple[tuple[Plan, ...], float]:
-        compile_s = sum(correlator.compile_s for correlator in self.correlators) + (
-            self.fast.compile_s if self.fast else 0
-        )
-        return tuple(correlator.plan for correlator in self.correlators), compile_s
-
     def _piece(self, view: View, rows: Span, threads: int | None, before: View) -> Done:
-        plans, compile_s = self._plans_made()
-        rows = self._unstrided(rows)
+        plans, compile_s, rows = self.plans, self.compile_s, self._unstrided(rows)
         if self.family is not None and self.mask is not None:
             from imgconv.recipe.masked import vary
 
