@@ -280,7 +280,8 @@ def test_a_picture_becomes_numbers_and_a_picture_again():
 
 def test_json_has_exactly_the_promised_keys():
     keys = (
-        "input output kernel mode border method size channels dtype read_s filter_s write_s compile_s total_s clipped"
+        "input output kernel mode border method size channels dtype frames read_s filter_s write_s compile_s total_s"
+        " clipped notes"
     )
     Path("b.png").write_bytes(b"")
     for found in outcomes("a.png", "b.png"):
@@ -319,9 +320,9 @@ def test_outcomes_come_in_the_order_of_the_jobs(monkeypatch):
 
 def test_the_cores_are_shared_unless_threads_are_given(monkeypatch):
     monkeypatch.setattr(run_module, "available_cores", lambda: 8)
-    assert [each.report.threads for each in outcomes("a.png", "b.png", at_once=4)] == [2, 2]
+    assert [each.threads for each in outcomes("a.png", "b.png", at_once=4)] == [2, 2]
     recipe = Recipe((kernel("blur"),), Options(threads=3))
-    assert [each.report.threads for each in outcomes("a.png", "b.png", recipe=recipe, at_once=4, overwrite=True)] == [
+    assert [each.threads for each in outcomes("a.png", "b.png", recipe=recipe, at_once=4, overwrite=True)] == [
         3,
         3,
     ]
@@ -430,7 +431,7 @@ def test_strips_make_the_file_that_the_whole_makes(ending, mode, names, monkeypa
         (found,) = outcomes(str(path), recipe=recipe, format=target, out_dir=Path("out"))
         assert (found.status, found.error) == ("done", None)
         assert 0 < found.strip_rows < 90 or target == ".tif"  # which takes 128 KB at least
-        assert found.report.clipped == whole[2].clipped
+        assert found.clipped == whole[2].clipped
         assert found.result_shape == found.shape == whole[0].shape
         back = read(Path(found.job.output))
         assert np.array_equal(back.array, whole[0]), target

@@ -104,10 +104,10 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
             sink.end()
             file.close()  # it may be replaced now
     outcome.notes += sink.notes
-    outcome.report = work.report()
+    outcome.put_down(work.report())
     outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
     outcome.read_s += work.waited_s
-    outcome.write_s = _clock() - started - outcome.read_s - outcome.report.filter_s
+    outcome.write_s = _clock() - started - outcome.read_s - (outcome.filter_s or 0)
 
 
 @contextmanager
@@ -139,6 +139,7 @@ def _nameless() -> BinaryIO:
 def _note(before: Picture, targets: Targets, outcome: Outcome) -> None:
     """Puts down what was read. Raises PictureError where --in-place would lose frames."""
     outcome.shape, outcome.mode, outcome.dtype = before.array.shape, before.mode, before.array.dtype.name
+    outcome.frames = before.frames
     if before.frames > 1 and targets.in_place:
         raise PictureError(f"{outcome.job.input}: has {before.frames} frames; --in-place would leave only the first")
     if before.frames > 1:

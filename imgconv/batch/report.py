@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imgconv.batch.targets import Job
@@ -10,27 +11,50 @@ if TYPE_CHECKING:
     from imgconv.recipe import Recipe, Report
 
 
+@dataclass
 class Outcome:
-    """What became of a job. Times are in seconds; where reading and filtering go on side by side, that of waiting."""
+    """What became of a job: words and numbers, which go from one process to another.
 
+    Times are in seconds; where reading and filtering go on side by side, that of waiting.
+    """
+
+    job: Job
     status: str = "done"  # done, failed, skipped
     error: str | None = None
+    notes: list[str] = field(default_factory=list)
     shape: tuple[int, ...] | None = None  # of the input
-    result_shape: tuple[int, ...] | None = None
-    result_mode: str = ""
     mode: str = ""  # Pillow's; "" for arrays
     dtype: str = ""
-    report: Report | None = None
-    trace: str = ""  # where it went wrong, when nobody foresaw that
-    compile_s: float = 0.0
-    read_s: float = 0.0
-    write_s: float = 0.0
-    total_s: float = 0.0
+    frames: int | None = None
+    result_shape: tuple[int, ...] | None = None
+    result_mode: str = ""
+    border: str | None = None
+    method: str | None = None
+    how: str = ""  # the method and the kernel's size, or how many kernels there were
+    plans: tuple[str, ...] = ()  # how each kernel was computed, why, and how exact that is
+    threads: int = 1
+    clipped: int | None = None  # samples
     strip_rows: int = 0  # of the result, where it was never in memory as a whole
+    read_s: float = 0.0
+    filter_s: float | None = None
+    write_s: float = 0.0
+    compile_s: float = 0.0
+    total_s: float = 0.0
+    trace: str = ""  # where it went wrong, when nobody foresaw that
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.notes: list[str] = []
+    def put_down(self, report: Report) -> None:
+        """What filtering has reported."""
+        first, last = report.plans[0], report.plans[-1]
+        self.border, self.method = first.correlation.border, first.method
+        rows, columns = last.correlation.weights.shape
+        self.how = f"{last.method} {rows}×{columns}"
+        if report.vary:
+            self.how = f"{len(report.plans)} levels"
+        elif report.kernels > 1:
+            self.how = f"{report.kernels} kernels"
+        lines = (f"{plan.method}: {plan.reason}; {plan.exactness}" for plan in report.plans)
+        self.plans = (*filter(None, [report.vary]), *dict.fromkeys(lines))
+        self.filter_s, self.clipped, self.threads = report.filter_s, report.clipped, report.threads
 
 
 class Count:
@@ -53,24 +77,25 @@ class Count:
 
 def as_json(outcome: Outcome, recipe: Recipe) -> dict[str, Any]:
     """What `--json` prints of an outcome."""
-    report, shape = outcome.report, outcome.shape
-    first = report.plans[0] if report and report.plans else None
+    shape = outcome.shape
     return {
         "input": outcome.job.input,
         "output": None if outcome.job.problem else outcome.job.output,
         "kernel": recipe.name,
         "mode": recipe.options.mode,
-        "border": first.correlation.border if first else recipe.options.border,
-        "method": first.method if first else None,
+        "border": outcome.border or recipe.options.border,
+        "method": outcome.method,
         "size": [shape[1], shape[0]] if shape else None,
         "channels": (*shape, 1)[2] if shape else None,
         "dtype": outcome.dtype or None,
+        "frames": outcome.frames,
         "read_s": round(outcome.read_s, 6),
-        "filter_s": round(report.filter_s, 6) if report else None,
+        "filter_s": None if outcome.filter_s is None else round(outcome.filter_s, 6),
         "write_s": round(outcome.write_s, 6),
         "compile_s": round(outcome.compile_s, 6),
         "total_s": round(outcome.total_s, 6),
-        "clipped": report.clipped if report else None,
+        "clipped": outcome.clipped,
+        "notes": outcome.notes,
         "status": outcome.status,
         "error": outcome.error,
     }

@@ -28,7 +28,6 @@ from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METAD
 if TYPE_CHECKING:
     from imgconv.batch.report import Outcome
     from imgconv.batch.targets import Job, Targets
-    from imgconv.engine.plan import Plan
     from imgconv.formats.limits import Limits
     from imgconv.recipe import Recipe
 
@@ -172,36 +171,22 @@ def count(number: int, noun: str) -> str:
 
 def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:
     """The lines below: for `explain` every setting of each kernel, then how each was computed, and why."""
-    report = outcome.report
-    if report is None:
+    if outcome.filter_s is None:
         return
     if explain:
         from imgconv.cli.settings import setting_lines
 
         for kernel, settings in recipe.settled(picture=bool(outcome.mode)):
             yield from setting_lines(kernel, settings, recipe.options, outcome)
-    if report.vary:
-        yield report.vary
     if outcome.strip_rows:
         yield f"in strips of {outcome.strip_rows} rows, which were read, filtered and written in turn"
-    yield from dict.fromkeys(f"{plan.method}: {plan.reason}; {exactness(plan)}" for plan in report.plans)
-
-
-def exactness(plan: Plan) -> str:
-    """How far a plan may be from the direct method, in words."""
-    if plan.method == "direct":
-        return "the definition itself"
-    if plan.error_bound == 0:
-        return "the same bytes as the direct method, proven"
-    if plan.variant.dtype[0] in "ui":
-        return f"at most {plan.error_bound:g} level{'s' * (plan.error_bound > 1)} from the direct method"
-    return f"at most {plan.error_bound:.1g} of the largest sample from the direct method"
+    yield from outcome.plans
 
 
 def human_line(outcome: Outcome) -> str:
     """The line for a person: photo.png → photo.blur.png   4000×3000 RGB   read 29 ms · filter 4 ms …"""
-    job, report, before, after = outcome.job, outcome.report, outcome.shape, outcome.result_shape
-    if report is None or before is None or after is None:
+    job, before, after = outcome.job, outcome.shape, outcome.result_shape
+    if outcome.filter_s is None or before is None or after is None:
         return f"{job.input} → {job.output}   exists, skipped"
     target = job.output
     if job.source is not None and job.target is not None and job.source.parent == job.target.parent:
@@ -212,26 +197,19 @@ def human_line(outcome: Outcome) -> str:
     kind = outcome.mode or " × ".join([outcome.dtype, *map(str, before[2:])])
     if outcome.mode and outcome.result_mode != outcome.mode:
         kind += f" → {outcome.result_mode}"
-    plan = report.plans[-1]
-    rows, columns = plan.correlation.weights.shape
-    how = f"{plan.method} {rows}×{columns}"
-    if report.vary:
-        how = f"{len(report.plans)} levels"
-    elif report.kernels > 1:
-        how = f"{report.kernels} kernels"
-    threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
+    threads = f"{outcome.threads} thread{'s' if outcome.threads > 1 else ''}"
     steps = [f"read {duration(outcome.read_s)}"]
     if outcome.compile_s:
         from imgconv.native.kept import unkept
 
         steps.append(f"compile {duration(outcome.compile_s)} ({'not kept' if unkept() else 'once on this machine'})")
     steps += [
-        f"filter {duration(report.filter_s)} ({how}, {threads})",
+        f"filter {duration(outcome.filter_s)} ({outcome.how}, {threads})",
         f"write {duration(outcome.write_s)}",
         f"total {duration(outcome.total_s)}",
     ]
-    if report.clipped:
-        steps.append(f"{percent(report.clipped / math.prod(after))} clipped")
+    if outcome.clipped:
+        steps.append(f"{percent(outcome.clipped / math.prod(after))} clipped")
     return f"{job.input} → {target}   {size} {kind}   {' · '.join(steps)}"
 
 

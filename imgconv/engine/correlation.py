@@ -109,3 +109,14 @@ class Plan:
     base: float
     ring_lines: int
     halo: tuple[int, int] = (0, 0)
+
+    @property
+    def exactness(self) -> str:
+        """How far it may be from the direct method, in words."""
+        if self.method == "direct":
+            return "the definition itself"
+        if self.error_bound == 0:
+            return "the same bytes as the direct method, proven"
+        if self.variant.dtype[0] in "ui":
+            return f"at most {self.error_bound:g} level{'s' * (self.error_bound > 1)} from the direct method"
+        return f"at most {self.error_bound:.1g} of the largest sample from the direct method"
