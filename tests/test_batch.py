@@ -17,10 +17,11 @@ from PIL import Image
 
 from imgconv.batch import job as job_module
 from imgconv.batch import run as run_module
+from imgconv.batch.inputs import find_inputs
 from imgconv.batch.job import Handling
 from imgconv.batch.report import Outcome, as_json
 from imgconv.batch.run import run
-from imgconv.batch.targets import Job, Targets, check_encoder_options, find_inputs, make_jobs
+from imgconv.batch.targets import Job, Targets, check_encoder_options, make_jobs
 from imgconv.errors import UsageError
 from imgconv.formats.read import read
 from imgconv.formats.write import encode

@@ -117,7 +117,7 @@ def _target(job: Job, targets: Targets, size: int) -> Iterator[BinaryIO]:
     `size` is that of the samples in bytes.
     """
     if job.target is not None:
-        with placed(job.target, overwrite=targets.overwrite or targets.in_place) as file:
+        with placed(job.target, overwrite=targets.replaces) as file:
             yield file
         return
     with io.BytesIO() if size <= SPOOLED_BYTES else _nameless() as file:

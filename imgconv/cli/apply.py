@@ -35,7 +35,7 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 
 
 @click.command(cls=FileCommand)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=FILE)
+@click.argument("inputs", nargs=-1, metavar="INPUT...", type=FILE)
 @place_options
 @click.option("-o", "--output", metavar="PATH", type=FILE,
               help="A file, a template with {dir} {stem} {kernel} {ext} {index}, or - for standard output."
@@ -43,11 +43,24 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 @click.option("--out-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Write there; made if missing.")  # fmt: skip
 @click.option("-r", "--recursive", is_flag=True, help="Walk folders; with --out-dir the tree is kept.")
+@click.option("--files-from", "list_file", metavar="FILE|-", type=FILE,
+              help="Take inputs also from a list, a line each; - is standard input.")  # fmt: skip
+@click.option(
+    "-0", "--null", "nul", is_flag=True, help="Names in that list end with NUL characters, as find -print0 has them."
+)
+@click.option("--include", multiple=True, metavar="GLOB",
+              help="Only inputs that match, such as '*.{jpg,png}': by name, or with a slash in it by the way below the"
+              " folder that is walked, such as 'raw/**'. Repeatable.")  # fmt: skip
+@click.option("--exclude", multiple=True, metavar="GLOB",
+              help="No inputs that match; folders that do are not walked. Repeatable.")  # fmt: skip
 @click.option("--format", "form", metavar="EXT", shell_complete=one_of(*(end[1:] for end in ENDINGS)),
               help="File format of the result, such as png; needed for -o -.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--in-place", is_flag=True, help="Replace the inputs.")
 @click.option("--skip-existing", is_flag=True, help="Leave inputs whose result exists.")
+@click.option(
+    "--newer", is_flag=True, help="Only inputs that are newer than their result, which is replaced, or have none."
+)
 @filter_options
 @click.option("-j", "--jobs", "at_once", type=click.IntRange(1), default=1, show_default=True, metavar="N",
               help="Files at once; they share the cores.")  # fmt: skip
@@ -69,7 +82,8 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 @click.option("--keep-going/--fail-fast", default=True, help="After a file failed: do the rest, or stop.")
 def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: Path | None, recursive: bool,
-    form: str | None, overwrite: bool, in_place: bool, skip_existing: bool, dry_run: bool, as_json: bool, quiet: bool,
+    list_file: str | None, nul: bool, include: tuple[str, ...], exclude: tuple[str, ...], form: str | None,
+    overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, dry_run: bool, as_json: bool, quiet: bool,
     verbose: bool, explain: bool, keep_going: bool, at_once: int, encoder: tuple[str, ...], metadata: frozenset[str],
     auto_orient: bool, limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
@@ -83,24 +97,37 @@ def apply(
     imgconv apply a.txt -k '1 2; 3 4' --mode convolve --padding full -o -
     imgconv apply street.jpg --vary gaussian:sigma=0..8 --mask linear:band=0.4
     """
+    if not inputs and list_file is None:
+        raise click.UsageError("Missing argument 'INPUT...' (or --files-from).")
+    if nul and list_file is None:
+        raise click.UsageError("-0 says how names end in the list of --files-from.")
     from imgconv.formats.decode import begin
 
     # the first picture is decoded while the rest is being imported
-    early = not (dry_run or skip_existing or inputs[0] == "-" or options["threads"] == 1)
+    early = inputs and not (dry_run or skip_existing or newer or inputs[0] == "-" or options["threads"] == 1)
     begun = begin(Path(inputs[0])) if early else None
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, **options)
+    from imgconv.batch.inputs import Patterns, find_inputs, listed_in
     from imgconv.batch.job import Handling
     from imgconv.batch.report import Count
     from imgconv.batch.report import as_json as outcome_as_json
     from imgconv.batch.run import run
-    from imgconv.batch.targets import Targets, check_encoder_options, find_inputs, make_jobs
+    from imgconv.batch.targets import Targets, check_encoder_options, make_jobs
 
-    targets = Targets(output, out_dir, form, overwrite, in_place, skip_existing)
-    found = find_inputs(inputs, targets, recursive)
+    names = list(inputs)
+    if list_file is not None:
+        names += listed_in(list_file, nul=nul)
+        if list_file == "-" and "-" in names:
+            raise UsageError("standard input is the list of --files-from and cannot be a picture, too")
+    targets = Targets(output, out_dir, form, overwrite, in_place, skip_existing, newer)
+    found = find_inputs(names, targets, recursive, Patterns(include, exclude))
     jobs, results = make_jobs(found.files, recipe.name, targets)
     jobs += found.problems
     if not jobs:
-        raise UsageError(f"no pictures in {', '.join(inputs)} ({count(len(found.others), 'file')} of other kinds)")
+        where = ", ".join([*inputs, *([list_file] if list_file else ())])
+        left = f"{count(len(found.others), 'file')} of other kinds"
+        left += f", {len(found.unwanted)} left out as asked" if found.unwanted else ""
+        raise UsageError(f"no pictures in {where} ({left})")
     handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)
     check_encoder_options(jobs, handling.encoder)
     to_stdout = any(job.target is None and not job.problem for job in jobs)
@@ -108,14 +135,21 @@ def apply(
         raise UsageError("--json and a picture on standard output do not go together")
     if to_stdout and not dry_run and sys.stdout.isatty() and any(job.format not in ("TEXT", "CSV") for job in jobs):
         raise UsageError("a picture is not written to a terminal; redirect it, or give --output")
-    for names, why in ((results, "an earlier run's result"), (found.others, "of another kind")):
-        for name in names if as_json else ():
+    unwanted = "left out by --include or --exclude"
+    for left_out, why in (
+        (results, "an earlier run's result"),
+        (found.others, "of another kind"),
+        (found.unwanted, unwanted),
+    ):
+        for name in left_out if as_json else ():
             line = {"input": name, "output": None, "kernel": recipe.name, "status": "passed over", "notes": [why]}
             print_json(line)
     if not quiet and results:
         warn(f"{count(len(results), 'result')} of an earlier run left out, such as {results[0]}")
     if not quiet and found.others:
         warn(f"{count(len(found.others), 'file')} of other kinds passed over")
+    if not quiet and found.unwanted:
+        warn(f"{count(len(found.unwanted), 'file')} {unwanted}")
     if dry_run:
         return _plan(jobs, recipe, targets, as_json)
 

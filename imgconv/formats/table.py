@@ -52,6 +52,7 @@ MODES = {
 }  # fmt: skip
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
+_NAMES = {ending: form.name for form in FORMATS for ending in form.endings} | ARRAY_ENDINGS
 # the user's word, and the key of `Picture.info`; of PNG's texts one is the comment, the last two are chunks
 METADATA = {
     "exif": "exif", "icc": "icc_profile", "dpi": "dpi", "xmp": "xmp", "text": "comment", "colour": None, "other": None,
@@ -65,10 +66,7 @@ def by_name(name: str) -> Format:
 
 def name_for(ending: str) -> str | None:
     """The name of the format for a file ending such as ".png", arrays included; None when there is none."""
-    ending = ending.lower()
-    if ending in ARRAY_ENDINGS:
-        return ARRAY_ENDINGS[ending]
-    return next((form.name for form in FORMATS if ending in form.endings), None)
+    return _NAMES.get(ending.lower())
 
 
 def select(info: Mapping[str, Any], words: Container[str]) -> dict[str, Any]:
