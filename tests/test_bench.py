@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from imgconv.bench import chart, commands, costs, measure, scaling
+from imgconv.bench import chart, commands, costs, folders, measure, scaling
 from imgconv.bench.works import WORKS, Work, error_from, picture
 from imgconv.cli import cli
 from imgconv.engine.proof import SUMS_OFF
@@ -237,7 +237,10 @@ def test_lines_in_a_pipe_and_markdown_and_plots(tmp_path):
         (["--scaling", "--channels", "1"], "--channels"),
         (["--costs", "--scaling"], "one at a time"),
         (["--scaling", "--plot", "x.svg"], "nor --scaling"),
-        (["--json", "--markdown"], "not for --markdown"),
+        (["--json", "--markdown"], "--markdown for none"),
+        (["--batch", "--threads", "1"], "--threads"),
+        (["--batch", "--only", "png"], "near it: pngs"),
+        (["--files", "3"], "for --batch"),
     ],
 )
 def test_misuse_is_said(words, told):
@@ -292,3 +295,53 @@ def test_scaling_prints_lines_or_json(monkeypatch):
     told = json.loads(run("--scaling", "--size", "0.001", "--rounds", "1", "--json"))
     assert told["points"][0]["what"] == "size"
     assert told["machine"]["cores"] >= 1
+
+
+SOME = {name: folders.PROGRAMS[name] for name in ("imgconv", "Pillow Pool", folders.CODECS)}
+
+
+def test_folders_are_done_by_everybody(monkeypatch):
+    monkeypatch.setattr(folders, "PROGRAMS", SOME)
+    monkeypatch.setattr(folders, "XARGS", commands.Command("", programs=("no-such-program",)))
+    monkeypatch.setattr(folders, "TRIAL", 2)
+    monkeypatch.setattr(folders, "folders", lambda *_: [folders.Folder(named("png"), 3, 18, 24)])
+    (told,) = json.loads(run("--batch", "--json"))["works"]
+    assert [one["tool"] for one in told["results"]] == [*SOME]
+    for one in told["results"]:
+        assert one["problem"] is None
+        assert one["files_per_s"] == pytest.approx(3e3 / one["median_ms"], rel=1e-3)
+        assert one["megapixels_per_s"] == pytest.approx(18 * 24e-6 * one["files_per_s"])
+        assert one["cpu_ms_per_file"] >= 0
+    assert [one["error"] for one in told["results"]] == [0.5, 0.5, None]
+    parts = told["imgconv_cpu_ms_per_file"]
+    assert [*parts] == ["parent", "workers", "job: codecs", "job: loops", "job: fsync", "job: Python"]
+    assert all(ms > 0 for name, ms in parts.items() if name.startswith("job"))
+
+
+@pytest.mark.skipif(commands.program(folders.XARGS) is None, reason="no xargs")
+def test_xargs_is_given_the_files(tmp_path):
+    lines = folders._lines(folders.Folder(named("jpeg"), 100, 9, 9), tmp_path, 2)
+    list_of_names = ["-a", str(tmp_path / "names"), "-P", "2"]
+    for tool in ("imgconv under xargs -n 1", "imgconv under xargs -n 12"):
+        assert lines[tool][1:6] == [*list_of_names, "-n"]
+        assert lines[tool][-4:] == ["-j", "1", "-t", "1"]
+    assert {"imgconv", "Pillow Pool", folders.CODECS} <= lines.keys()
+    if "vips under xargs" in lines:
+        assert "@.jpg" in lines["vips under xargs"]
+        assert f"{tmp_path / 'out' / '@.jpg'}[Q=90]" in lines["vips under xargs"]
+
+
+def test_what_a_folder_took_is_told_in_lines():
+    timings = [measure.Timing("imgconv", times_s=[2.0]), measure.Timing("x", times_s=[8.0]), measure.Timing("y")]
+    timings[2].problem = "no luck"
+    folder = folders.folders(100, 1000, 2000)[0]
+    row = measure.Row(folder.work, timings)
+    result = folders.Result(folder, row, {"imgconv": 0.1, "x": 0.4}, {"parent": 0.02, "workers": 0.08})
+    assert [result.with_many(timing) for timing in timings] == [pytest.approx(50), pytest.approx(40), None]
+    lines = result.lines(markdown=False)
+    assert lines[0].startswith("100 JPEGs of 2000×1000")
+    assert lines[1].split() == ["imgconv", "50", "100", "1", "100", "50"]
+    assert lines[2].split() == ["x", "12.5", "25", "4", "400", "40"]
+    assert lines[3].split() == ["y", "failed"]
+    assert lines[5:] == ["y: no luck", "CPU milliseconds of imgconv for a file: parent 20, workers 80"]
+    assert len({line.count("|") for line in result.lines(markdown=True)[:5]}) == 1

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,6 +47,7 @@ class Command(NamedTuple):
     programs: tuple[str, ...] = ()  # names that it may have on the PATH; none: this Python
     version: str = ""  # how it is asked for its version
     module: str = ""  # that a script needs, beside Pillow
+    says: str = ""  # what its answer to that has, where another program has its name
 
 
 COMMANDS = {
@@ -65,7 +66,7 @@ COMMANDS = {
     ),
     "ImageMagick": Command(
         "{source} -convolve {weights} {jpeg} {target}", f"-quality {QUALITY}",
-        ("magick", "convert-im6.q16", "convert"), "-version",
+        ("magick", "convert-im6.q16", "convert"), "-version", says="ImageMagick",
     ),
     "ffmpeg": Command(
         "-y -v error -threads {threads} -i {source} -vf {filter} {jpeg} -frames:v 1 {target}", "-q:v 3",
@@ -75,27 +76,29 @@ COMMANDS = {
 
 
 @cache
-def program(name: str) -> tuple[str, str] | None:
-    """Path and version of a program of `COMMANDS`, if it is there and is what its name says."""
-    for path in filter(None, map(shutil.which, COMMANDS[name].programs)):
-        words = [path, COMMANDS[name].version]
+def program(command: Command) -> tuple[str, str] | None:
+    """Path and version of a command's program, if it is there and is what its name says."""
+    for path in filter(None, map(shutil.which, command.programs)):
+        words = [path, command.version]
         try:
             answer = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False).stdout
         except (OSError, subprocess.TimeoutExpired):
             continue
         number = re.search(r"\d+(\.\d+)+(-\d+)?", answer)
-        if number and (name != "ImageMagick" or "ImageMagick" in answer):
+        if number and command.says in answer:
             return path, number[0]
     return None
 
 
 def versions() -> dict[str, str]:
     """Of every program that is there."""
-    return {name: there[1] for name in COMMANDS if (there := program(name)) is not None}
+    return {name: there[1] for name, command in COMMANDS.items() if (there := program(command)) is not None}
 
 
-def command_lines(source: Path, folder: Path, channels: int, threads: int) -> dict[str, tuple[list[str], Path]]:
-    """tool -> (command, the file that it writes)."""
+def command_lines(
+    source: Path, folder: Path, channels: int, threads: int, target: Path | None = None
+) -> dict[str, tuple[list[str], Path]]:
+    """tool -> (command, the file that it writes): each its own in the folder, unless one is given for all."""
     matrix = folder / "edge.mat"
     matrix.write_text("3 3 2 0\n" + "\n".join(" ".join(map(str, row)) for row in EDGE_ENHANCE) + "\n")
     planes = {1: "gray", 4: "gbrap"}.get(channels, "gbrp")
@@ -106,12 +109,19 @@ def command_lines(source: Path, folder: Path, channels: int, threads: int) -> di
     }  # fmt: skip
     found = {}
     for number, (tool, command) in enumerate(COMMANDS.items()):
-        path, _ = program(tool) or ("", "") if command.programs else (sys.executable, "")
-        if path and not (command.module and find_spec(command.module) is None):
-            values["target"] = target = folder / f"result{number}{source.suffix}"
-            words = command.words.replace("{jpeg}", command.jpeg if source.suffix == ".jpg" else "").split()
-            found[tool] = [path, *(word.format_map(values) for word in words)], target
+        values["target"] = made = target or folder / f"result{number}{source.suffix}"
+        if line := command_line(command, values, source.suffix):
+            found[tool] = line, made
     return found
+
+
+def command_line(command: Command, values: Mapping[str, Any], ending: str) -> list[str] | None:
+    """The words of a command on files of that ending; None where its program or its module is missing."""
+    path, _ = program(command) or ("", "") if command.programs else (sys.executable, "")
+    if not path or (command.module and find_spec(command.module) is None):
+        return None
+    words = command.words.replace("{jpeg}", command.jpeg if ending == ".jpg" else "").split()
+    return [path, *(word.format_map(values) for word in words)]
 
 
 def measure(work: Work, settings: Settings, progress: Progress = lambda _: None) -> Row | None:
@@ -133,14 +143,14 @@ def measure(work: Work, settings: Settings, progress: Progress = lambda _: None)
         Image.fromarray(source[:, :, 0] if settings.channels == 1 else source).save(file, quality=QUALITY)
         commands = command_lines(file, folder, settings.channels, settings.threads)
 
-        def warm(run: Run) -> float:
-            run()  # imgconv compiles, the disk's cache fills, so this says nothing about the next
+        def warm(work: Run) -> float:
+            work()  # imgconv compiles, the disk's cache fills, so this says nothing about the next
             return 0.0
 
         def contenders() -> Iterator[Contender]:
             for tool, (words, _) in commands.items():
-                run = partial(_run, words, environment)
-                yield Contender(Timing(tool), partial(warm, run), partial(partial, run))
+                work = partial(run, words, environment)
+                yield Contender(Timing(tool), partial(warm, work), partial(partial, work))
 
         def check(timing: Timing, result: Any) -> None:
             target = commands[timing.tool][1]
@@ -152,9 +162,14 @@ def measure(work: Work, settings: Settings, progress: Progress = lambda _: None)
         return compete(work, contenders(), check, settings.rounds, progress)
 
 
-def _run(command: list[str], environment: dict[str, str]) -> None:
+def run(
+    command: list[str], environment: Mapping[str, str], folder: Path | None = None, longest_s: float = LONGEST_S
+) -> str:
+    """Runs a command; returns what it prints. Raises RuntimeError where it fails."""
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, errors="replace", timeout=LONGEST_S, check=False
-    )
+        command, env=environment, cwd=folder, capture_output=True, text=True, errors="replace", timeout=longest_s,
+        check=False,
+    )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"exit status {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}")
+    return done.stdout

@@ -132,37 +132,46 @@ class Contender(NamedTuple):
 
 
 def compete(
-    work: Work, contenders: Iterable[Contender], check: Callable[[Timing, Any], None], rounds: int, progress: Progress
+    work: Work,
+    contenders: Iterable[Contender],
+    check: Callable[[Timing, Any], None],
+    rounds: int,
+    progress: Progress,
+    limits_s: tuple[float, float] | None = None,
+    clean: Callable[[], None] = lambda: None,
 ) -> Row:
     """Times contenders in turns, after `check` has looked at the result of each one's first run.
 
-    Those that take too long are only estimated, or run once. Missing ones are left out, failing ones are shown.
+    Those that take too long are only estimated, or run once; `limits_s` are other ones than TOO_LONG_S and PATIENCE_S.
+    `clean` is called before each run. Missing ones are left out, failing ones are shown.
     """
+    too_long_s, patience_s = limits_s or (TOO_LONG_S, PATIENCE_S)
     timings: list[Timing] = []
     runs: list[tuple[Timing, Run, int]] = []
     for timing, estimate, prepare in contenders:
         progress(timing.name)
         try:
             first_s = estimate()
-            timing.estimated = first_s > TOO_LONG_S
+            timing.estimated = first_s > too_long_s
             if not timing.estimated:
                 run = prepare()
+                clean()
                 started = time.perf_counter()
                 result = run()
                 first_s = time.perf_counter() - started
                 check(timing, result)
                 del result
-            if timing.estimated or first_s > PATIENCE_S:
+            if timing.estimated or first_s > patience_s:
                 timing.times_s = [first_s]
             else:
-                runs.append((timing, run, int(PATIENCE_S / max(first_s, 1e-9))))
+                runs.append((timing, run, int(patience_s / max(first_s, 1e-9))))
         except (ImportError, Unsupported):
             continue
         except Exception as problem:  # whatever a peer raises is shown in its place
             kind = "" if work.kind == "command" else f"{type(problem).__name__}: "
             timing.problem = kind + " ".join(str(problem).split())[:200]
         timings.append(timing)
-    take_turns(runs, rounds)
+    take_turns(runs, rounds, clean)
     return Row(work, timings)
 
 
@@ -173,11 +182,12 @@ def once(run: Run) -> float:
     return time.perf_counter() - started
 
 
-def take_turns(runs: list[tuple[Timing, Run, int]], rounds: int) -> None:
+def take_turns(runs: list[tuple[Timing, Run, int]], rounds: int, clean: Callable[[], None] = lambda: None) -> None:
     """Runs all in turns, so that a slow moment of the machine hits all; each at most as often as its number says."""
     for number in range(rounds):
         for timing, run, most in runs:
             if number < max(1, most):
+                clean()
                 timing.times_s.append(once(run))
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
@@ -20,21 +20,35 @@ if TYPE_CHECKING:
 BAR = 24  # cells of the longest bar
 
 
+class Named(Protocol):
+    """What --only can name."""
+
+    @property
+    def name(self) -> str:
+        """The word for it."""
+
+
+T = TypeVar("T", bound=Named)
+
+
 @click.command()
-@click.option("--size", type=click.FloatRange(0.0001, 200), default=12, show_default=True, help="Megapixels.")
+@click.option("--size", type=click.FloatRange(0.0001, 200), help="Megapixels.  [default: 12; 1.92 with --batch]")
 @click.option("--channels", type=click.IntRange(1, 4), default=3, show_default=True, help="Of the picture.")
-@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True,
-              help="Runs of each; what is slow is run less often.")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1),
+              help="Runs of each; what is slow is run less often.  [default: 7; 3 with --batch]")  # fmt: skip
 @click.option("--only", metavar="NAMES", multiple=True, help="Works, with commas between them: 3x3,gaussian5,png.")
 @click.option("-t", "--threads", type=click.IntRange(1), metavar="N", help="For everybody.  [default: the cores]")
 @click.option("--costs", is_flag=True, help="Hold the planner's estimates against the clock instead.")
 @click.option("--scaling", is_flag=True, help="How time grows with picture and kernel and falls with threads instead.")
+@click.option("--batch", is_flag=True, help="Whole folders on all cores instead: files per second, and CPU time.")
+@click.option("--files", type=click.IntRange(2), metavar="N",
+              help="JPEGs for --batch, and by their number the other files.  [default: 400]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="The table for a README.")
 @click.option("--plot", metavar="FILE", help="Draw a bar chart too, .svg or .png; replaces a file.")
 def bench(
-    size: float, channels: int, rounds: int, only: tuple[str, ...], threads: int | None, costs: bool, scaling: bool,
-    as_json: bool, as_markdown: bool, plot: str | None,
+    size: float | None, channels: int, rounds: int | None, only: tuple[str, ...], threads: int | None, costs: bool,
+    scaling: bool, batch: bool, files: int | None, as_json: bool, as_markdown: bool, plot: str | None,
 ) -> int:  # fmt: skip
     """Measure this machine: every method of imgconv against every peer that is installed.
 
@@ -51,28 +65,41 @@ def bench(
     imgconv bench --json > bench.json                for machines
     imgconv bench --costs --size 2                   does the planner know this machine?
     imgconv bench --scaling --size 200               by megapixels, threads and size of the kernel
+    imgconv bench --batch --files 100                folders of files, some minutes and 1 GB of temporary files
 
     \b
     Works: copy edge_enhance 3x3 5x5 7x7 15x15 31x31 gaussian5 gaussian20 box15
            3x3-16bit 7x7-16bit 3x3-float 7x7-float png jpeg small-png
+           with --batch: jpegs pngs small-jpegs small-pngs
     """
     other = "--costs" if costs else "--scaling" if scaling else ""
-    if (costs and scaling) or (as_markdown and (as_json or other)):
-        raise UsageError("--costs, --scaling and --markdown are for one at a time, --json is not for --markdown")
-    if plot is not None and (other or Path(plot).suffix.lower() not in (".svg", ".png")):
-        raise UsageError("--plot takes a .svg or .png file, and neither --costs nor --scaling")
+    if costs + scaling + batch > 1 or (as_markdown and (as_json or other)):
+        raise UsageError(
+            "--costs, --scaling, --batch are for one at a time, --markdown for none of --costs, --scaling, --json"
+        )
+    if plot is not None and (other or batch or Path(plot).suffix.lower() not in (".svg", ".png")):
+        raise UsageError("--plot takes a .svg or .png file, and neither --costs nor --scaling nor --batch")
+    if batch and (channels != 3 or threads is not None):
+        raise UsageError("--batch has RGB pictures and all cores that it may use; leave out --channels and --threads")
+    if files is not None and not batch:
+        raise UsageError("--files is for --batch")
     if other and (only or channels != 3):
         raise UsageError(f"{other} has kernels and pictures of its own; leave out --only and --channels")
     from imgconv.bench.measure import Settings, machine, shape_of
     from imgconv.threads import available_cores
 
-    settings = Settings(*shape_of(size), channels, rounds, threads or available_cores())
+    size = size or (1.92 if batch else 12)
+    settings = Settings(*shape_of(size), channels, rounds or (3 if batch else 7), threads or available_cores())
+    if batch:
+        _show_batch(settings, files or 400, only, as_json, as_markdown)
+        return DONE
     if other:
         (_show_costs if costs else _show_scaling)(settings, size, as_json)
         return DONE
     from imgconv.bench import chart, commands
+    from imgconv.bench.works import WORKS
 
-    works = _works(only)
+    works = _named(only, WORKS)
     facts = machine(settings.threads)
     facts["versions"] |= commands.versions()
     shape = settings.shape
@@ -100,19 +127,17 @@ def bench(
     return DONE
 
 
-def _works(only: tuple[str, ...]) -> list[Work]:
+def _named(only: tuple[str, ...], works: Sequence[T]) -> list[T]:
     """The works that --only names, in the table's order; all of them without it."""
     from difflib import get_close_matches
 
-    from imgconv.bench.works import WORKS
-
-    names = [work.name for work in WORKS]
+    names = [work.name for work in works]
     wanted = [name.strip() for part in only for name in part.split(",") if name.strip()]
     for name in wanted:
         if name not in names:
             near = get_close_matches(name, names, 3)
             raise UsageError(f"there is no work {name!r}; {'near it: ' + ', '.join(near) if near else ' '.join(names)}")
-    return [work for work in WORKS if not only or work.name in wanted]
+    return [work for work in works if not only or work.name in wanted]
 
 
 def _measured(works: list[Work], settings: Settings) -> Iterator[Row]:
@@ -248,3 +273,23 @@ def _show_scaling(settings: Settings, size: float, as_json: bool) -> None:
                 )
     if as_json:
         print_json({"machine": facts, "points": [point.as_dict() for point in points]})
+
+
+def _show_batch(settings: Settings, files: int, only: tuple[str, ...], as_json: bool, as_markdown: bool) -> None:
+    from imgconv.bench import chart, commands, folders
+    from imgconv.bench.measure import machine
+
+    facts = machine(settings.threads)
+    facts["versions"] |= commands.versions()
+    if not as_json:
+        click.echo(chart.caption(facts, settings.shape))
+    results = []
+    for folder in _named(only, folders.folders(files, settings.rows, settings.columns)):
+        with _progress(folder.name) as progress:
+            results.append(folders.measure(folder, settings.rounds, settings.threads, progress))
+        if not as_json:
+            click.echo()
+            for line in results[-1].lines(as_markdown):
+                click.echo(line)
+    if as_json:
+        print_json({"machine": facts, "rounds": settings.rounds, "works": [result.as_dict() for result in results]})
