@@ -5,6 +5,11 @@ from pathlib import Path
 # a script's background ignores Ctrl-C, and what it starts would, too; tests send it
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# nor are the user's own defaults the tests'
+for name in [name for name in os.environ if name.startswith("IMGCONV_") and name != "IMGCONV_CACHE_DIR"]:
+    del os.environ[name]
+os.environ["XDG_CONFIG_HOME"] = os.devnull
+
 
 def pytest_configure(config):
     # one place for kept code, shared by the workers and by the processes that tests start; not the user's own

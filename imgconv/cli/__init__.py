@@ -14,8 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from imgconv import __version__
+from imgconv.cli.sources import config_path, configure, key_of, placed_error
 from imgconv.errors import ImgconvError, KernelError, UsageError, unforeseen
 
 if TYPE_CHECKING:
@@ -50,8 +52,14 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"imgconv.cli.{cmd_name}"), cmd_name)
-        _add_color(command)
+        _complete(command, f"imgconv_{cmd_name}")
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.BadParameter as problem:
+            raise placed_error(problem) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -70,22 +78,27 @@ class LazyGroup(click.Group):
 
 
 def _set_color(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
-    if value is not None:
+    # behind a command only what was typed there counts: it has one variable
+    if value is not None and (not ctx.parent or ctx.get_parameter_source("color") is ParameterSource.COMMANDLINE):
         ctx.find_root().color = {"auto": None, "always": True, "never": False}[value]
 
 
 COLOR = click.Option(
     ["--color"], type=click.Choice(["auto", "always", "never"]), expose_value=False, callback=_set_color,
+    envvar="IMGCONV_COLOR",
     help="Colour; auto, the default, is on a terminal without NO_COLOR.",
 )  # fmt: skip
 
 
-def _add_color(command: click.Command) -> None:
-    """--color may stand behind any command, too."""
+def _complete(command: click.Command, prefix: str) -> None:
+    """Every option may come from a variable, as IMGCONV_APPLY_BORDER; and --color may stand behind any command."""
+    for option in command.params:
+        if isinstance(option, click.Option) and option is not COLOR:
+            option.envvar = f"{prefix}_{key_of(option)}".upper().replace("-", "_")
     if COLOR not in command.params:
         command.params.append(COLOR)
-    for inner in command.commands.values() if isinstance(command, click.Group) else ():
-        _add_color(inner)
+    for name, inner in command.commands.items() if isinstance(command, click.Group) else ():
+        _complete(inner, f"{prefix}_{name}")
 
 
 @click.group(cls=LazyGroup, params=[COLOR], context_settings={"help_option_names": ["-h", "--help"]})
@@ -99,6 +112,8 @@ def cli(ctx: click.Context) -> None:
     imgconv apply *.jpg -k sharpen --out-dir sharp    many
     imgconv kernels                                   what -k can name
     """
+    if os.path.exists(path := config_path()):
+        configure(ctx, path, COMMANDS, COLOR)
     if ctx.invoked_subcommand != "apply":  # which imports more before it begins
         imports_done()
 

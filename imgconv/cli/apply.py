@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, console, imports_done, print_json, print_line, warn
+from imgconv.cli import DONE, FAILED, console, imports_done, print_json, print_line, recipes, warn
 from imgconv.cli.options import (
     FILE,
     FileCommand,
@@ -22,6 +22,7 @@ from imgconv.cli.options import (
     place_options,
     to_metadata,
 )
+from imgconv.cli.sources import given_lines, origins, setting, use_recipe
 from imgconv.errors import UsageError
 from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
 
@@ -53,8 +54,8 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
               " folder that is walked, such as 'raw/**'. Repeatable.")  # fmt: skip
 @click.option("--exclude", multiple=True, metavar="GLOB",
               help="No inputs that match; folders that do are not walked. Repeatable.")  # fmt: skip
-@click.option("--format", "form", metavar="EXT", shell_complete=one_of(*(end[1:] for end in ENDINGS)),
-              help="File format of the result, such as png; needed for -o -.")  # fmt: skip
+@setting("--format", "form", metavar="EXT", shell_complete=one_of(*(end[1:] for end in ENDINGS)),
+         help="File format of the result, such as png; needed for -o -.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--in-place", is_flag=True, help="Replace the inputs.")
 @click.option("--skip-existing", is_flag=True, help="Leave inputs whose result exists.")
@@ -64,28 +65,37 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 @filter_options
 @click.option("-j", "--jobs", "at_once", type=click.IntRange(1), default=1, show_default=True, metavar="N",
               help="Files at once; they share the cores.")  # fmt: skip
-@click.option("--co", "encoder", multiple=True, metavar="KEY=VALUE",
-              shell_complete=one_of(*(f"{key}=" for key in ENCODER_OPTIONS)),
-              help="Tell the encoder: quality=90, subsampling=4:2:0, progressive=true (JPEG), compress_level=1 (PNG),"
-              " lossless=false (WebP), compression=lzw (TIFF) … Repeatable.")  # fmt: skip
-@click.option("--metadata", type=to_metadata, default="all", show_default=True, metavar="all|none|LIST",
-              shell_complete=one_of("all", "none", *METADATA),
-              help="What travels along, such as icc,dpi out of exif, icc, dpi, xmp, text (comments) and, from PNG to"
-              " PNG, colour, other.")  # fmt: skip
-@click.option("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")
+@setting("--co", "encoder", multiple=True, metavar="KEY=VALUE",
+         shell_complete=one_of(*(f"{key}=" for key in ENCODER_OPTIONS)),
+         help="Tell the encoder: quality=90, subsampling=4:2:0, progressive=true (JPEG), compress_level=1 (PNG),"
+         " lossless=false (WebP), compression=lzw (TIFF) … Repeatable.")  # fmt: skip
+@setting("--metadata", type=to_metadata, default="all", show_default=True, metavar="all|none|LIST",
+         shell_complete=one_of("all", "none", *METADATA),
+         help="What travels along, such as icc,dpi out of exif, icc, dpi, xmp, text (comments) and, from PNG to"
+         " PNG, colour, other.")  # fmt: skip
+@setting("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")
+@click.option("--recipe", type=FILE, is_eager=True, callback=use_recipe, expose_value=False, metavar="FILE",
+              help="Take the kernels, and all that decides the result, from a file that --save-recipe wrote; what the"
+              " command line says wins.")  # fmt: skip
+@click.option("--save-recipe", type=FILE, metavar="FILE",
+              help="Write the kernels, and all that decides the result, as a file for --recipe.")  # fmt: skip
 @max_pixels_option
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Say also how each kernel was computed, and why.")
-@click.option("--explain", is_flag=True, help="Say also every setting that was in force, and how exact the method is.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Say also every setting that was in force, where it came from, and how exact the method is.",
+)
 @click.option("--keep-going/--fail-fast", default=True, help="After a file failed: do the rest, or stop.")
 def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: Path | None, recursive: bool,
     list_file: str | None, nul: bool, include: tuple[str, ...], exclude: tuple[str, ...], form: str | None,
     overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, dry_run: bool, as_json: bool, quiet: bool,
     verbose: bool, explain: bool, keep_going: bool, at_once: int, encoder: tuple[str, ...], metadata: frozenset[str],
-    auto_orient: bool, limits: Limits, **options: Any,
+    auto_orient: bool, save_recipe: str | None, limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -97,7 +107,8 @@ def apply(
     imgconv apply a.txt -k '1 2; 3 4' --mode convolve --padding full -o -
     imgconv apply street.jpg --vary gaussian:sigma=0..8 --mask linear:band=0.4
     """
-    if not inputs and list_file is None:
+    only_saved = save_recipe is not None and not inputs and list_file is None
+    if not (inputs or list_file is not None or only_saved):
         raise click.UsageError("Missing argument 'INPUT...' (or --files-from).")
     if nul and list_file is None:
         raise click.UsageError("-0 says how names end in the list of --files-from.")
@@ -107,6 +118,9 @@ def apply(
     early = inputs and not (dry_run or skip_existing or newer or inputs[0] == "-" or options["threads"] == 1)
     begun = begin(Path(inputs[0])) if early else None
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, **options)
+    if only_saved:
+        recipes.save_recipe(click.get_current_context(), str(save_recipe), overwrite=overwrite)
+        return DONE
     from imgconv.batch.inputs import Patterns, find_inputs, listed_in
     from imgconv.batch.job import Handling
     from imgconv.batch.report import Count
@@ -135,6 +149,8 @@ def apply(
         raise UsageError("--json and a picture on standard output do not go together")
     if to_stdout and not dry_run and sys.stdout.isatty() and any(job.format not in ("TEXT", "CSV") for job in jobs):
         raise UsageError("a picture is not written to a terminal; redirect it, or give --output")
+    if save_recipe is not None:
+        recipes.save_recipe(click.get_current_context(), save_recipe, overwrite=overwrite)
     unwanted = "left out by --include or --exclude"
     for left_out, why in (
         (results, "an earlier run's result"),
@@ -150,6 +166,8 @@ def apply(
         warn(f"{count(len(found.others), 'file')} of other kinds passed over")
     if not quiet and found.unwanted:
         warn(f"{count(len(found.unwanted), 'file')} {unwanted}")
+    for given in given_lines(click.get_current_context()) if explain and not (as_json or quiet) else ():
+        print_line(given, err=to_stdout)
     if dry_run:
         return _plan(jobs, recipe, targets, as_json)
 
@@ -210,8 +228,9 @@ def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:
     if explain:
         from imgconv.cli.settings import setting_lines
 
+        given = origins(click.get_current_context())
         for kernel, settings in recipe.settled(picture=bool(outcome.mode)):
-            yield from setting_lines(kernel, settings, recipe.options, outcome)
+            yield from setting_lines(kernel, settings, recipe.options, outcome, given)
     if outcome.strip_rows:
         yield f"in strips of {outcome.strip_rows} rows, which were read, filtered and written in turn"
     yield from outcome.plans

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from imgconv.cli.sources import KernelType, MaskType, setting
 from imgconv.conventions import (
     AFTERS,
     ALPHAS,
@@ -169,8 +170,9 @@ def together(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 def kernel_option(*, required: bool) -> Callable[[F], F]:
     """-k, repeated for a chain."""
-    return click.option(
-        "-k", "--kernel", "kernels", multiple=True, required=required, metavar="KERNEL", shell_complete=offer_kernels,
+    return setting(
+        "-k", "--kernel", "kernels", multiple=True, required=required, metavar="KERNEL", type=KernelType(),
+        shell_complete=offer_kernels,
         help="A name (imgconv kernels lists them), a file (.toml .npy .txt .csv), or a matrix in place such as"
         " '0 -1 0; -1 5 -1; 0 -1 0'. Repeat it for a chain.",
     )  # fmt: skip
@@ -186,52 +188,52 @@ max_pixels_option = click.option(
 # -k or --vary, and the mask that says where
 place_options = together(
     kernel_option(required=False),
-    click.option("--mask", metavar="FILE|radial[:…]|linear[:…]", type=FILE,
-                 help="Where, and how strongly, the kernel acts, once for a chain. A grey picture or an array from 0 to"
-                 " 1, of the input's size; radial:cx=0.5,cy=0.5,inner=0.25,outer=1 by the distance from a middle, in"
-                 " halves of the diagonal; linear:angle=90,from=0,to=1 by the way across the picture, with band=0.5 by"
-                 " the distance from a band in it (tilt-shift). Shapes rise smoothly; ,invert turns them round."),
-    click.option("--vary", metavar="FORMULA",
-                 help="Instead of -k, a formula with a range that the mask drives from its first end to its last:"
-                 " gaussian:sigma=0..8. -v says how close that is to the kernel of each pixel."),
+    setting("--mask", metavar="FILE|radial[:…]|linear[:…]", type=MaskType(),
+            help="Where, and how strongly, the kernel acts, once for a chain. A grey picture or an array from 0 to"
+            " 1, of the input's size; radial:cx=0.5,cy=0.5,inner=0.25,outer=1 by the distance from a middle, in"
+            " halves of the diagonal; linear:angle=90,from=0,to=1 by the way across the picture, with band=0.5 by"
+            " the distance from a band in it (tilt-shift). Shapes rise smoothly; ,invert turns them round."),
+    setting("--vary", metavar="FORMULA",
+            help="Instead of -k, a formula with a range that the mask drives from its first end to its last:"
+            " gaussian:sigma=0..8. -v says how close that is to the kernel of each pixel."),
 )  # fmt: skip
 
 # what changes the numbers
 filter_options = together(
-    click.option("--mode", type=click.Choice(MODES), default="correlate", show_default=True,
-                 help="Slide the kernel as written, or turned by 180°."),
-    click.option("--border", type=to_border, metavar="BORDER", shell_complete=one_of(*BORDERS),
-                 help="What stands in for pixels outside: " + ", ".join(BORDERS).replace("constant", "constant[:V]")
-                 + ".  [default: the kernel's own, else edge]"),
-    click.option("--padding", type=click.Choice(PADDINGS),
-                 help="How large the result is; tf-same is TensorFlow's rule under strides.  [default: same]"),
-    click.option("--stride", type=to_steps, default="1", metavar="N[,M]", show_default=True,
-                 help="Pixels from one output pixel to the next; rows first."),
-    click.option("--dilation", type=to_steps, default="1", metavar="N[,M]", show_default=True,
-                 help="Pixels from one tap to the next; rows first."),
-    click.option("--anchor", type=to_anchor, metavar="Y,X|low|high", shell_complete=one_of(*ANCHORS),
-                 help="The tap on the output pixel; low is (k-1)//2, high is k//2.  [default: low]"),
-    click.option("--channels", default="each", metavar="each|sum|LETTERS", show_default=True,
-                 shell_complete=one_of("each", "sum", "rgb", "rgba", "a", "l"),
-                 help="Filter each channel, add them up as Conv2D does, or filter only some, such as rgb, a, l."),
-    click.option("--scale", type=lambda text: to_number(text, SCALES), metavar="X|sum|abs-sum|none",
-                 shell_complete=one_of(*SCALES),
-                 help="What the weights are divided by.  [default: the kernel's own]"),
-    click.option("--offset", type=to_number, metavar="X",
-                 help="What is added to every sum.  [default: the kernel's own]"),
-    click.option("--bias", type=to_numbers, metavar="X[,…]",
-                 help="What is added to each output channel, or to all of them; also to pixels that are copied."),
-    click.option("--after", type=click.Choice(AFTERS),
-                 help="What becomes of values outside the range.  [default: clip]"),
-    click.option("--alpha", type=click.Choice(ALPHAS),
-                 help="Filter alpha like any channel, keep it, or weigh colours by it.  [default: auto, which is"
-                 " straight for Pillow's kernels, premultiply for means, keep for the rest]"),
-    click.option("--linear", is_flag=True, help="Filter in linear light: samples are taken as sRGB."),
-    click.option("--combine", type=click.Choice(COMBINES),
-                 help="Apply every kernel to the picture itself, and take this of the results."),
-    click.option("--like", type=click.Choice(tuple(LIKES)), help="Do as that tool does; single options still win."),
-    click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True,
-                 help="Which way it is computed."),
+    setting("--mode", type=click.Choice(MODES), default="correlate", show_default=True,
+            help="Slide the kernel as written, or turned by 180°."),
+    setting("--border", type=to_border, metavar="BORDER", shell_complete=one_of(*BORDERS),
+            help="What stands in for pixels outside: " + ", ".join(BORDERS).replace("constant", "constant[:V]")
+            + ".  [default: the kernel's own, else edge]"),
+    setting("--padding", type=click.Choice(PADDINGS),
+            help="How large the result is; tf-same is TensorFlow's rule under strides.  [default: same]"),
+    setting("--stride", type=to_steps, default="1", metavar="N[,M]", show_default=True,
+            help="Pixels from one output pixel to the next; rows first."),
+    setting("--dilation", type=to_steps, default="1", metavar="N[,M]", show_default=True,
+            help="Pixels from one tap to the next; rows first."),
+    setting("--anchor", type=to_anchor, metavar="Y,X|low|high", shell_complete=one_of(*ANCHORS),
+            help="The tap on the output pixel; low is (k-1)//2, high is k//2.  [default: low]"),
+    setting("--channels", default="each", metavar="each|sum|LETTERS", show_default=True,
+            shell_complete=one_of("each", "sum", "rgb", "rgba", "a", "l"),
+            help="Filter each channel, add them up as Conv2D does, or filter only some, such as rgb, a, l."),
+    setting("--scale", type=lambda text: to_number(text, SCALES), metavar="X|sum|abs-sum|none",
+            shell_complete=one_of(*SCALES),
+            help="What the weights are divided by.  [default: the kernel's own]"),
+    setting("--offset", type=to_number, metavar="X",
+            help="What is added to every sum.  [default: the kernel's own]"),
+    setting("--bias", type=to_numbers, metavar="X[,…]",
+            help="What is added to each output channel, or to all of them; also to pixels that are copied."),
+    setting("--after", type=click.Choice(AFTERS),
+            help="What becomes of values outside the range.  [default: clip]"),
+    setting("--alpha", type=click.Choice(ALPHAS),
+            help="Filter alpha like any channel, keep it, or weigh colours by it.  [default: auto, which is"
+            " straight for Pillow's kernels, premultiply for means, keep for the rest]"),
+    setting("--linear", is_flag=True, help="Filter in linear light: samples are taken as sRGB."),
+    setting("--combine", type=click.Choice(COMBINES),
+            help="Apply every kernel to the picture itself, and take this of the results."),
+    setting("--like", type=click.Choice(tuple(LIKES)), help="Do as that tool does; single options still win."),
+    setting("--method", type=click.Choice(METHODS), default="auto", show_default=True,
+            help="Which way it is computed."),
     click.option("-t", "--threads", type=click.IntRange(1), metavar="N",
                  help="Threads in one picture.  [default: the cores]"),
 )  # fmt: skip

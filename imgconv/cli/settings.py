@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from imgconv.conventions import LIKES
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
+from imgconv.recipe.settings import GEOMETRY
 
 if TYPE_CHECKING:
     from imgconv.batch.report import Outcome
@@ -49,8 +51,11 @@ MEANING = {
 }
 
 
-def setting_lines(kernel: Kernel, s: Settings, o: Options, outcome: Outcome) -> Iterator[str]:
-    """A heading for the kernel, then a line for each setting: its option's name, its value, and what that means."""
+def setting_lines(kernel: Kernel, s: Settings, o: Options, outcome: Outcome, given: Mapping[str, str]) -> Iterator[str]:
+    """A heading for the kernel, then a line for each setting: its option's name, its value, what it means, its source.
+
+    `given` says for each option that is not its default where its value is from.
+    """
     yield f"{kernel.name}: {'×'.join(map(str, kernel.weights.shape))}" + (f", as --like {o.like} has it" * bool(o.like))
     anchor = s.anchor
     if isinstance(anchor, str):
@@ -77,7 +82,27 @@ def setting_lines(kernel: Kernel, s: Settings, o: Options, outcome: Outcome) -> 
     ]
     for name, value, meaning in settings:
         if value not in (None, "", "none"):
-            yield f"  {name} {value}: {MEANING.get(f'{name} {value}', meaning)}"
+            says = MEANING.get(f"{name} {value}", meaning)
+            yield f"  {name} {value}: {says} [{_source(name, str(value), kernel, o, given)}]"
+
+
+def _source(name: str, value: str, kernel: Kernel, o: Options, given: Mapping[str, str]) -> str:
+    """Where a setting is from, in the order of `recipe.settings.settle`."""
+    if option := given.get("linear" if name == "light" else name):
+        return option
+    asked = LIKES[o.like] if o.like else {}
+    own = LIKES[kernel.like] if kernel.like and not o.like else {}
+    resolved = name in ("anchor", "alpha", "sums")  # what they come to depends on the kernel and the picture
+    if name == "scale":
+        resolved = o.mode == "correlate" and kernel.weights.ndim == 2 and kernel.weights.sum() != 0
+    if name == "anchor" and kernel.anchor is not None:
+        return "the kernel's own"
+    if name in asked and (resolved or asked[name] == value):
+        return f"--like {o.like}"
+    said = {"border": kernel.border, "scale": kernel.scale != 1, "offset": kernel.offset}.get(name)
+    if said or (name in GEOMETRY and name in own and (resolved or own[name] == value)):
+        return "the kernel's own"
+    return "default"
 
 
 def _pair(pair: tuple[int, int]) -> str:

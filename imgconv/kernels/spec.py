@@ -90,9 +90,18 @@ def kernels(spec: KernelLike) -> list[Kernel]:
         from imgconv.kernels.formulas import formula
 
         return [formula(text)]
-    if is_file or "/" in text or os.sep in text:
+    if names_file(text):
         return read_kernels(Path(text))
     return [_named(text)]
+
+
+def names_file(spec: str) -> bool:
+    """Whether `kernels(spec)` reads a file."""
+    text = spec.strip()
+    if text.lower().endswith(ENDINGS):
+        return True
+    in_place = any(re.match(start, text, re.DOTALL) for start in IN_PLACE.values())
+    return not in_place and not is_formula(text) and ("/" in text or os.sep in text)
 
 
 def kernel_names() -> list[str]:

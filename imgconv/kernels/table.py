@@ -23,15 +23,19 @@ def parse_toml(data: bytes, name: str) -> Kernel:
     """A kernel from the bytes of a TOML file. Raises ValueError or KernelError when it is none."""
     if not data.strip():
         raise ValueError("is empty; a kernel file needs at least weights = [[…], …]")
+    return from_table(table_of(data), name)
+
+
+def table_of(data: bytes) -> dict[str, Any]:
+    """The table in the bytes of a TOML file that may be anybody's. Raises ValueError when it is none."""
     if len(KEY_DOT.findall(data)) > MOST_KEY_DOTS:
         raise ValueError("is not TOML that can be read: too many dotted keys")
     try:
-        table = tomllib.loads(data.decode())
+        return tomllib.loads(data.decode())
     except ValueError as problem:  # also text that is not Unicode, and a whole number of 5000 digits
         raise ValueError(f"is not TOML: {problem}") from None
     except RecursionError:
         raise ValueError("is not TOML that can be read: nested too deeply") from None
-    return _from_table(table, name)
 
 
 def parse_json(text: str, name: str) -> Kernel:
@@ -53,7 +57,7 @@ def parse_json(text: str, name: str) -> Kernel:
         table = {"weights": table}
     if not isinstance(table, dict):
         raise ValueError("holds no JSON object with weights")
-    return _from_table({k: v for k, v in table.items() if v is not None and k not in DERIVED}, name)
+    return from_table({k: v for k, v in table.items() if v is not None and k not in DERIVED}, name)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -64,7 +68,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _from_table(table: dict[str, Any], name: str) -> Kernel:
+def from_table(table: dict[str, Any], name: str) -> Kernel:
     """A kernel from the keys of a TOML or JSON file."""
     for key in table:
         if key not in KEYS:

@@ -181,6 +181,17 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
+def toml_value(value: Any) -> str:
+    """A value as TOML has it: text, a truth, a number, or lists and tables of those."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {toml_value(inner)}' for key, inner in value.items())}}}"
+    return f"[{', '.join(map(toml_value, value))}]" if isinstance(value, list | tuple) else plain(value)
+
+
 WRITERS: dict[str, Callable[[Kernel], str]] = {
     "toml": toml_text,
     "json": json_text,

@@ -1,0 +1,88 @@
+"""A recipe written down: the settings of a command as a TOML file that does the same everywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgconv.cli.sources import LARGEST_FILE, Setting, file_sha256, key_of, origin
+from imgconv.errors import UsageError, WriteError
+from imgconv.formats.table import parse_encoder_options
+
+
+def save_recipe(ctx: click.Context, path: str, *, overwrite: bool) -> None:
+    """Writes what is in force as a recipe file. Raises UsageError when it cannot be written."""
+    from imgconv.formats.place import placed, put
+
+    parse_encoder_options(ctx.params["encoder"])
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{path}: exists; --overwrite replaces it")
+    text = recipe_text(ctx, Path(path).parent).encode()
+    if len(text) > LARGEST_FILE:
+        raise UsageError(f"{path}: would take {len(text):,} bytes, more than the {LARGEST_FILE:,} that are read")
+    try:
+        with placed(Path(path), overwrite=overwrite) as file:
+            put(file, text)
+    except WriteError as problem:
+        raise UsageError(str(problem)) from None
+
+
+def recipe_text(ctx: click.Context, folder: Path | None = None) -> str:
+    """The settings of a command that are not defaults, as TOML.
+
+    Kernels from files are written with their weights, and a mask in a file is named with its SHA-256. Without a
+    `folder`, in which the recipe will lie, all kernels have their weights, and a mask's file only its name.
+    """
+    from imgconv.kernels.write import toml_text, toml_value
+
+    lines, tables = [], ""
+    for option in ctx.command.params:
+        if not isinstance(option, Setting) or not origin(ctx, option):
+            continue
+        value = ctx.params[option.name or ""]
+        if option.name == "kernels":
+            value, tables = _kernels(value, inline=folder is None, toml=toml_text)
+            if tables:
+                continue
+        lines.append(f"{key_of(option)} = {toml_value(_plain(option, value, folder))}\n")
+    return "".join(lines) + tables
+
+
+def _kernels(specs: Sequence[Any], *, inline: bool, toml: Any) -> tuple[list[str], str]:
+    """Kernels as the words that name them or, where a word would not do elsewhere, as tables with weights."""
+    from imgconv.kernels.spec import kernels, names_file
+    from imgconv.kernels.write import toml_value
+
+    if not inline and all(isinstance(spec, str) and not names_file(spec) for spec in specs):
+        return list(specs), ""
+    found = [kernel for spec in specs for kernel in kernels(spec)]
+    return [], "".join(f"\n[[kernel]]\nname    = {toml_value(kernel.name)}\n{toml(kernel)}" for kernel in found)
+
+
+def _plain(option: click.Option, value: Any, folder: Path | None) -> Any:
+    """A setting's value in the types that TOML has."""
+    if option.name == "mask":
+        from imgconv.masks import is_shape
+
+        if is_shape(value):
+            return value
+        name = os.path.basename(value)
+        if folder is not None:  # beside the recipe, both can go elsewhere together
+            path = os.path.abspath(value)
+            inside = os.path.commonpath([path, folder.absolute()]) == str(folder.absolute())
+            name = os.path.relpath(path, folder) if inside else path
+        return {"file": name, "sha256": file_sha256(value)}
+    if option.name == "encoder":
+        pairs = (pair.partition("=") for pair in value)
+        return {key.strip().lower(): _typed(text.strip()) for key, _, text in pairs}
+    if isinstance(value, frozenset):
+        return sorted(value) or "none"
+    return value
+
+
+def _typed(text: str) -> Any:
+    return int(text) if text.isascii() and text.isdigit() else {"true": True, "false": False}.get(text, text)
