@@ -25,8 +25,8 @@ from imgconv.cli.apply import percent
 from imgconv.conventions import METHODS
 from imgconv.errors import ImgconvError, KernelError, UsageError
 
-KEYS = ["input", "output", "kernel", "mode", "border", "method", "size", "channels", "dtype", "frames", "read_s", "filter_s",
-        "write_s", "compile_s", "total_s", "clipped", "notes", "status", "error"]  # fmt: skip
+KEYS = ["input", "output", "kernel", "mode", "border", "method", "size", "channels", "dtype", "frames", "read_s",
+        "filter_s", "write_s", "compile_s", "total_s", "clipped", "notes", "status", "error"]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
