@@ -84,6 +84,8 @@ def in_threads(prepare_worker: Callable[[], Callable[[Any], int]], jobs: Iterabl
     `prepare_worker` gives each thread a function of its own. When the calling thread is interrupted, no job begins
     any more; when one fails, the calling thread raises its error.
     """
+    if workers <= 1:
+        return sum(map(prepare_worker(), jobs))
     waiting = iter(jobs)
     take = threading.Lock()
     totals: list[int] = []

@@ -8,6 +8,7 @@ small has small rights: the better a file is compressed, the less likely it is a
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,7 @@ DEFLATE, LZW, JPEG, VP8 = 1032, 2731, 1024, 1024
 TIFF_BYTES = {"raw": 1, "packbits": 64, "tiff_lzw": LZW, "tiff_deflate": DEFLATE, "tiff_adobe_deflate": DEFLATE}
 ARITHMETIC = re.compile(rb"\xff[\xc9-\xcb]\0.\x08", re.DOTALL)  # coded JPEG: blocks take less than a bit
 READING = {"WEBP": 16, "GIF": 8, "JPEG": 10, "MPO": 10}  # bytes for each pixel while it is decoded; JPEG: progressive
+FRESH_S = 0.1  # free memory is looked at no more often: it takes as long as a small picture
 ENCODING = {"WEBP": 9, "GIF": 4, "JPEG": 4}  # for each sample of the result
 
 
@@ -39,6 +41,7 @@ class Limits(NamedTuple):
 
 
 DEFAULT = Limits()
+_looked = (float("-inf"), 0)  # when free memory was looked at, and what was there
 
 
 def limits_for(limits: Limits, options: Any, form: str) -> Limits:
@@ -111,6 +114,14 @@ def check_memory(need: int, size: int, limits: Limits) -> None:
 
 def memory_there() -> int:
     """Bytes of memory that are free, or that this process's control group or its own limit leaves it."""
+    global _looked
+    now = time.monotonic()
+    if now - _looked[0] > FRESH_S:
+        _looked = now, _memory_there()
+    return _looked[1]
+
+
+def _memory_there() -> int:
     sizes = [1024 * int(size) for size in re.findall(r"MemAvailable:\s+(\d+) kB", _text(Path("/proc/meminfo")))]
     groups = _text(Path("/proc/self/cgroup"))
     for where, name in ((r"0::/(.*)", "memory.max"), (r"\d+:(?:\S*,)?memory\b.*?:/(.*)", "memory.limit_in_bytes")):

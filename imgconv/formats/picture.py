@@ -145,7 +145,7 @@ def is_opaque(array: Array) -> bool:
 
 def unread(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """An array of a shape and type that takes no memory; all its samples are one 0."""
-    return np.broadcast_to(np.zeros((), dtype), shape)
+    return np.ndarray(shape, dtype, bytes(dtype.itemsize), strides=(0,) * len(shape))
 
 
 def sound_dpi(dpi: Any) -> tuple[float, float] | None:

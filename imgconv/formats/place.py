@@ -22,7 +22,7 @@ except ImportError:  # Windows
 PART = ".imgconv-*.part"  # a file that is being written
 PIECE = 2**24  # bytes handed to the system at once
 
-_parts: set[Path] = set()  # those of this process
+_parts: set[str] = set()  # those of this process
 _beginning = threading.Lock()
 
 
@@ -53,14 +53,15 @@ def placed(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
         When the target exists and `overwrite` is false, is no regular file, or the system refuses. The target is as
         it was.
     """
-    target = Path(os.path.realpath(path))
-    replaces = overwrite and target.exists()
-    part: Path | None = None
-    _sweep(target.parent)
+    target, mode = _followed(os.fspath(path))
+    replaces = overwrite and mode != 0
+    part = ""
+    folder = os.path.dirname(target)
+    _sweep(folder)
     try:
-        if replaces and not target.is_file():
+        if replaces and not stat.S_ISREG(mode):
             raise OSError("is not a regular file")
-        part, descriptor = _begun_part(target, 0o600 if replaces else 0o666)
+        part, descriptor = _begun_part(folder, 0o600 if replaces else 0o666)
         with open(descriptor, "wb", buffering=0) as file:
             yield file
             if replaces:
@@ -77,9 +78,9 @@ def placed(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     except OSError as problem:
         raise WriteError(f"{path}: {reason(problem)}; nothing was written") from None
     finally:
-        if part is not None:
+        if part:
             with contextlib.suppress(OSError):
-                part.unlink()
+                os.unlink(part)
             _parts.discard(part)
 
 
@@ -88,13 +89,25 @@ def abandon() -> None:
     _beginning.acquire(timeout=1)
     for part in list(_parts):
         with contextlib.suppress(OSError):
-            part.unlink()
+            os.unlink(part)
 
 
-def _begun_part(target: Path, mode: int) -> tuple[Path, int]:
-    """A new file beside the target, which `_sweep` leaves alone as long as it is open, and its descriptor."""
+def _followed(path: str) -> tuple[str, int]:
+    """What a path means where it is a symbolic link, and the mode of the file there, 0 where there is none."""
+    try:
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            path = os.path.realpath(path)
+            mode = os.stat(path).st_mode
+    except OSError:
+        mode = 0
+    return path, mode
+
+
+def _begun_part(folder: str, mode: int) -> tuple[str, int]:
+    """A new file in a folder, which `_sweep` leaves alone as long as it is open, and its descriptor."""
     while True:
-        part = target.with_name(PART.replace("*", os.urandom(8).hex()))
+        part = os.path.join(folder, PART.replace("*", os.urandom(8).hex()))
         with _beginning:
             _parts.add(part)
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
@@ -108,23 +121,24 @@ def _begun_part(target: Path, mode: int) -> tuple[Path, int]:
 
 
 @cache
-def _sweep(folder: Path) -> None:
+def _sweep(folder: str) -> None:
     """Deletes files that killed processes were writing in a folder: nobody has them locked any more."""
     if fcntl is None:
         return
     with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
+        for name in os.listdir(folder or "."):
             if name.startswith(".imgconv-") and fnmatchcase(name, PART):
-                with contextlib.suppress(OSError), open(folder / name, "rb", opener=_without_following) as file:
+                path = os.path.join(folder, name)
+                with contextlib.suppress(OSError), open(path, "rb", opener=_without_following) as file:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                    os.unlink(folder / name)
+                    os.unlink(path)
 
 
 def _without_following(name: str, flags: int) -> int:
     return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
-def _take_rights(descriptor: int, target: Path) -> None:
+def _take_rights(descriptor: int, target: str) -> None:
     """Gives the new file owner, group, mode, ACL and extended attributes of the old one, as far as we may.
 
     Set-user and set-group bits go where owner or group is another one.
@@ -152,7 +166,7 @@ def _take_rights(descriptor: int, target: Path) -> None:
         os.fchmod(descriptor, mode)
 
 
-def _place(part: Path, target: Path) -> None:
+def _place(part: str, target: str) -> None:
     """Gives `part` the target's name; raises FileExistsError when somebody else was first."""
     try:
         os.link(part, target)

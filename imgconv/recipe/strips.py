@@ -78,10 +78,11 @@ class InStrips:
         return int(8 * STRIP_BYTES + rows * row * max(self.about.dtype.itemsize, self.dtype.itemsize))
 
     def run(self) -> Generator[Array]:
-        """The result, strip by strip; what comes next is read in a thread of its own."""
+        """The result, strip by strip; what comes next is read in a thread of its own, if there may be two."""
         self.windows = self._windows()
         made = self._parts()
-        with closing(ahead(made, WINDOWS) if len(self.windows) > 1 else made) as parts:
+        relay = len(self.windows) > 1 and self.recipe.options.threads != 1
+        with closing(ahead(made, WINDOWS) if relay else made) as parts:
             started = time.perf_counter()
             for view, wanted in parts:
                 now = time.perf_counter()
@@ -109,6 +110,8 @@ class InStrips:
         reflect.
         """
         rows = self.step.target_shape[0]
+        if self.strip_rows >= rows:
+            return [(Span(0, self.about.shape[0]), Span(0, rows))]
         strips = [Span(start, min(start + self.strip_rows, rows)) for start in range(0, rows, self.strip_rows)]
         needed = [self.step.needed(strip) for strip in strips]
         starts = list(accumulate((need.start for need in reversed(needed)), min))[::-1]
