@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from imgconv.fit import Fit
     from imgconv.kernels.spec import kernel, kernel_names
     from imgconv.kernels.value import Kernel
+    from imgconv.lazy import map_blocks
     from imgconv.match.result import Explanation, Match
     from imgconv.pillow import PillowFilter
     from imgconv.recipe.signature import ApplyOptions, FilterOptions
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ApplyOptions", "Comparison", "Explanation", "FilterOptions", "Fit", "ImgconvError", "Kernel", "KernelError",
     "Match", "PictureError", "PillowFilter", "UsageError", "WriteError", "__version__", "apply", "compare_with",
-    "convolve", "correlate", "fit_kernel", "kernel", "kernel_names", "match_convention",
+    "convolve", "correlate", "fit_kernel", "kernel", "kernel_names", "map_blocks",
+    "match_convention",
 ]  # fmt: skip
 
 # Where public names live. Loaded on first use: `imgconv --help` must not pay for NumPy. Type checkers read the imports
@@ -37,6 +39,7 @@ if not TYPE_CHECKING:
         "imgconv.fit": ("Fit",),
         "imgconv.kernels.spec": ("kernel", "kernel_names"),
         "imgconv.kernels.value": ("Kernel",),
+        "imgconv.lazy": ("map_blocks",),
         "imgconv.match.result": ("Explanation", "Match"),
         "imgconv.pillow": ("PillowFilter",),
         "imgconv.recipe.signature": ("ApplyOptions", "FilterOptions"),

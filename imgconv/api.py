@@ -160,7 +160,7 @@ def apply(image: Image, kernel: KernelsLike | None = None, **options: Unpack[App
         kind = type(image).__name__
         raise PictureError(f"apply() takes a Pillow image, not {kind}; correlate() and convolve() take arrays")
     prepared = image if image.mode in ONLY_IN_MEMORY else filterable(image)
-    array, mode, _ = _recipe("apply", kernel, options).apply(to_array(prepared), prepared.mode)
+    array, mode, _ = recipe_from("apply", kernel, options).apply(to_array(prepared), prepared.mode)
     result = from_array(array, mode)
     if mode == prepared.mode:
         result = back_in(image.mode, result)
@@ -280,7 +280,7 @@ def compare_with(
         raise UsageError(f"peer {peer!r} is not one of {', '.join(COMPARED)}")
     if not isinstance(rounds, int) or rounds < 1:
         raise UsageError(f"rounds must be a whole number from 1 up, not {rounds!r}")
-    return compare(peer, _picture(picture), _recipe("compare_with", kernel, options), rounds)
+    return compare(peer, _picture(picture), recipe_from("compare_with", kernel, options), rounds)
 
 
 def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: Mapping[str, Any]) -> Array:
@@ -298,8 +298,8 @@ def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: Mapping[str, 
     return recipe.apply(samples)[0]
 
 
-def _recipe(function: str, kernel: Any, options: Mapping[str, Any]) -> Recipe:
-    """A kernel or a chain of them, with options."""
+def recipe_from(function: str, kernel: Any, options: Mapping[str, Any]) -> Recipe:
+    """A kernel or a chain of them, with the options that a function of the library was given."""
     chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
     kernels = kernel if chain else [] if kernel is None else [kernel]
     return Recipe(tuple(to_kernel(k) for k in kernels), _options(function, options))

@@ -31,7 +31,7 @@ FLOORS = (
     ("recipe",),
     ("batch", "compare", "match", "fit"),
     ("api",),
-    ("bench", "pillow"),
+    ("bench", "lazy", "pillow"),
     ("",),  # imgconv itself, which loads the library on demand
     ("cli",),
     ("__main__",),
@@ -103,6 +103,9 @@ def test_each_package_is_known_in_one_place_only(module):
         elif package == "PIL":
             late_kernel = room(module) == "kernels" and not at_once  # a kernel that is a grey picture
             assert room(module) in ("formats", "pillow", "peers", "bench") or late_kernel
+        elif package in ("dask", "xarray"):
+            assert module == "imgconv.lazy"
+            assert not at_once, f"{module} imports {name} before it is needed"
         elif package in ("scipy", "cv2", "skimage", "pyvips", "halide"):
             assert room(module) == "peers"
             assert not at_once

@@ -94,6 +94,9 @@ class Plan:
         Lines of `line_type` that a thread needs.
     halo : (int, int)
         Source rows that are read above and below the kernel's windows.
+    grid : (int, int)
+        Rows and columns of the result, counted from the first that the loop computes, after which sums are taken anew:
+        a part of a picture has the same sums to the last bit if it begins on the grid.
     """
 
     correlation: Correlation
@@ -109,6 +112,7 @@ class Plan:
     base: float
     ring_lines: int
     halo: tuple[int, int] = (0, 0)
+    grid: tuple[int, int] = (1, 1)
 
     @property
     def exactness(self) -> str:

@@ -92,12 +92,14 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     if cost == math.inf:
         return "the kernel is too large for its tiles"
     error = ERROR * proof.reach(c, dtype)
+    side = tile_side(max(rows, columns))
     return replace(
         direct,
         method="fourier",
-        reason=f"a large dense kernel: products of spectra in tiles of {tile_side(max(rows, columns))}",
+        reason=f"a large dense kernel: products of spectra in tiles of {side}",
         error_bound=proof.bound(c, dtype, error, exact=False),
         cost=cost,
         weights=c.weights / c.scale,
         line_type="float64",
+        grid=(side - rows + 1, side - columns + 1),
     )
