@@ -21,7 +21,7 @@ from imgconv.formats.place import PIECE, placed, put
 from imgconv.formats.read import frames_of
 from imgconv.formats.table import GREY_MODES, METADATA, select
 from imgconv.formats.write import fitted, sink_of
-from imgconv.native.kept import compile_seconds
+from imgconv.native.kept import clock, compile_seconds
 from imgconv.recipe import Recipe
 from imgconv.recipe.strips import filter_frame
 
@@ -68,13 +68,8 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
     return outcome
 
 
-def _clock() -> float:
-    """Seconds, without those spent on compiling."""
-    return time.perf_counter() - compile_seconds()
-
-
 def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> None:
-    started, threads = _clock(), recipe.options.threads
+    started, threads = clock(), recipe.options.threads
     limits = limits_for(handling.limits, recipe.options, job.format)
     file, size = _opened(job)
     with file:
@@ -88,7 +83,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
         frame.about = fitted(frame.about, form)
         _note(frame.about, targets, outcome)
         before = replace(frame.about, array=unread(frame.about.array.shape, frame.about.array.dtype))
-        outcome.read_s = _clock() - started
+        outcome.read_s = clock() - started
         work = filter_frame(recipe, frame, limits)
         del frame  # its pixels: encoding takes memory of its own
         after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome)
@@ -107,7 +102,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     outcome.put_down(work.report())
     outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
     outcome.read_s += work.waited_s
-    outcome.write_s = _clock() - started - outcome.read_s - (outcome.filter_s or 0)
+    outcome.write_s = clock() - started - outcome.read_s - (outcome.filter_s or 0)
 
 
 @contextmanager

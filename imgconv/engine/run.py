@@ -21,6 +21,7 @@ from imgconv.threads import available_cores, in_threads
 BAND_ROWS = 128
 HALO_SHARE = 8  # a band has this many times the rows that its neighbours compute again
 WHOLE = Span(0, 0), Span(0, 0)  # where a whole picture begins
+SMALL = 2**20  # bytes of a result: for larger ones, what threads need is made in no time, and takes memory
 THREAD_WORK = 4e7  # with less than this (samples × cost), about 0.5 ms, a thread costs more than it saves
 
 
@@ -96,8 +97,9 @@ class Chain:
             self.stages.append(Stage(chosen, shape))
             shape = self.stages[-1].target_shape
         self.target_shape = self.stages[-1].target_shape
-        # kept between parts
+        # kept between parts, and what threads had of them between pictures
         self._loops = [stage.loop() for stage in self.stages]
+        self._idle: list[list[ThreadLoop]] = []
 
     @property
     def halo(self) -> int:
@@ -127,9 +129,14 @@ class Chain:
         target = empty((count, *self.target_shape[1:]), source.dtype)
         workers = _workers(target.size * sum(stage.plan.cost for stage in self.stages), count, threads)
         band = _band_rows(count, self.halo, workers, one=len(self.stages) == 1)
+        used: list[list[ThreadLoop]] = []
 
         def prepare_worker() -> Callable[[Span], int]:
-            calls = [make() for make in self._loops]
+            try:
+                calls = self._idle.pop()
+            except IndexError:
+                calls = [make() for make in self._loops]
+            used.append(calls)
             between: list[Array | None] = [None] * len(calls)
 
             def work(wanted: Span) -> int:
@@ -160,7 +167,10 @@ class Chain:
             return work
 
         bands = (Span(start, min(start + band, rows.stop)) for start in range(rows.start, rows.stop, band))
-        return Filtered(target, in_threads(prepare_worker, bands, workers))
+        clipped = in_threads(prepare_worker, bands, workers)
+        if target.nbytes <= SMALL:
+            self._idle += used
+        return Filtered(target, clipped)
 
 
 def _fill(

@@ -107,6 +107,11 @@ def compile_seconds() -> float:
     return _spent[0]
 
 
+def clock() -> float:
+    """Seconds, without those that this process has spent on compiling."""
+    return time.perf_counter() - _spent[0]
+
+
 def directory() -> Path:
     """Where code is kept: $IMGCONV_CACHE_DIR, else the user's cache folder."""
     if chosen := os.environ.get("IMGCONV_CACHE_DIR"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import UsageError
+from imgconv.native.kept import clock
 from imgconv.recipe.filtering import About, Filter, View
 from imgconv.recipe.layout import Layout, samples_of
 from imgconv.recipe.options import Options
@@ -27,7 +27,6 @@ class Report(NamedTuple):
 
     plans: tuple[Plan, ...]
     filter_s: float  # without compiling
-    compile_s: float
     clipped: int  # samples outside the range of their type, over all kernels
     threads: int
     kernels: int = 1
@@ -106,7 +105,7 @@ class Recipe:
 
     def run(self, samples: Array, layout: Layout) -> tuple[Array, Layout, Report]:
         """Filters samples as `samples_of` gives them; gives the result, its layout, and what was done."""
-        started = time.perf_counter()
+        started = clock()
         kernels, before, options, made = self.all_kernels, View(samples), self.options, []
         mixed: list[Filter] = []
         if options.mask is not None and len(kernels) > 1 and self.family is None and options.combine is None:
@@ -118,17 +117,14 @@ class Recipe:
             made.append(step.run(View(samples), None, options.threads, before))
             kernels, samples, layout, floating = kernels[step.count :], made[-1].samples, step.layout, step.floating
         samples = layout.finished(samples, floating)
-        compile_s = sum(done.compile_s for done in made)
-        filter_s = time.perf_counter() - started - compile_s
         plans = tuple(plan for done in made for plan in done.plans)
-        return samples, layout, self.report(plans, filter_s, compile_s, sum(done.clipped for done in made))
+        return samples, layout, self.report(plans, clock() - started, sum(done.clipped for done in made))
 
-    def report(self, plans: tuple[Plan, ...], filter_s: float, compile_s: float, clipped: int) -> Report:
+    def report(self, plans: tuple[Plan, ...], filter_s: float, clipped: int) -> Report:
         """What was done, and how long it took."""
         return Report(
             plans=plans,
             filter_s=filter_s,
-            compile_s=compile_s,
             clipped=clipped,
             threads=self.options.threads or available_cores(),
             kernels=len(self.kernels),

@@ -41,15 +41,13 @@ class Correlator:
     plan : Plan
     stage : Stage
         Where its windows lie.
-    compile_s : float
-        Seconds that compiling its loop took now.
     """
 
     def __init__(
         self, c: Correlation, kind: np.dtype[Any], shape: tuple[int, ...], options: Options, layout: Layout
     ) -> None:
         self.plan = plan(c, kind.name, options.method)
-        self.compile_s = prepare(self.plan)
+        prepare(self.plan)
         self.stage = Stage(self.plan, shape)
         self.layout = layout
 

@@ -36,15 +36,15 @@ def mix(values: Array, before: Array, mask: GeneratedMask | Mask, filters: Seque
 
 def vary(
     samples: Array, mask: GeneratedMask | Mask, family: Family, filters: Sequence[Filter]
-) -> tuple[Array, tuple[Plan, ...], float]:
+) -> tuple[Array, tuple[Plan, ...]]:
     """The kernel of each pixel, mixed out of the levels of a family, of which `filters` has one each.
 
     By tiles: only the levels that a tile asks for are computed there, and none is held for the whole picture.
 
     Returns
     -------
-    (ndarray, tuple of Plan, float)
-        The floating results, the plans of each level, and the seconds that their loops were compiled.
+    (ndarray, tuple of Plan)
+        The floating results, and the plans of each level.
     """
     space, first = _space(filters), filters[0]
     reach = [0, 0]
@@ -74,7 +74,7 @@ def vary(
     assert result is not None
     levels = {number: level for (number, *_), level in sorted(made.items(), key=lambda item: item[0][0])}
     plans = tuple(correlator.plan for level in levels.values() for correlator in level.all_correlators)
-    return result, plans, sum(correlator.compile_s for level in made.values() for correlator in level.all_correlators)
+    return result, plans
 
 
 def _space(filters: Sequence[Filter]) -> MixingSpace:

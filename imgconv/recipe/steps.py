@@ -7,12 +7,14 @@ correlations go through a picture together, in one step; each other kernel is on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.engine import channels
+from imgconv.engine.plan import LARGEST_KEPT
 from imgconv.engine.stage import Span
 from imgconv.errors import UsageError
 from imgconv.memory import empty
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from imgconv.engine.plan import Plan
     from imgconv.kernels.family import Family
     from imgconv.kernels.value import Kernel
+    from imgconv.recipe.layout import Layout
+    from imgconv.recipe.options import Options
 
 PIECE_SAMPLES = 2**17  # that a thread computes at once: what lies between the parts of a step stays in the cache
 HALO_SHARE = 4  # a strip of a chain has this many times the rows that its neighbours compute again
@@ -34,7 +38,6 @@ class Done(NamedTuple):
     samples: Array
     clipped: int  # samples outside the range of their type
     plans: tuple[Plan, ...]
-    compile_s: float
 
 
 class Chained:
@@ -64,7 +67,6 @@ class Chained:
         self.local = all(correlator.local for correlator in correlators)
         self.target_shape = correlators[-1].stage.target_shape
         self.plans = tuple(correlator.plan for correlator in correlators)
-        self.compile_s = sum(correlator.compile_s for correlator in correlators)
         self.alone = correlators[0]
         self.chain = chain_of(self.plans, first.shape) if self.local else None
         self.halo = self.chain.halo if self.chain else 0
@@ -81,7 +83,7 @@ class Chained:
         if samples.dtype != back and back.kind in "iub":
             samples, clipped = channels.to_samples(samples.astype(np.float64, copy=False), back)
             samples = samples.astype(self.dtype)
-        return Done(samples, clipped, self.plans, self.compile_s)
+        return Done(samples, clipped, self.plans)
 
 
 class Floating:
@@ -103,8 +105,6 @@ class Floating:
         self.parts = [FloatingFilter(item) for item in (filters[-1:] if family else filters)]
         correlators = [correlator for part in self.parts for correlator in part.all_correlators]
         self.plans = tuple(correlator.plan for correlator in correlators)
-        self.compile_s = sum(correlator.compile_s for correlator in correlators)
-        self.compile_s += self.fast.compile_s if self.fast else 0
         self.target_shape = self.parts[0].target_shape
         if len({part.target_shape for part in self.parts}) > 1:
             raise UsageError("combined kernels must give results of the same size; use padding same")
@@ -151,17 +151,17 @@ class Floating:
 
         pieces = [Span(start, min(start + height, wanted.stop)) for start in range(*wanted, height)]
         clipped = in_threads(lambda: work, pieces, min(workers, len(pieces)))
-        return Done(target, clipped, self.plans, self.compile_s)
+        return Done(target, clipped, self.plans)
 
     def _unstrided(self, rows: Span) -> Span:
         return Span(rows.start * self.step, (rows.stop - 1) * self.step + 1)
 
     def _piece(self, view: View, rows: Span, threads: int | None, before: View) -> Done:
-        plans, compile_s, rows = self.plans, self.compile_s, self._unstrided(rows)
+        plans, rows = self.plans, self._unstrided(rows)
         if self.family is not None and self.mask is not None:
             from imgconv.recipe.masked import vary
 
-            values, plans, compile_s = vary(view.samples, self.mask, self.family, self.filters)
+            values, plans = vary(view.samples, self.mask, self.family, self.filters)
         else:
             results = [part.run(view, rows, threads) for part in self.parts]
             values = results[0]
@@ -171,14 +171,14 @@ class Floating:
                     values[:, :, -1] = combined([result[:, :, -1] for result in results], "max")
         full = self._finish(values, rows, before)
         if self.floating:
-            return Done(values, 0, plans, compile_s)
+            return Done(values, 0, plans)
         samples, clipped = channels.to_samples(values, self.layout.back, self.settings.rounding)
         # float64 would round 64-bit integers
         samples = samples if self.last else samples.astype(self.dtype, copy=False)
         if self.fast is not None and full is not None and full.any():
             whole = self.fast.run(view, rows, threads, view)
             np.copyto(samples, whole.samples, "unsafe", where=full[:, :, None])
-        return Done(samples, clipped, plans, compile_s)
+        return Done(samples, clipped, plans)
 
     def _finish(self, values: Array, rows: Span, before: View) -> Array | None:
         """Stretches and masks the sums where they lie; gives the pixels that take nothing of the picture before."""
@@ -211,6 +211,40 @@ def next_step(kernels: Sequence[Kernel], family: Family | None, about: About, mi
     mixed : sequence of Filter
         For a mask: all filters of the recipe over the picture that its result is mixed with, where they are several.
     """
+    options, layout, shape, dtype, opaque = about
+    if family is None and options.mask is None and sum(kernel.weights.size for kernel in kernels) <= LARGEST_KEPT:
+        given = tuple(kernels), options, layout, shape, dtype
+        return _kept_step(*given, None) or _kept_step(*given, opaque()) or _new_step(kernels, family, about, mixed)
+    return _new_step(kernels, family, about, mixed)
+
+
+class _AskedForAlpha(Exception):
+    """A step depends on whether alpha is full everywhere."""
+
+
+@lru_cache(maxsize=32)
+def _kept_step(
+    kernels: tuple[Kernel, ...],
+    options: Options,
+    layout: Layout,
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    opaque: bool | None,
+) -> Step | None:
+    """The step, kept: for a small picture, making it takes longer than filtering. None where `opaque` must be known."""
+
+    def known() -> bool:
+        if opaque is None:
+            raise _AskedForAlpha
+        return opaque
+
+    try:
+        return _new_step(kernels, None, About(options, layout, shape, dtype, known), ())
+    except _AskedForAlpha:
+        return None
+
+
+def _new_step(kernels: Sequence[Kernel], family: Family | None, about: About, mixed: Sequence[Filter]) -> Step:
     options = about.options
     if family is not None or options.combine:
         filters = [Filter(kernel, about) for kernel in kernels]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Generator
 from contextlib import closing
 from functools import cache
@@ -16,6 +15,7 @@ from imgconv.arrayfile import Array
 from imgconv.engine.stage import Span
 from imgconv.formats.limits import Limits, check_memory
 from imgconv.formats.picture import Frame
+from imgconv.native.kept import clock
 from imgconv.recipe.filtering import About, View
 from imgconv.recipe.layout import as_samples, layout_of
 from imgconv.recipe.steps import Step, next_step
@@ -51,7 +51,7 @@ class InStrips:
         self.shape: tuple[int, ...] = step.target_shape[:2] if self.flat else step.target_shape
         self.strip_rows = self.clipped = 0
         self.windows: list[tuple[Span, Span]] = []
-        self.waited_s = self.filter_s = self.compile_s = 0.0
+        self.waited_s = self.filter_s = 0.0
         self.plans: tuple[Plan, ...] = ()
 
     def plan(self, step: int | None, limits: Limits) -> None:
@@ -83,25 +83,25 @@ class InStrips:
         made = self._parts()
         relay = len(self.windows) > 1 and self.recipe.options.threads != 1
         with closing(ahead(made, WINDOWS) if relay else made) as parts:
-            started = time.perf_counter()
+            started = clock()
             for view, wanted in parts:
-                now = time.perf_counter()
+                now = clock()
                 self.waited_s += now - started
                 strip = self._filtered(view, wanted)
-                self.filter_s += time.perf_counter() - now
+                self.filter_s += clock() - now
                 yield strip[:, :, 0] if self.flat else strip
-                started = time.perf_counter()
+                started = clock()
 
     @np.errstate(all="ignore")  # NaN and infinities are the user's own
     def _filtered(self, view: View, rows: Span) -> Array:
         done = self.step.run(view, rows, self.recipe.options.threads, view)
         self.clipped += done.clipped
-        self.plans, self.compile_s = done.plans, done.compile_s
+        self.plans = done.plans
         return self.step.layout.finished(done.samples, self.step.floating)
 
     def report(self) -> Report:
         """What was done so far."""
-        return self.recipe.report(self.plans, self.filter_s, self.compile_s, self.clipped)
+        return self.recipe.report(self.plans, self.filter_s, self.clipped)
 
     def _windows(self) -> list[tuple[Span, Span]]:
         """For each strip, the rows of the picture that must be there, and those of the result. All rows are read.
@@ -156,9 +156,9 @@ class AtOnce:
     strip_rows = 0
 
     def __init__(self, recipe: Recipe, frame: Frame, limits: Limits) -> None:
-        started = time.perf_counter()
+        started = clock()
         picture = frame.whole(limits)
-        self.waited_s = time.perf_counter() - started
+        self.waited_s = clock() - started
         self.array, self.mode, self.done = recipe.apply(picture.array, picture.mode)
         self.shape, self.dtype = self.array.shape, self.array.dtype
 
