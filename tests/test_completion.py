@@ -119,8 +119,8 @@ def offered(*words: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "words",
-    ["apply", "apply -k blur a.png -o", "apply --mask", "compare", "fit", "fit -o", "match", "match a.png blur",
-     "kernels convert -o"],
+    ["apply", "apply -k blur a.png -o", "apply --mask", "apply --recipe", "apply --save-recipe", "compare", "fit",
+     "fit -o", "match", "match a.png blur", "replay", "replay a.png", "kernels convert -o"],
 )  # fmt: skip
 def test_files_are_completed(words):
     assert offered(*words.split(), "") == ["file:"]

@@ -122,3 +122,32 @@ def test_whole_terms_that_leave_something_out_prove_nothing():
     chosen = plan(correlation(weights, scale=8192.0, offset=127.0), "uint8", "separable")
     assert chosen.error_bound == 1
     assert plan(correlation([[4, 4], [2, 2]], scale=8192.0, offset=127.0), "uint8", "separable").error_bound == 0
+
+
+SMOOTH = np.exp(-0.5 * (np.arange(-40, 41) / 12) ** 2)
+RANDOM = np.random.default_rng(5).normal(size=(4, 13))
+DENSE = np.random.default_rng(6).random((127, 127))
+
+
+@pytest.mark.parametrize(
+    ("weights", "scale", "dtype", "method"),
+    [
+        (np.outer(SMOOTH, SMOOTH), SMOOTH.sum() ** 2, "uint8", "decimated"),
+        (np.outer(*RANDOM[:2]) + np.outer(*RANDOM[2:]), 1.0, "float32", "separable"),
+        (DENSE, DENSE.sum(), "uint8", "fourier"),
+    ],
+)
+def test_a_portable_plan_owes_nothing_to_lapack_or_to_transforms(weights, scale, dtype, method, monkeypatch):
+    """The last bits of both are the machine's: here another one is simulated, whose last bits are off."""
+    assert plan(correlation(weights, scale=scale), dtype).method == method
+    c = correlation(weights, scale=scale, portable=True)
+    chosen = plan(c, dtype)
+    svd, lstsq = np.linalg.svd, np.linalg.lstsq
+    monkeypatch.setattr(np.linalg, "svd", lambda *a, **k: tuple(part * (1 + 1e-14) for part in svd(*a, **k)))
+    monkeypatch.setattr(np.linalg, "lstsq", lambda *a, **k: (lstsq(*a, **k)[0] * (1 + 1e-14),))
+    monkeypatch.setattr("imgconv.engine.plan._made", {})
+    elsewhere = plan(c, dtype)
+    assert chosen.method == elsewhere.method != "fourier"
+    assert chosen.weights.tobytes() == elsewhere.weights.tobytes()
+    with pytest.raises(UsageError, match=f"method {method} cannot be used here: its sums depend on the machine"):
+        plan(c, dtype, method)

@@ -36,6 +36,7 @@ class Handling(NamedTuple):
     metadata: frozenset[str] = frozenset(METADATA)  # words of it: what travels along
     auto_orient: bool = False
     limits: Limits = DEFAULT
+    embedded: tuple[str, str] | None = None  # the recipe and the versions that go into the result's metadata
 
 
 def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Outcome:
@@ -87,6 +88,10 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
         work = filter_frame(recipe, frame, limits)
         del frame  # its pixels: encoding takes memory of its own
         after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome)
+        if handling.embedded:
+            from imgconv.formats import xmp
+
+            after.info["xmp"] = xmp.with_recipe(after.info.get("xmp", b""), xmp.Embedded(*handling.embedded), form)
         sink = sink_of(after, form, handling.encoder, threads)
         work.plan(sink.step, limits)
         if targets.out_dir is not None and job.target is not None:

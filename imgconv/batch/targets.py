@@ -247,6 +247,16 @@ def check_encoder_options(jobs: Sequence[Job], options: Mapping[str, Any]) -> No
             )
 
 
+def check_embedding(jobs: Sequence[Job], embedded: tuple[str, str]) -> None:
+    """Raises UsageError where a job's format cannot hold a recipe; an input's own format is a problem of its job."""
+    from imgconv.formats import xmp  # here, because most commands embed none
+
+    size = len(xmp.with_recipe(b"", xmp.Embedded(*embedded), "PNG"))
+    for job in jobs:
+        if job.format and (why := xmp.unfit(job.format, size)):
+            raise UsageError(f"{job.input}: {why}")
+
+
 def is_skipped(job: Job, targets: Targets) -> bool:
     """Whether a job is not to be done because its result exists, or is as new as what it is made of."""
     if job.target is None or not (targets.skip_existing or targets.newer):

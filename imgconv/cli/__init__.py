@@ -36,6 +36,7 @@ COMMANDS = {
     "compare": "Do the same work in Pillow, SciPy, OpenCV: same bytes? how much faster?",
     "match": "Find which convention (flip, border, anchor, scale) made a result.",
     "fit": "Find the kernel that best explains a picture made from another.",
+    "replay": "Do again what a result's embedded recipe says: the same pixels?",
     "bench": "Measure this machine: every method against every peer that is installed.",
     "doctor": "Show versions, CPU and kept code; clear or warm it.",
     "completion": "Print the completion script for a shell.",

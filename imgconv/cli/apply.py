@@ -79,6 +79,9 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
               " command line says wins.")  # fmt: skip
 @click.option("--save-recipe", type=FILE, metavar="FILE",
               help="Write the kernels, and all that decides the result, as a file for --recipe.")  # fmt: skip
+@click.option("--embed", is_flag=True,
+              help="Put the recipe and the versions into the result's metadata (XMP), for imgconv replay. Only methods"
+              " whose sums are the same on every machine are taken then.")  # fmt: skip
 @max_pixels_option
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
@@ -95,7 +98,7 @@ def apply(
     list_file: str | None, nul: bool, include: tuple[str, ...], exclude: tuple[str, ...], form: str | None,
     overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, dry_run: bool, as_json: bool, quiet: bool,
     verbose: bool, explain: bool, keep_going: bool, at_once: int, encoder: tuple[str, ...], metadata: frozenset[str],
-    auto_orient: bool, save_recipe: str | None, limits: Limits, **options: Any,
+    auto_orient: bool, save_recipe: str | None, embed: bool, limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -117,7 +120,7 @@ def apply(
     # the first picture is decoded while the rest is being imported
     early = inputs and not (dry_run or skip_existing or newer or inputs[0] == "-" or options["threads"] == 1)
     begun = begin(Path(inputs[0])) if early else None
-    recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, **options)
+    recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
     if only_saved:
         recipes.save_recipe(click.get_current_context(), str(save_recipe), overwrite=overwrite)
         return DONE
@@ -126,7 +129,7 @@ def apply(
     from imgconv.batch.report import Count
     from imgconv.batch.report import as_json as outcome_as_json
     from imgconv.batch.run import run
-    from imgconv.batch.targets import Targets, check_encoder_options, make_jobs
+    from imgconv.batch.targets import Targets, check_embedding, check_encoder_options, make_jobs
 
     names = list(inputs)
     if list_file is not None:
@@ -144,6 +147,10 @@ def apply(
         raise UsageError(f"no pictures in {where} ({left})")
     handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)
     check_encoder_options(jobs, handling.encoder)
+    if embed:
+        embedded = recipes.embedded(click.get_current_context())
+        check_embedding(jobs, embedded)
+        handling = handling._replace(embedded=embedded)
     to_stdout = any(job.target is None and not job.problem for job in jobs)
     if to_stdout and as_json:
         raise UsageError("--json and a picture on standard output do not go together")

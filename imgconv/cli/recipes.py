@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from imgconv import __version__
 from imgconv.cli.sources import LARGEST_FILE, Setting, file_sha256, key_of, origin
 from imgconv.errors import UsageError, WriteError
 from imgconv.formats.table import parse_encoder_options
@@ -29,6 +31,22 @@ def save_recipe(ctx: click.Context, path: str, *, overwrite: bool) -> None:
             put(file, text)
     except WriteError as problem:
         raise UsageError(str(problem)) from None
+
+
+def embedded(ctx: click.Context) -> tuple[str, str]:
+    """What --embed puts into a result: the recipe with all weights, and the versions that it was made with."""
+    text = recipe_text(ctx)
+    if len(text) > LARGEST_FILE:
+        raise UsageError(f"--embed: the recipe takes {len(text):,} bytes, more than the {LARGEST_FILE:,} that are read")
+    return text, ", ".join(f"{name} {version}" for name, version in versions().items())
+
+
+def versions() -> dict[str, str]:
+    """Of imgconv, and of what it stands on where bytes could depend on it."""
+    from importlib.metadata import version
+    from platform import python_version
+
+    return {"imgconv": __version__, "python": python_version()} | {name: version(name) for name in ("numpy", "pillow")}
 
 
 def recipe_text(ctx: click.Context, folder: Path | None = None) -> str:
@@ -60,6 +78,8 @@ def _kernels(specs: Sequence[Any], *, inline: bool, toml: Any) -> tuple[list[str
     if not inline and all(isinstance(spec, str) and not names_file(spec) for spec in specs):
         return list(specs), ""
     found = [kernel for spec in specs for kernel in kernels(spec)]
+    if inline:
+        found = [replace(kernel, about="", title="", source="") for kernel in found]
     return [], "".join(f"\n[[kernel]]\nname    = {toml_value(kernel.name)}\n{toml(kernel)}" for kernel in found)
 
 

@@ -34,6 +34,8 @@ class Correlation:
         One of `PADDINGS`.
     exact : bool
         Only methods that give the direct method's bytes may be chosen.
+    portable : bool
+        Only methods whose sums are the same on every machine that fuses multiplications and additions may be chosen.
     in_order : bool
         float64 samples are added as scipy.ndimage does: tap by tap, from the top left one on, but for those that are no
         larger than the epsilon of float64.
@@ -47,6 +49,7 @@ class Correlation:
     outside: float
     padding: str
     exact: bool = False
+    portable: bool = False
     in_order: bool = False
 
     def __post_init__(self) -> None:
@@ -97,6 +100,8 @@ class Plan:
     grid : (int, int)
         Rows and columns of the result, counted from the first that the loop computes, after which sums are taken anew:
         a part of a picture has the same sums to the last bit if it begins on the grid.
+    portable : bool
+        Whether its sums are the same on every machine: not where NumPy's transforms or LAPACK have a part in them.
     """
 
     correlation: Correlation
@@ -113,6 +118,7 @@ class Plan:
     ring_lines: int
     halo: tuple[int, int] = (0, 0)
     grid: tuple[int, int] = (1, 1)
+    portable: bool = True
 
     @property
     def exactness(self) -> str:

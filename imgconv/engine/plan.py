@@ -65,11 +65,15 @@ def _plan(correlation: Correlation, dtype: str, method: str) -> Plan:
         forced = methods.METHODS[method].plan(correlation, dtype, direct)
         if isinstance(forced, str):
             raise UsageError(f"method {method} cannot be used here: {forced}")
+        if correlation.portable and not forced.portable:
+            raise UsageError(f"method {method} cannot be used here: its sums depend on the machine")
         return forced
     best = direct
     for module in methods.METHODS.values():
         other = module.plan(correlation, dtype, direct)
         if isinstance(other, str) or (correlation.exact and other.error_bound):
+            continue
+        if correlation.portable and not other.portable:
             continue
         if other.cost < best.cost * (WORTH if other.error_bound > best.error_bound else 1):
             best = other

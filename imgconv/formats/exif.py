@@ -19,6 +19,7 @@ import numpy as np
 from imgconv.formats.picture import EXIF_MARK, Picture
 from imgconv.formats.png.chunks import metadata_in
 from imgconv.formats.tiff.tags import BYTE, LARGEST, LONG, SHORT, Entry, Field, Tag, Tags, directory_of, file_of
+from imgconv.formats.xmp import without_recipe
 
 LAYERS = 37724
 SIZE_TAGS = ((256, 257), (40962, 40963))  # columns and rows, in the first directory and in the EXIF directory
@@ -231,6 +232,9 @@ def for_result(
         result["xmp"] = XMP_THUMBNAIL.sub(b"", info["xmp"])
         if result["xmp"] != info["xmp"]:
             notes.append("the thumbnail in its XMP, which shows the picture before, is left out")
+        if (bare := without_recipe(result["xmp"])) != result["xmp"]:
+            result["xmp"] = bare
+            notes.append("the recipe in its XMP, which made the picture before, is left out")
     if PHOTOSHOP_SHOWS.search(info.get("photoshop", b"")):
         del result["photoshop"]
         notes.append("its Photoshop data, which shows the picture before, is left out")

@@ -44,6 +44,7 @@ FORMATS = (
     Format("PPM", (".ppm", ".pgm", ".pnm"), rb"P[1-6f]\s+(#|\d)", ("L", "RGB", "I;16", "RGB;16"), ()),
     Format("GIF", (".gif",), rb"GIF8[79]a", ("L", "LA", "RGB", "RGBA"), ("comment",), 65535),
 )  # fmt: skip
+JPEG_XMP_BYTES = 65535 - 2 - 29  # in one segment, without its length and name
 START_BYTES = 32  # that tell the format
 # of integer samples, by their type and the number of channels; Pillow has none of the last three
 MODES = {

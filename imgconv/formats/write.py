@@ -12,7 +12,7 @@ import numpy as np
 from imgconv.errors import WriteError
 from imgconv.formats.picture import Picture, is_opaque
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import ENCODER_OPTIONS, MODES, by_name
+from imgconv.formats.table import ENCODER_OPTIONS, JPEG_XMP_BYTES, MODES, by_name
 
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
@@ -22,7 +22,6 @@ MODE_WORDS = {
     "RGBA;16": "16-bit RGB with alpha", "I": "32-bit integers", "F": "floating-point samples",
 }  # fmt: skip
 JPEG_COMMENT_BYTES = 65535 - 2
-JPEG_XMP_BYTES = 65535 - 2 - 29  # in one segment, without its length and name
 
 
 def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None, threads: int | None = None) -> Sink:

@@ -50,6 +50,7 @@ class Options:
     threads: int | None = None
     mask: Any = None
     vary: str | None = None
+    portable: bool = False  # the same bytes on every machine: no option of its own, but what a recipe in a result takes
 
     def __post_init__(self) -> None:
         for name, words in (
@@ -106,3 +107,19 @@ class Options:
             raise UsageError("vary needs a mask, which says where the parameter is small and where large")
         if self.vary is not None and self.combine is not None:
             raise UsageError("vary is one kernel, so there is nothing to combine")
+        if self.portable and (what := self._unportable):
+            raise UsageError(
+                f"{what} cannot be embedded: its last bits depend on the machine, so replay would not agree"
+            )
+
+    @property
+    def _unportable(self) -> str:
+        """What is computed by functions that machines have versions of their own of; "" where there is nothing."""
+        if self.method in ("fourier", "decimated"):
+            return f"method {self.method}"
+        if self.linear:
+            return "linear light"
+        if self.vary is not None:
+            return "vary"
+        angle = getattr(self.mask, "parameters", {}).get("angle", 0)
+        return "" if angle % 45 == 0 else f"a mask of angle {angle:g} (unlike one of 45 or 90)"

@@ -157,6 +157,7 @@ def correlation(
         outside=s.outside,
         padding=padding,
         exact=s.flip == "vertical",  # Pillow's kernels promise Pillow's bytes
+        portable=options.portable,
         in_order=s.sums == "float64 in order",
     )
 

@@ -65,4 +65,5 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         ring_lines=-(-window * np.dtype(dtype).itemsize // 4) + 2 * COARSE_AT_ONCE + mixed + 1,
         halo=(before, spread * mixed - 1 - before),
         grid=(spread, 1),
+        portable=False,  # LAPACK fits what is interpolated
     )

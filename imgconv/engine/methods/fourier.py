@@ -102,4 +102,5 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         weights=c.weights / c.scale,
         line_type="float64",
         grid=(side - rows + 1, side - columns + 1),
+        portable=False,
     )

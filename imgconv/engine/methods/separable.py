@@ -58,4 +58,5 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         ends=np.array([rank], np.int64),
         line_type="float64" if double else direct.line_type,
         ring_lines=rank * (rows + 3) + 2,
+        portable=rank == 1,  # LAPACK finds several terms
     )

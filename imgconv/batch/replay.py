@@ -1,0 +1,58 @@
+"""A result made again from its original, and held against it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from imgconv.batch.job import Handling
+from imgconv.errors import PictureError
+from imgconv.formats import xmp
+from imgconv.formats.limits import Limits, limits_for
+from imgconv.formats.picture import Picture
+from imgconv.formats.read import named, parse, read
+from imgconv.formats.table import select
+from imgconv.formats.write import encode
+from imgconv.recipe import Recipe
+
+
+class Replayed(NamedTuple):
+    """How the pixels of a result agree with those that were made again."""
+
+    equal: bool
+    pixels: int  # that differ
+    all_pixels: int
+    largest: float | None  # difference of a sample; None where the sizes differ
+    size: tuple[int, int]  # columns and rows of the result
+    size_again: tuple[int, int]
+
+
+def result_of(path: Path, limits: Limits) -> tuple[Picture, xmp.Embedded]:
+    """A result, and the recipe in it. Raises PictureError where it has none."""
+    result = read(path, limits=limits)
+    with named(str(path)):
+        embedded = xmp.recipe_of(result.info.get("xmp", b""))
+        if embedded is None:
+            raise PictureError("holds no recipe; imgconv apply --embed puts one in")
+    return result, embedded
+
+
+def replay(result: Picture, original: Path, recipe: Recipe, handling: Handling) -> Replayed:
+    """Does the recipe again, with its encoder, and compares the pixels. Raises what a job would."""
+    limits = limits_for(handling.limits, recipe.options, result.format)
+    before = read(original, auto_orient=handling.auto_orient, limits=limits)
+    with named(str(original)):
+        array, mode, _ = recipe.apply(before.array, before.mode)
+        after = replace(before, array=array, mode=mode, info=select(before.info, handling.metadata))
+        data, _ = encode(after, result.format, handling.encoder, recipe.options.threads)
+    again = parse(data, "what was made again", limits=handling.limits).array
+    ours, theirs = (each.reshape(*each.shape[:2], -1) for each in (again, result.array))
+    sizes = [(each.shape[1], each.shape[0]) for each in (theirs, ours)]
+    if ours.shape != theirs.shape:
+        return Replayed(False, theirs[:, :, 0].size, theirs[:, :, 0].size, None, *sizes)
+    differs = ~((ours == theirs) | ((ours != ours) & (theirs != theirs))).all(axis=2)  # NaN is like NaN
+    largest = float(np.fmax.reduce(np.abs(ours[differs].astype(np.float64) - theirs[differs]), axis=None, initial=0))
+    return Replayed(not differs.any(), int(np.count_nonzero(differs)), differs.size, largest, *sizes)
