@@ -11,8 +11,10 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+from imgconv.batch import remote
+from imgconv.batch.remote import Remote, place
 from imgconv.batch.targets import STREAM, Job, Targets, ending_of, identity
-from imgconv.errors import UsageError, reason
+from imgconv.errors import PictureError, UsageError, reason
 from imgconv.formats.table import FORMATS
 
 WALKED = {ending for form in FORMATS for ending in form.endings} | {".npy"}  # taken for inputs by their names under -r
@@ -104,14 +106,43 @@ def find_inputs(names: Sequence[str], targets: Targets, recursive: bool, pattern
     patterns = patterns or Patterns()
     met = Inputs([], [], [], [])
     for name in names:
-        if not os.path.isdir(name):
-            wanted = name == STREAM or patterns.want(os.path.normpath(name).lstrip("/"))
-            met.files.append((name, "")) if wanted else met.unwanted.append(name)
+        if not _is_folder(name, recursive):
+            wanted = name == STREAM or patterns.want(_way(name))
+            met.files.append((name, "")) if wanted else met.unwanted.append(remote.hidden(name))
         elif recursive:
             _walk(name, targets, patterns, met)
         else:
-            raise UsageError(f"{name}: is a folder; -r walks it")
+            raise UsageError(f"{place(name)}: is a folder; -r walks it")
     return met
+
+
+def _is_folder(name: str, recursive: bool) -> bool:
+    """Whether an input is a folder; elsewhere, where it costs time to ask, only if it could be walked."""
+    here = place(name)
+    if isinstance(here, Path):
+        return os.path.isdir(name)
+    remote.check(here.protocol)
+    try:
+        return here.url.endswith("/") or (recursive and remote.is_folder(here))
+    except PictureError:  # its job will meet that, too
+        return False
+
+
+def _way(name: str) -> str:
+    """What patterns are held against, of an input that was named itself."""
+    here = place(name)
+    return os.path.normpath(name).lstrip("/") if isinstance(here, Path) else f"{here.parent.url}/{here.name}"
+
+
+def _listed(folder: Path | Remote) -> list[tuple[str, bool, bool]]:
+    """The names in a folder, whether each is a folder, and whether it is a link. Raises PictureError."""
+    if isinstance(folder, Remote):
+        return [(name, is_folder, False) for name, is_folder in remote.listed(folder)]
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
+    except OSError as problem:
+        raise PictureError(f"{folder}: {reason(problem)}") from None
 
 
 def _walk(root: str, targets: Targets, patterns: Patterns, met: Inputs) -> None:
@@ -120,27 +151,26 @@ def _walk(root: str, targets: Targets, patterns: Patterns, met: Inputs) -> None:
     waiting = [""]
     while waiting:
         way = waiting.pop()
-        folder = os.path.join(root, way) if way else root
+        folder = place(f"{root.rstrip('/')}/{way}" if way else root)
         try:
-            with os.scandir(folder) as entries:
-                listed = sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
-        except OSError as problem:
-            met.problems.append(Job(Path(folder), None, "", f"{folder}: {reason(problem)}"))
+            listed = _listed(folder)
+        except PictureError as problem:
+            met.problems.append(Job(folder, None, "", str(problem)))
             continue
         below = []
         for name, is_folder, is_link in listed:
-            path, inner = os.path.join(folder, name), way + name
+            path, inner = f"{root.rstrip('/')}/{way}{name}", way + name
             if is_folder:
                 # a link may lead back to where we are; results of an earlier run are no inputs
-                if is_link or (results is not None and identity(path) == results):
+                if is_link or (results is not None and identity(place(path)) == results):
                     continue
-                below.append(f"{inner}/") if patterns.want(f"{inner}/") else met.unwanted.append(path)
+                below.append(f"{inner}/") if patterns.want(f"{inner}/") else met.unwanted.append(remote.hidden(path))
             elif name.startswith(".imgconv-"):
                 continue
             elif not patterns.want(inner):
-                met.unwanted.append(path)
-            elif os.path.splitext(name)[1].lower() in WALKED or ending_of(path):
+                met.unwanted.append(remote.hidden(path))
+            elif os.path.splitext(name)[1].lower() in WALKED or (isinstance(folder, Path) and ending_of(Path(path))):
                 met.files.append((path, way[:-1]))
             else:
-                met.others.append(path)
+                met.others.append(remote.hidden(path))
         waiting += reversed(below)

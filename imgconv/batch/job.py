@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from imgconv.arrayfile import opened
+from imgconv.batch import remote
+from imgconv.batch.remote import Remote
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job, Targets, is_skipped
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
@@ -94,7 +96,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
             after.info["xmp"] = xmp.with_recipe(after.info.get("xmp", b""), xmp.Embedded(*handling.embedded), form)
         sink = sink_of(after, form, handling.encoder, threads)
         work.plan(sink.step, limits)
-        if targets.out_dir is not None and job.target is not None:
+        if targets.out_dir is not None and isinstance(job.target, Path):
             make_folder(job.target.parent)
         with _target(job, targets, after.array.nbytes) as target:
             sink.begin(target)
@@ -116,14 +118,18 @@ def _target(job: Job, targets: Targets, size: int) -> Iterator[BinaryIO]:
 
     `size` is that of the samples in bytes.
     """
-    if job.target is not None:
+    if isinstance(job.target, Path):
         with placed(job.target, overwrite=targets.replaces) as file:
             yield file
         return
     with io.BytesIO() if size <= SPOOLED_BYTES else _nameless() as file:
         yield file
         file.seek(0)
-        _write_stream(iter(lambda: file.read(PIECE), b""))
+        parts = iter(lambda: file.read(PIECE), b"")
+        if job.target is not None:
+            remote.put(job.target, parts, overwrite=targets.replaces)
+        else:
+            _write_stream(parts)
 
 
 def _nameless() -> BinaryIO:
@@ -164,6 +170,8 @@ def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: 
 
 def _opened(job: Job) -> tuple[BinaryIO, int]:
     """The input, and its size in bytes; what comes through standard input is held in memory as it is."""
+    if isinstance(job.source, Remote):
+        return remote.opened(job.source)
     if job.source is not None:
         return opened(job.source, PictureError, buffering=0)
     try:

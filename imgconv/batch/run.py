@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from imgconv.batch.job import Handling, run_one
 from imgconv.batch.report import Outcome
@@ -71,6 +72,6 @@ def _each_begun(jobs: Sequence[Job], targets: Targets) -> Iterator[Job]:
     for number, job in enumerate(jobs, 1):
         now, begun = job._replace(begun=begun), None
         following = jobs[number] if number < len(jobs) else None
-        if following is not None and following.source is not None and not is_skipped(following, targets):
+        if following is not None and isinstance(following.source, Path) and not is_skipped(following, targets):
             begun = begin(following.source)
         yield now

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from unicodedata import normalize
 
 from imgconv.arrayfile import opened
+from imgconv.batch import remote
+from imgconv.batch.remote import Remote, full, place
 from imgconv.errors import PictureError, UsageError, reason
 from imgconv.formats.decode import Begun
 from imgconv.formats.table import ENCODER_OPTIONS, START_BYTES, endings, format_of, name_for
@@ -25,7 +27,7 @@ class Targets(NamedTuple):
     """Where results go, and which are made: at most one of the last four is true, but for `newer` and `overwrite`."""
 
     output: str | None = None  # a file, a template, or "-"
-    out_dir: Path | None = None
+    out_dir: Path | Remote | None = None
     format: str | None = None  # an ending such as "png", for "-"
     overwrite: bool = False
     in_place: bool = False
@@ -41,11 +43,16 @@ class Targets(NamedTuple):
 class Job(NamedTuple):
     """One input and where its result goes; None stands for standard input or output."""
 
-    source: Path | None
-    target: Path | None
+    source: Path | Remote | None
+    target: Path | Remote | None
     format: str  # Pillow's name, or NPY, TEXT, CSV; "" for the input's own
     problem: str = ""  # why it cannot be done
     begun: Begun | None = None  # its picture, where decoding it has begun
+
+    @property
+    def only_here(self) -> bool:
+        """Whether no other process can do it: standard input, standard output, fsspec's memory."""
+        return any(end is None or (isinstance(end, Remote) and end.protocol == "memory") for end in self[:2])
 
     @property
     def input(self) -> str:
@@ -56,16 +63,19 @@ class Job(NamedTuple):
         return STREAM if self.target is None else str(self.target)
 
 
-def ending_of(path: str | Path) -> str:
+def ending_of(path: Path | Remote) -> str:
     """The ending of its format, for a picture whose name does not tell; "" for what is no picture."""
     try:
-        with opened(Path(path), PictureError, buffering=0)[0] as file:
-            start = file.read(START_BYTES)
+        if isinstance(path, Remote):
+            start = remote.start(path, START_BYTES)
+        else:
+            with opened(path, PictureError, buffering=0)[0] as file:
+                start = file.read(START_BYTES)
     except (PictureError, OSError):
         return ""
     form = format_of(start)
     # cameras' raw files are TIFF, too, but what TIFF's readers see in them is a thumbnail
-    return form.endings[0] if form and not (form.name == "TIFF" and os.path.splitext(path)[1]) else ""
+    return form.endings[0] if form and not (form.name == "TIFF" and path.suffix) else ""
 
 
 def make_jobs(inputs: Sequence[tuple[str, str]], recipe_name: str, targets: Targets) -> tuple[list[Job], list[str]]:
@@ -102,7 +112,7 @@ def make_jobs(inputs: Sequence[tuple[str, str]], recipe_name: str, targets: Targ
     return jobs, sorted(map(str, results))
 
 
-def _results(jobs: Sequence[Job], recipe_name: str, real: Callable[[str], str]) -> set[Path]:
+def _results(jobs: Sequence[Job], recipe_name: str, real: Callable[[str], str]) -> set[Path | Remote]:
     """The inputs that an earlier run has written: they have the names that this one gives to others' results."""
     if not any(job.source is not None and recipe_name in job.source.name for job in jobs):
         return set()
@@ -139,7 +149,7 @@ def _check_template(template: str, count: int) -> None:
 
 
 def _job(name: str, way: str, template: str, number: int, recipe_name: str, targets: Targets) -> Job:
-    source = None if name == STREAM else Path(name)
+    source = None if name == STREAM else place(name)
     if targets.in_place:
         if source is None:
             raise UsageError("--in-place has no file to write over when it reads standard input")
@@ -148,22 +158,26 @@ def _job(name: str, way: str, template: str, number: int, recipe_name: str, targ
     if template == STREAM or (source is None and targets.output is None and targets.out_dir is None):
         return Job(source, None, name_for(wanted or (source.suffix if source else "")) or "")
     if targets.out_dir is not None:
-        folder = f"{targets.out_dir}/{way}" if way else str(targets.out_dir)
+        folder = full(targets.out_dir).rstrip("/") + (f"/{way}" if way else "")
         if targets.output is not None and "{dir}" not in template:
             template = "{dir}/" + template
     else:
-        folder = str(source.parent) if source else "."
+        folder = full(source.parent) if source else "."
     stem, ending = (source.stem, wanted or source.suffix) if source else ("stdin", wanted or ".png")
     if source and not wanted and "{ext}" in template and name_for(ending) is None:
         stem, ending = source.name, ending_of(source)  # the whole name: beside x.mpo there may be an x.jpg
         if not ending:
-            why = f"its own format cannot be written; --format takes one of {endings()}"
+            why = f"{source}: its own format cannot be written; --format takes one of {endings()}"
             try:
-                os.stat(source)
+                remote.start(source, 1) if isinstance(source, Remote) else os.stat(source)
             except OSError as problem:
-                why = reason(problem)
-            return Job(source, None, "", f"{name}: {why}")
-    target = Path(template.format(dir=folder, stem=stem, kernel=recipe_name, ext=ending, index=number))
+                why = f"{source}: {reason(problem)}"
+            except PictureError as problem:
+                why = str(problem)
+            return Job(source, None, "", why)
+    target = place(template.format(dir=folder, stem=stem, kernel=recipe_name, ext=ending, index=number))
+    if isinstance(target, Remote):
+        remote.check_target(target)
     form = name_for(wanted or target.suffix)
     if form is None:
         raise UsageError(f"{target}: its ending is not one that can be written: {endings()}")
@@ -174,13 +188,15 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets, real: Callable[[str], 
     sources = {identity(job.source, real) for job in jobs if job.source is not None}
     taken: dict[Any, Job] = {}
     alike: dict[str, tuple[str, Job]] = {}
-    existing = []
+    existing: list[Path | Remote] = []
+    elsewhere = [job.target for job in jobs if isinstance(job.target, Remote)]
+    there = remote.existing(elsewhere) if not targets.replaces and not targets.skip_existing else set()
     for job in jobs:
         if job.target is None:
             continue
         here = identity(job.target, real)
         first = taken.setdefault(here, job)
-        if first is job and isinstance(here, str):
+        if first is job and isinstance(here, str) and isinstance(job.target, Path):
             name, other = alike.setdefault(normalize("NFC", here).casefold(), (here, job))
             first = job if name == here or not _is_one(name, here) else other
         if first is not job and first.input == job.input:
@@ -191,6 +207,9 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets, real: Callable[[str], 
             continue
         if here in sources:
             raise UsageError(f"{job.target}: is an input; --in-place writes over it")
+        if isinstance(job.target, Remote):
+            existing += [job.target] if job.target in there else []
+            continue
         if not isinstance(here, str) and not os.path.isfile(job.target):
             raise UsageError(f"{job.target}: is {'a folder' if os.path.isdir(job.target) else 'not a regular file'}")
         if not targets.replaces and not targets.skip_existing and os.path.lexists(job.target):
@@ -222,8 +241,10 @@ def _is_one(first: str, second: str) -> bool:
         return False
 
 
-def identity(path: str | Path, real: Callable[[str], str] = os.path.realpath) -> Any:
+def identity(path: Path | Remote, real: Callable[[str], str] = os.path.realpath) -> Any:
     """The same for two names of one file, through symbolic and hard links; text for a name without a file."""
+    if isinstance(path, Remote):
+        return path.url.rstrip("/")
     try:
         status = os.stat(path)
         if status.st_ino:
@@ -261,9 +282,17 @@ def is_skipped(job: Job, targets: Targets) -> bool:
     """Whether a job is not to be done because its result exists, or is as new as what it is made of."""
     if job.target is None or not (targets.skip_existing or targets.newer):
         return False
-    if targets.skip_existing or job.source is None:
-        return targets.skip_existing and os.path.lexists(job.target)
+    if targets.skip_existing:
+        return remote.exists(job.target) if isinstance(job.target, Remote) else os.path.lexists(job.target)
+    made, given = _changed(job.target), _changed(job.source) if job.source else None
+    return made is not None and given is not None and made >= given
+
+
+def _changed(path: Path | Remote) -> int | None:
+    """When a file was written, in nanoseconds since 1970; None where there is none."""
+    if isinstance(path, Remote):
+        return remote.changed(path)
     try:
-        return os.stat(job.target).st_mtime_ns >= os.stat(job.source).st_mtime_ns
-    except OSError:  # there is none, or the job fails
-        return False
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None

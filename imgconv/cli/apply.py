@@ -41,7 +41,7 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 @click.option("-o", "--output", metavar="PATH", type=FILE,
               help="A file, a template with {dir} {stem} {kernel} {ext} {index}, or - for standard output."
               "  [default: {dir}/{stem}.{kernel}{ext}]")  # fmt: skip
-@click.option("--out-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+@click.option("--out-dir", type=click.Path(file_okay=False), metavar="DIR",
               help="Write there; made if missing.")  # fmt: skip
 @click.option("-r", "--recursive", is_flag=True, help="Walk folders; with --out-dir the tree is kept.")
 @click.option("--files-from", "list_file", metavar="FILE|-", type=FILE,
@@ -94,7 +94,7 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 )
 @click.option("--keep-going/--fail-fast", default=True, help="After a file failed: do the rest, or stop.")
 def apply(
-    inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: Path | None, recursive: bool,
+    inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: str | None, recursive: bool,
     list_file: str | None, nul: bool, include: tuple[str, ...], exclude: tuple[str, ...], form: str | None,
     overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, dry_run: bool, as_json: bool, quiet: bool,
     verbose: bool, explain: bool, keep_going: bool, at_once: int, encoder: tuple[str, ...], metadata: frozenset[str],
@@ -124,6 +124,7 @@ def apply(
     if only_saved:
         recipes.save_recipe(click.get_current_context(), str(save_recipe), overwrite=overwrite)
         return DONE
+    from imgconv.batch import remote
     from imgconv.batch.inputs import Patterns, find_inputs, listed_in
     from imgconv.batch.job import Handling
     from imgconv.batch.report import Count
@@ -136,7 +137,8 @@ def apply(
         names += listed_in(list_file, nul=nul)
         if list_file == "-" and "-" in names:
             raise UsageError("standard input is the list of --files-from and cannot be a picture, too")
-    targets = Targets(output, out_dir, form, overwrite, in_place, skip_existing, newer)
+    folder = remote.place(out_dir) if out_dir is not None else None
+    targets = Targets(output, folder, form, overwrite, in_place, skip_existing, newer)
     found = find_inputs(names, targets, recursive, Patterns(include, exclude))
     jobs, results = make_jobs(found.files, recipe.name, targets)
     jobs += found.problems
@@ -144,7 +146,7 @@ def apply(
         where = ", ".join([*inputs, *([list_file] if list_file else ())])
         left = f"{count(len(found.others), 'file')} of other kinds"
         left += f", {len(found.unwanted)} left out as asked" if found.unwanted else ""
-        raise UsageError(f"no pictures in {where} ({left})")
+        raise UsageError(f"no pictures in {remote.hidden(where)} ({left})")
     handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)
     check_encoder_options(jobs, handling.encoder)
     if embed:
