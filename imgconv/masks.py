@@ -164,6 +164,7 @@ class MixingSpace(NamedTuple):
     alpha: bool  # the last channel is alpha
     weigh: bool  # weigh colours by alpha, as "premultiply" filters them
     top: float  # of the range of samples
+    portable: bool = False  # light by powers that are the same on every machine
 
     def enter(self, values: Array) -> Array:
         """Samples as what can be added."""
@@ -171,7 +172,7 @@ class MixingSpace(NamedTuple):
             return values
         colour, alpha = self._split(values)
         if self.light:
-            colour = (to_linear(colour / self.top) * self.top).astype(values.dtype)
+            colour = (to_linear(colour / self.top, portable=self.portable) * self.top).astype(values.dtype)
         return np.concatenate([colour * (alpha / self.top) if self.weigh else colour, alpha], axis=2)
 
     def leave(self, values: Array) -> Array:
@@ -182,7 +183,7 @@ class MixingSpace(NamedTuple):
         if self.weigh:
             colour = np.divide(colour * self.top, alpha, out=np.zeros_like(colour), where=alpha > 0)
         if self.light:
-            colour = (from_linear(colour / self.top) * self.top).astype(values.dtype)
+            colour = (from_linear(colour / self.top, portable=self.portable) * self.top).astype(values.dtype)
         return np.concatenate([colour, alpha], axis=2)
 
     def _split(self, values: Array) -> tuple[Array, Array]:

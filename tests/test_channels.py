@@ -1,5 +1,7 @@
 """What happens to channels, alpha and light, through the public library."""
 
+from decimal import Decimal, getcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from oracle import correlate, renormalized
 from PIL import Image
 
 import imgconv
+from imgconv.engine.channels import _power_2_4, _root_2_4, from_linear, to_linear
 from imgconv.errors import ImgconvError, UsageError
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
@@ -481,3 +484,20 @@ def test_the_identity_changes_nothing_not_even_colours_that_cannot_be_seen(kerne
         array[::2, ::2, -1] = 0
         image = Image.fromarray(array)
         assert np.array_equal(pixels(imgconv.apply(image, kernel, **options)), array)
+
+
+def test_portable_powers_are_those_of_the_definition():
+    getcontext().prec = 40
+    values = np.concatenate([np.random.default_rng(0).random(300) * 2 + 1e-3, [0.0031309, 1, 16, 1e9]])
+    for found, power in ((_power_2_4(values), Decimal(12) / 5), (_root_2_4(values), Decimal(5) / 12)):
+        wanted = [Decimal(value) ** power for value in values.tolist()]
+        assert max(abs(Decimal(one) / other - 1) for one, other in zip(found.tolist(), wanted, strict=True)) < 5e-16
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(_power_2_4(np.array([1.0, np.inf, np.nan])), [1, np.inf, np.nan])
+
+
+def test_portable_light_is_light_up_to_roundings():
+    values = np.random.default_rng(0).random((50, 60, 3)).astype(np.float32)
+    for convert in (to_linear, from_linear):
+        np.testing.assert_allclose(convert(values, portable=True), convert(values), rtol=0, atol=3e-7)
+        assert convert(values, portable=True).dtype == np.float32

@@ -17,8 +17,9 @@ from test_recipes import SETTINGS
 from imgconv.formats.read import read
 from imgconv.formats.write import encode
 from imgconv.formats.xmp import Embedded, recipe_of, with_recipe
+from imgconv.kernels.family import family
+from imgconv.kernels.write import toml_value
 
-PORTABLE = [words for words in SETTINGS if "--linear" not in words and "--vary" not in words]
 HOLDING = (".png", ".jpg", ".tif", ".webp")
 PACKET = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -59,7 +60,7 @@ def agrees(result, original="a.png", *words):
 
 
 @pytest.mark.parametrize("ending", HOLDING)
-@pytest.mark.parametrize("words", PORTABLE, ids=lambda words: "-".join(words)[:60])
+@pytest.mark.parametrize("words", SETTINGS, ids=lambda words: "-".join(words)[:60])
 def test_a_result_is_made_again(words, ending):
     if "--co" in words:
         words = [*words[:-2], *(["--co", "quality=55"] if ending in (".jpg", ".webp") else [])]
@@ -160,7 +161,6 @@ def test_a_mask_that_is_a_file_must_be_given_and_be_the_same():
     ("words", "says"),
     [
         (["--method", "fourier"], "method fourier cannot be embedded"),
-        (["--linear"], "linear light cannot be embedded"),
         (["--mask", "linear:angle=30"], "a mask of angle 30"),
         (["-o", "b.gif"], "GIF cannot hold a recipe; --embed takes PNG, JPEG, TIFF, WEBP"),
         (["-o", "b.npy"], "NPY cannot hold a recipe"),
@@ -195,8 +195,9 @@ def test_an_inputs_own_format_is_its_jobs_error():
         ("border = 'wrap'", "its recipe has no kernels"),
         ("a =", "its recipe is not TOML"),
         ("overwrite = true\n[[kernel]]\nweights = [[1]]", "its recipe: 'overwrite' is no setting"),
-        ("linear = true\n[[kernel]]\nweights = [[1]]", "linear light cannot be embedded"),
-        ("vary = 'gaussian:sigma=0..9'\n[[kernel]]\nweights = [[1]]", "vary"),
+        ("method = 'fourier'\n[[kernel]]\nweights = [[1]]", "method fourier cannot be embedded"),
+        ("vary = 'gaussian:sigma=0..9'\nmask = 'radial'", "its recipe has no kernels with weights"),
+        ("mask = 'radial'\n[vary]\nname = 'x'", "its recipe: vary: a family has the keys"),
         ("mask = 'mask.png'\n[[kernel]]\nweights = [[1]]", "its recipe has a mask that is neither"),
         ("co = {x = 1}\n[[kernel]]\nweights = [[1]]", "--co x=1"),
         ("[[kernel]]\nname = '../../x'\nweights = [[1]]", "its recipe: kernel: name"),
@@ -229,11 +230,52 @@ def test_as_on_another_machine():
     Path("a.png").write_bytes(saved(Image.fromarray(smooth(300, 200)), "PNG"))
     ranks = noise(2, 4, 21, dtype="float64") - 0.5
     np.save("k.npy", ranks[0].T @ ranks[1])
-    for kernel in ("gaussian:sigma=8", "./k.npy"):
-        embed("b.png", "-k", kernel)
+    for words in (["gaussian:sigma=8"], ["./k.npy"], ["blur", "--linear"]):
+        embed("b.png", "-k", *words)
         elsewhere = {**os.environ, "OPENBLAS_CORETYPE": "Prescott", "OMP_NUM_THREADS": "1"}
         found = imgconv("replay", "b.png", "a.png", "-t", "1", env=elsewhere)
         assert (found.returncode, found.stderr) == (0, ""), found
+
+
+def test_the_levels_of_a_family_are_embedded_with_their_weights(monkeypatch):
+    """So that the exponentials of another machine have no say: here they are off by much more than a bit."""
+    embed("b.png", "--vary", "gaussian:sigma=0..3", "--mask", "radial")
+    family.cache_clear()
+    exponential = np.exp
+    monkeypatch.setattr(np, "exp", lambda *given: exponential(*given) ** 1.1)
+    agrees("b.png")
+    Path("r.toml").write_text(recipe_of(read(Path("b.png")).info["xmp"]).recipe)
+    done("apply", "a.png", "--recipe", "r.toml", "--save-recipe", "s.toml", "-o", "c.png", "-q")
+    done("apply", "a.png", "--recipe", "s.toml", "-o", "d.png", "-q")
+    for name in ("c.png", "d.png"):
+        assert np.array_equal(read(Path(name)).array, read(Path("b.png")).array)
+
+
+FAMILY = {
+    "name": "x",
+    "values": [0, 1],
+    "strengths": [0, 1],
+    "places": [0, 1],
+    "error": 0,
+    "kernel": [{"weights": [[1]]}] * 2,
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"values": [0]}, {"values": "x"}, {"places": [0, 2]}, {"places": [1, 0]}, {"strengths": [0, True]},
+        {"strengths": [-1, 1]}, {"strengths": [0, 2]}, {"error": "0"}, {"kernel": [{"weights": [[1]]}]},
+        {"kernel": {}}, {"kernel": [{}, {}]}, {"name": "a/b"}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_a_family_that_makes_no_sense_is_refused(changes):
+    put("b.png", f"mask = 'radial'\nvary = {toml_value(FAMILY)}")
+    agrees("b.png")
+    put("b.png", f"mask = 'radial'\nvary = {toml_value(FAMILY | changes)}")
+    status, out, err = quick("replay", "b.png", "a.png")
+    assert (status, out) == (2, "")
+    assert "b.png: its recipe: vary: " in err
 
 
 def test_it_is_read_by_others():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from imgconv.cli.sources import KernelType, MaskType, setting
+from imgconv.cli.sources import KernelType, MaskType, VaryType, setting
 from imgconv.conventions import (
     AFTERS,
     ALPHAS,
@@ -193,7 +193,7 @@ place_options = together(
             " 1, of the input's size; radial:cx=0.5,cy=0.5,inner=0.25,outer=1 by the distance from a middle, in"
             " halves of the diagonal; linear:angle=90,from=0,to=1 by the way across the picture, with band=0.5 by"
             " the distance from a band in it (tilt-shift). Shapes rise smoothly; ,invert turns them round."),
-    setting("--vary", metavar="FORMULA",
+    setting("--vary", metavar="FORMULA", type=VaryType(),
             help="Instead of -k, a formula with a range that the mask drives from its first end to its last:"
             " gaussian:sigma=0..8. -v says how close that is to the kernel of each pixel."),
 )  # fmt: skip

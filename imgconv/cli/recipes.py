@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,32 +54,33 @@ def recipe_text(ctx: click.Context, folder: Path | None = None) -> str:
     Kernels from files are written with their weights, and a mask in a file is named with its SHA-256. Without a
     `folder`, in which the recipe will lie, all kernels have their weights, and a mask's file only its name.
     """
-    from imgconv.kernels.write import toml_text, toml_value
-
-    lines, tables = [], ""
-    for option in ctx.command.params:
-        if not isinstance(option, Setting) or not origin(ctx, option):
-            continue
-        value = ctx.params[option.name or ""]
-        if option.name == "kernels":
-            value, tables = _kernels(value, inline=folder is None, toml=toml_text)
-            if tables:
-                continue
-        lines.append(f"{key_of(option)} = {toml_value(_plain(option, value, folder))}\n")
-    return "".join(lines) + tables
-
-
-def _kernels(specs: Sequence[Any], *, inline: bool, toml: Any) -> tuple[list[str], str]:
-    """Kernels as the words that name them or, where a word would not do elsewhere, as tables with weights."""
-    from imgconv.kernels.spec import kernels, names_file
     from imgconv.kernels.write import toml_value
 
-    if not inline and all(isinstance(spec, str) and not names_file(spec) for spec in specs):
-        return list(specs), ""
-    found = [kernel for spec in specs for kernel in kernels(spec)]
+    lines, tables = "", ""
+    for option in ctx.command.params:
+        if isinstance(option, Setting) and origin(ctx, option):
+            value = ctx.params[option.name or ""]
+            weights = _weights(option, value, inline=folder is None)
+            tables += weights
+            lines += "" if weights else f"{key_of(option)} = {toml_value(_plain(option, value, folder))}\n"
+    return lines + tables
+
+
+def _weights(option: click.Option, value: Any, *, inline: bool) -> str:
+    """Kernels as tables with weights, where they are to have them or a word would not name them elsewhere; else ""."""
+    from imgconv.kernels.family import family
+    from imgconv.kernels.family import toml_text as family_text
+    from imgconv.kernels.spec import kernels, names_file
+    from imgconv.kernels.write import toml_text, toml_value
+
+    if option.name == "vary" and (inline or not isinstance(value, str)):
+        return family_text(family(value) if isinstance(value, str) else value)
+    if option.name != "kernels" or not (inline or any(not isinstance(spec, str) or names_file(spec) for spec in value)):
+        return ""
+    found = [kernel for spec in value for kernel in kernels(spec)]
     if inline:
         found = [replace(kernel, about="", title="", source="") for kernel in found]
-    return [], "".join(f"\n[[kernel]]\nname    = {toml_value(kernel.name)}\n{toml(kernel)}" for kernel in found)
+    return "".join(f"\n[[kernel]]\nname    = {toml_value(kernel.name)}\n{toml_text(kernel)}" for kernel in found)
 
 
 def _plain(option: click.Option, value: Any, folder: Path | None) -> Any:
@@ -92,9 +92,8 @@ def _plain(option: click.Option, value: Any, folder: Path | None) -> Any:
             return value
         name = os.path.basename(value)
         if folder is not None:  # beside the recipe, both can go elsewhere together
-            path = os.path.abspath(value)
-            inside = os.path.commonpath([path, folder.absolute()]) == str(folder.absolute())
-            name = os.path.relpath(path, folder) if inside else path
+            path, beside = os.path.abspath(value), os.path.abspath(folder)
+            name = os.path.relpath(path, beside) if Path(path).is_relative_to(beside) else path
         return {"file": name, "sha256": file_sha256(value)}
     if option.name == "encoder":
         pairs = (pair.partition("=") for pair in value)

@@ -75,7 +75,8 @@ def _settings(recipe: str, name: str, mask: str | None) -> dict[str, Any]:
     except ValueError as problem:
         raise UsageError(f"{name} {problem}") from None
     kernels = table.get("kernel")
-    if not isinstance(kernels, list) or not all(isinstance(kernel, dict) for kernel in kernels):
+    weighed = isinstance(kernels, list) and all(isinstance(kernel, dict) for kernel in kernels)
+    if not weighed and not (kernels is None and isinstance(table.get("vary"), dict)):
         raise UsageError(f"{name} has no kernels with weights")
     recorded = table.get("mask", "linear")
     if isinstance(recorded, dict):

@@ -53,14 +53,37 @@ class KernelType(click.ParamType):  # type: ignore[type-arg]  # takes them since
 
         try:
             if isinstance(value, dict):
-                name = value.get("name", "kernel")
-                if not isinstance(name, str) or not KERNEL_NAME.fullmatch(name):
-                    raise ValueError(f"name {str(name)[:40]!r} cannot be in a file's name")
+                name = _kernel_name(value)
                 return from_table({key: inner for key, inner in value.items() if key != "name"}, name)
             kernels(value)
         except (ValueError, ImgconvError) as problem:
             self.fail(str(problem), param, ctx)
         return value
+
+
+class VaryType(click.ParamType):  # type: ignore[type-arg]  # as above
+    """What --vary takes: a formula with a range; in a recipe also a table with the levels."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text itself, or the family."""
+        if not isinstance(value, dict):
+            return value
+        from imgconv.kernels.family import from_table
+
+        try:
+            return from_table(value, _kernel_name(value))
+        except (ValueError, ImgconvError) as problem:
+            self.fail(str(problem), param, ctx)
+
+
+def _kernel_name(table: dict[str, Any]) -> str:
+    """Raises ValueError where the name in a table cannot be a part of files' names."""
+    name = table.get("name", "kernel")
+    if not isinstance(name, str) or not KERNEL_NAME.fullmatch(name):
+        raise ValueError(f"name {str(name)[:40]!r} cannot be in a file's name")
+    return name
 
 
 class MaskType(click.Path):
@@ -217,11 +240,11 @@ def _found(option: click.Option, value: Any, folder: Path | None) -> Any:
         if isinstance(value, dict) or (isinstance(value, str) and is_shape(value)):
             return value
         return str((folder or Path()) / _word(value))
+    if option.name in ("kernels", "vary") and isinstance(value, dict):
+        return value
     if option.name == "kernels":
         from imgconv.kernels.spec import names_file
 
-        if isinstance(value, dict):
-            return value
         return str(folder / value) if folder and isinstance(value, str) and names_file(value) else _word(value)
     return _word(value)
 

@@ -9,6 +9,8 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
 
+ROOT_STEPS = 9  # of Newton's method: one more than the fifth root of 16 takes
+
 
 def terms(weights: Array, count: int, summed: bool) -> list[list[tuple[slice, Array]]]:
     """What each output channel is the sum of: channels of the picture, and the plane of weights that slides over them.
@@ -102,11 +104,46 @@ def _cast(whole: Array, dtype: np.dtype[Any]) -> Array:
     return (bits.astype(np.uint8) != 0) if dtype.kind == "b" else bits.astype(dtype)
 
 
-def to_linear(samples: Array) -> Array:
-    """sRGB samples from 0 to 1 as linear light (IEC 61966-2-1)."""
-    return np.where(samples <= 0.04045, samples / 12.92, ((np.maximum(samples, 0) + 0.055) / 1.055) ** 2.4)
+def to_linear(samples: Array, *, portable: bool = False) -> Array:
+    """sRGB samples from 0 to 1 as linear light (IEC 61966-2-1).
+
+    NumPy's powers are the machine's own in the last bit; `portable` ones are the same everywhere.
+    """
+    base = (np.maximum(samples, 0) + 0.055) / 1.055
+    power = _power_2_4(base) if portable else base**2.4
+    return np.where(samples <= 0.04045, samples / 12.92, power)
 
 
-def from_linear(light: Array) -> Array:
-    """Linear light from 0 to 1 as sRGB samples (IEC 61966-2-1)."""
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
+def from_linear(light: Array, *, portable: bool = False) -> Array:
+    """Linear light from 0 to 1 as sRGB samples (IEC 61966-2-1); as `to_linear`."""
+    base = np.maximum(light, 0)
+    power = _root_2_4(base) if portable else base ** (1 / 2.4)
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * power - 0.055)
+
+
+def _power_2_4(values: Array) -> Array:
+    """values ** 2.4 by operations that IEEE 754 rounds in one way: 2.4 is 2 and a fifth of 2."""
+    wide = values.astype(np.float64)
+    square = wide * wide
+    return (square * _root(square, 5)).astype(values.dtype)
+
+
+def _root_2_4(values: Array) -> Array:
+    """values ** (1 / 2.4), which is the twelfth root of the fifth power."""
+    wide = values.astype(np.float64)
+    square = wide * wide
+    return np.sqrt(np.sqrt(_root(square * square * wide, 3))).astype(values.dtype)
+
+
+def _root(values: Array, degree: int) -> Array:
+    """The root of positive float64 numbers by Newton's method, from above: off by an ulp or two."""
+    shares, exponents = np.frexp(values)
+    whole, rest = np.divmod(exponents, degree)
+    wanted = np.ldexp(shares, rest)  # from 1/2 up to 2 ** (degree - 1)
+    root = 1 + (wanted - 1) / degree
+    for _ in range(ROOT_STEPS):
+        power = root
+        for _ in range(degree - 2):
+            power = power * root
+        root = ((degree - 1) * root + wanted / power) / degree
+    return np.where(np.isfinite(values), np.ldexp(root, whole), values)

@@ -17,6 +17,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from imgconv.arrayfile import Array
 from imgconv.errors import KernelError
 from imgconv.kernels.catalogue import canonical
 from imgconv.kernels.formulas import FORMULAS, formula, key_and_value, parameters_of
+from imgconv.kernels.table import from_table as kernel_from_table
 from imgconv.kernels.value import Kernel, low_anchor
 
 Array = Array
@@ -90,6 +92,39 @@ def family(text: str) -> Family:
         places += [number + share for share in shares[1:]]
     kernels = tuple(members.at(value) for value in values)
     return Family(_file_name(text), kernels, tuple(values), np.array(strengths), np.array(places), error)
+
+
+def from_table(table: dict[str, Any], name: str) -> Family:
+    """A family from the keys that `toml_text` writes. Raises ValueError or KernelError when it is none."""
+    keys = ("values", "strengths", "places", "error", "kernel")
+    if set(table) != {*keys, "name"}:
+        raise ValueError(f"a family has the keys name, {', '.join(keys)}")
+    levels, given = table["kernel"], [table["values"], table["strengths"], table["places"], [table["error"]]]
+    if not isinstance(levels, list) or not all(isinstance(level, dict) for level in levels):
+        raise ValueError("the kernels of a family are tables")
+    if not all(isinstance(row, list) and row and all(type(x) in (int, float) for x in row) for row in given):
+        raise ValueError("values, strengths and places of a family are lists of numbers, and its error is one")
+    values, strengths, places, (error,) = (np.array(row, float) for row in given)
+    rising = all((np.diff(row) >= 0).all() for row in (strengths, places))
+    inside = 0 <= strengths[0] <= strengths[-1] <= 1 and 0 <= places[0] <= places[-1] <= len(levels) - 1
+    if not (2 <= len(levels) == len(values) and len(strengths) == len(places) and rising and inside):
+        raise ValueError("the levels of a family do not go together")
+    kernels = tuple(kernel_from_table(level, name) for level in levels)
+    return Family(name, kernels, tuple(values.tolist()), strengths, places, float(error))
+
+
+def toml_text(family: Family) -> str:
+    """A family as a table `vary` of a TOML file, with the weights of every level."""
+    from imgconv.kernels.write import toml_text as kernel_text
+    from imgconv.kernels.write import toml_value
+
+    rows = {
+        "name": family.name, "values": list(family.values), "strengths": family.strengths.tolist(),
+        "places": family.places.tolist(), "error": family.error,
+    }  # fmt: skip
+    text = "".join(f"{key} = {toml_value(value)}\n" for key, value in rows.items())
+    levels = (replace(kernel, name="", about="", title="", source="") for kernel in family.kernels)
+    return f"\n[vary]\n{text}" + "".join(f"\n[[vary.kernel]]\n{kernel_text(level)}" for level in levels)
 
 
 class _Members:

@@ -59,11 +59,12 @@ class Recipe:
     @property
     def family(self) -> Family | None:
         """The family of kernels that `vary` asks for."""
-        if self.options.vary is None:
+        vary = self.options.vary
+        if vary is None:
             return None
-        from imgconv.kernels.family import family  # here, because most recipes have none
+        from imgconv.kernels.family import Family, family  # here, because most recipes have none
 
-        return family(self.options.vary)
+        return vary if isinstance(vary, Family) else family(vary)
 
     @property
     def all_kernels(self) -> tuple[Kernel, ...]:

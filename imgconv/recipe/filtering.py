@@ -298,12 +298,13 @@ class FloatingFilter:
         """The results, taken in linear light if that was asked for; alpha, the last channel if there, is no light."""
         if not self.filter.options.linear:
             return self._covered(values, at)
+        portable = self.filter.options.portable
         values, top = values.copy(), self.filter.layout.top
         colours = values[:, :, : values.shape[2] - alpha]
-        colours[:] = channels.to_linear(colours / top) * top
+        colours[:] = channels.to_linear(colours / top, portable=portable) * top
         result = self._covered(values, at)
         colours = result[:, :, : max(1, result.shape[2] - alpha)]
-        colours[:] = channels.from_linear(colours / top) * top
+        colours[:] = channels.from_linear(colours / top, portable=portable) * top
         return result
 
     def _covered(self, values: Array, at: _Place) -> Array:
@@ -368,5 +369,7 @@ class _Place(NamedTuple):
 def weighed(values: Array, top: float, power: int = 1) -> Array:
     """The colours of a picture times its alpha, or divided by it (`power` -1); they are 0 where alpha is."""
     colour, cover = values[:, :, :-1], values[:, :, -1:]
-    share = np.power(cover / top, power, out=np.zeros_like(cover), where=cover != 0)
+    share = cover / top
+    if power < 0:
+        share = np.divide(1, share, out=np.zeros_like(share), where=share != 0)
     return np.concatenate([colour * share, cover], axis=2)

@@ -82,4 +82,4 @@ def _space(filters: Sequence[Filter]) -> MixingSpace:
     options, layout = filters[0].options, filters[0].layout
     weigh = not layout.premultiplied and options.channels == "each"
     weigh = weigh and any(item.alpha in ("premultiply", "mean") for item in filters)
-    return MixingSpace(options.linear, layout.has_alpha, weigh, layout.top)
+    return MixingSpace(options.linear, layout.has_alpha, weigh, layout.top, options.portable)

@@ -49,7 +49,7 @@ class Options:
     method: str = "auto"
     threads: int | None = None
     mask: Any = None
-    vary: str | None = None
+    vary: Any = None  # a formula with a range, or the Family that it means
     portable: bool = False  # the same bytes on every machine: no option of its own, but what a recipe in a result takes
 
     def __post_init__(self) -> None:
@@ -102,7 +102,12 @@ class Options:
             if self.stride != (1, 1) or self.padding in ("valid", "full") or self.channels == "sum":
                 raise UsageError("a mask mixes the result with the picture: padding same, stride 1, no sum of channels")
         if self.vary is not None and not isinstance(self.vary, str):
-            raise UsageError(f"vary must be a formula with a range such as 'gaussian:sigma=0..8', not {self.vary!r}")
+            from imgconv.kernels.family import Family  # here, because most recipes have none
+
+            if not isinstance(self.vary, Family):
+                raise UsageError(
+                    f"vary must be a formula with a range such as 'gaussian:sigma=0..8', not {self.vary!r}"
+                )
         if self.vary is not None and self.mask is None:
             raise UsageError("vary needs a mask, which says where the parameter is small and where large")
         if self.vary is not None and self.combine is not None:
@@ -117,9 +122,5 @@ class Options:
         """What is computed by functions that machines have versions of their own of; "" where there is nothing."""
         if self.method in ("fourier", "decimated"):
             return f"method {self.method}"
-        if self.linear:
-            return "linear light"
-        if self.vary is not None:
-            return "vary"
         angle = getattr(self.mask, "parameters", {}).get("angle", 0)
         return "" if angle % 45 == 0 else f"a mask of angle {angle:g} (unlike one of 45 or 90)"
