@@ -9,7 +9,17 @@ import pytest
 from makers import noise
 
 import imgconv
+from imgconv import threads
+from imgconv.batch.job import Handling, run_one
+from imgconv.batch.targets import Job, Targets
+from imgconv.formats.picture import Picture
+from imgconv.formats.write import encode
+from imgconv.kernels.spec import kernel
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
 from imgconv.threads import ahead, in_threads
+
+FORMS = {"png": "PNG", "jpg": "JPEG", "tif": "TIFF", "ppm": "PPM", "npy": "NPY"}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -128,3 +138,18 @@ def test_a_fork_does_not_wait_for_threads_that_it_does_not_have():
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert (done.stdout, done.stderr) == ("[True, True, True, True]\nTrue\n", "")
     assert expected.shape == array.shape
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "ppm", "npy"])
+@pytest.mark.parametrize("options", [{}, {"after": "abs"}, {"mask": "radial"}])
+def test_one_thread_is_one(ending, options, tmp_path, monkeypatch):
+    monkeypatch.setattr(threads, "_begin", None)  # what starts a thread, or rings for one that waits
+    source, target = tmp_path / f"a.{ending}", tmp_path / f"b.{ending}"
+    picture = Picture(noise(1400, 1300, 3), "" if ending == "npy" else "RGB", "")
+    source.write_bytes(encode(picture, FORMS[ending], threads=1)[0])
+    recipe = Recipe((kernel("edge_enhance"), kernel("blur")), Options(threads=1, **options))
+    before = threading.active_count()
+    outcome = run_one(Job(source, target, FORMS[ending]), recipe, Targets(), Handling())
+    assert outcome.error is None
+    assert target.exists()
+    assert threading.active_count() == before

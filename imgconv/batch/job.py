@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -198,6 +199,8 @@ def _write_stream(parts: Iterable[bytes]) -> None:
 
 def make_folder(folder: Path) -> None:
     """Makes a folder and its parents. Raises WriteError."""
+    if os.path.isdir(folder):
+        return
     missing = [folder]
     while not missing[-1].exists() and missing[-1] != missing[-1].parent:
         missing.append(missing[-1].parent)

@@ -191,9 +191,14 @@ def _fill(
             Span(middle.start - by_loop.start, middle.stop - by_loop.start),
         )
     if stage.plan.correlation.border == "keep":
-        for strip in frame((rows, window[1]), (middle, inner[1])):
-            here, there = Span(target_first, 0), Span(first - window[0].start, 0)
-            target[inside(strip, (here, window[1]))] = source[inside(strip, (there, Span(0, 0)))]
+        start, (left, right), (begin, end) = window[0].start - first, window[1], inner[1]
+        for top, bottom, near, far in (
+            (rows.start, middle.start, left, right), (middle.stop, rows.stop, left, right),
+            (*middle, left, begin), (*middle, end, right),
+        ):  # fmt: skip
+            if top < bottom and near < far:
+                part = source[top + start : bottom + start, near:far]
+                target[top - target_first : bottom - target_first, near - left : far - left] = part
     return clipped
 
 

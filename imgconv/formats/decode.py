@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from imgconv.formats.blocks import Block
 
+# of JPEG segments that Pillow reads, or passes over, by their length
+HEADER_MARKERS = [bytes([n]) for n in (*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDB, 0xF0), 0xFE)]
 LARGEST = 2**28  # bytes of a file that is read before its turn
 
 
@@ -111,6 +113,9 @@ def prepare_pillow() -> None:
 
 def _check_tags(data: bytes) -> None:
     """Raises PictureError where the tags of a TIFF, or of EXIF, claim the same bytes again and again."""
+    most = 2 * len(data) + 2**20
+    if data[:3] == b"\xff\xd8\xff":
+        data = _before_pixels(data)
     exif = data.find(b"Exif\0\0", 0, -8) + 6
     if data[:2] in (b"II", b"MM"):
         exif = 0
@@ -123,8 +128,19 @@ def _check_tags(data: bytes) -> None:
         body = b"".join(data[part.end() : part.start() + 2 + int.from_bytes(part[1], "big")] for part in parts)
     else:
         body = data[exif:]
-    if claim_more(body, 2 * len(data) + 2**20):
+    if claim_more(body, most):
         raise PictureError("is broken: its tags claim more bytes than it has")
+
+
+def _before_pixels(data: bytes) -> bytes:
+    """A JPEG file as far as Pillow reads it before the pixels; all of it where that cannot be told for sure."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] in HEADER_MARKERS:
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if length < 2:
+            break
+        at += 2 + length
+    return data[:at] if data[at : at + 2] == b"\xff\xda" else data
 
 
 def refuse_cut(data: bytes, image: Image.Image) -> None:

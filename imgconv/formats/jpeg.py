@@ -69,11 +69,13 @@ class JpegSink(Sink):
     def write(self, rows: Array) -> None:
         starts = range(0, len(rows), self.step)
         done = [b""] * len(starts)  # coded pixels, and the marker before them
+        workers = min(self.threads or available_cores(), len(starts))
+        room_bytes = rows[: self.step].nbytes if workers > 1 else 0
 
         with ExitStack() as rooms:
 
             def prepare_worker() -> Callable[[int], int]:
-                room = rooms.enter_context(_Room(rows[: self.step].nbytes))
+                room = rooms.enter_context(_Room(room_bytes))
 
                 def work(number: int) -> int:
                     strip = rows[starts[number] : starts[number] + self.step]
@@ -85,7 +87,7 @@ class JpegSink(Sink):
 
                 return work
 
-            in_threads(prepare_worker, range(len(starts)), min(self.threads or available_cores(), len(starts)))
+            in_threads(prepare_worker, range(len(starts)), workers)
         self.strips += len(done)
         for part in done:
             put(self.file, part)
@@ -117,12 +119,12 @@ def _coded_together(data: bytearray, parts: Segments) -> tuple[int, int]:
     return BLOCK * max(factor >> 4 for factor in factors), BLOCK * max(factor & 15 for factor in factors)
 
 
-def _encoded(array: Array, mode: str, options: Mapping[str, Any]) -> bytes:
-    return encoded(array, "JPEG", mode, options)[1]
+def _encoded(array: Array, mode: str, options: Mapping[str, Any], block: Block | None = None) -> bytes:
+    return encoded(array, "JPEG", mode, options, block)[1]
 
 
 class _Room:
-    """What a thread encodes its strips in: memory for their pixels, and a file for their bytes."""
+    """Where a thread encodes its strips: memory for their pixels and, beside other threads, a file for their bytes."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -130,6 +132,8 @@ class _Room:
         self.file: BinaryIO | None = None
 
     def __enter__(self) -> _Room:
+        if not self.size:
+            return self
         try:
             self.file = os.fdopen(os.memfd_create("strip"), "w+b", buffering=0)
             os.posix_fallocate(self.file.fileno(), 0, self.size)
@@ -144,11 +148,13 @@ class _Room:
 
     def encode(self, array: Array, mode: str, options: Mapping[str, Any]) -> bytes:
         """A strip as the bytes of a JPEG file."""
-        if self.file is None:
-            return _encoded(array, mode, options)
         if self.block is None or self.block.core.size[1] != len(array):
             self.block = block_for(array, mode)
+        if self.file is None:
+            return _encoded(array, mode, options, self.block)
         self.file.seek(0)
         from_array(array, mode, self.block).save(self.file, "JPEG", **options)
         size = self.file.tell()
-        return os.pread(self.file.fileno(), size, 0) if size <= self.size else _encoded(array, mode, options)
+        return (
+            os.pread(self.file.fileno(), size, 0) if size <= self.size else _encoded(array, mode, options, self.block)
+        )

@@ -60,7 +60,7 @@ def check_image(image: Image.Image, data: bytes, limits: Limits) -> None:
     if form == "PNG":
         ratio = 8 * DEFLATE / data[24]
     elif form in ("JPEG", "MPO"):
-        ratio = 0 if ARITHMETIC.search(data) else JPEG
+        ratio = JPEG
     elif form == "WEBP":
         ratio = 0 if b"VP8L" in data or b"ANMF" in data else VP8  # solid VP8L takes no bits, nor does what is no frame
     elif form == "TIFF":
@@ -70,7 +70,7 @@ def check_image(image: Image.Image, data: bytes, limits: Limits) -> None:
         ratio, pixels = LZW, (right - left) * (bottom - top)
     elif image.tile and image.tile[0][0] == "raw":  # type: ignore[attr-defined]
         ratio = 8
-    if ratio and pixels > ratio * len(data):
+    if ratio and pixels > ratio * len(data) and not (form in ("JPEG", "MPO") and ARITHMETIC.search(data)):
         refuse_ratio(len(data), image.width, image.height)
     several = len(image.getbands()) > 1 or image.mode == "P"
     wide = several or image.mode in ("I", "F")

@@ -22,6 +22,8 @@ from imgconv.formats.table import FORMATS
 if TYPE_CHECKING:
     from PIL import Image
 
+    from imgconv.formats.blocks import Block
+
 
 GIF_COLOURS = 256
 
@@ -138,11 +140,13 @@ class PillowSink(Sink):
         put(self.file, data)
 
 
-def encoded(array: Array, form: str, mode: str, options: Mapping[str, Any]) -> tuple[Image.Image, bytes]:
-    """An image of the pixels, and the bytes of its file. Raises WriteError for whatever Pillow raises."""
+def encoded(
+    array: Array, form: str, mode: str, options: Mapping[str, Any], block: Block | None = None
+) -> tuple[Image.Image, bytes]:
+    """An image of the pixels (in `block`), and its file's bytes. Raises WriteError for whatever Pillow raises."""
     file = io.BytesIO()
     try:
-        image = from_array(array, mode)
+        image = from_array(array, mode, block)
         image.save(file, form, **options)
     except PILLOW_ERRORS as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None

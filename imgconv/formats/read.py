@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 16 * 2**30  # bytes that are read at once
 NUMBERS = re.compile(rb"\s*(#|[-+.]*\d)")  # what a matrix begins with
-START_BYTES = 4096
+START_BYTES = 2**16
 
 
 def read(path: Path, *, auto_orient: bool = False, limits: Limits = DEFAULT) -> Picture:
@@ -119,6 +119,8 @@ def _frame_of(
         raise PictureError("is empty")
     file.seek(0)
     start = file.read(START_BYTES)
+    if len(start) == size:  # all of it is there, and need not be asked for again and again
+        file = io.BytesIO(start)
     file.seek(0)
     kind = name_for(ending)
     if kind is None and start.startswith(b"\x93NUMPY"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,7 +120,12 @@ def layout_of(array: Array, mode: str) -> tuple[np.dtype[Any], Layout]:
         raise PictureError(f"an array of {array.ndim} dimensions is no picture; it takes (rows, columns[, channels])")
     if array.size == 0:
         raise PictureError(f"an array of shape {array.shape} has no pixels")
-    back = array.dtype.newbyteorder("=")
+    return _kept_layout(array.dtype, mode)
+
+
+@lru_cache(maxsize=64)
+def _kept_layout(dtype: np.dtype[Any], mode: str) -> tuple[np.dtype[Any], Layout]:
+    back = dtype.newbyteorder("=")
     name = WIDER.get(back.name, back.name)
     if name not in ("uint8", "uint16", "int32", "float32", "float64"):
         raise PictureError(f"samples of type {back} cannot be filtered; convert them to a real type such as float64")
