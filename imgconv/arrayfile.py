@@ -53,6 +53,8 @@ def opened(path: Path, error: type[ImgconvError], *, buffering: int = -1) -> tup
         os.close(descriptor)
     except OSError as problem:
         raise error(f"{path}: {reason(problem)}") from None
+    except ValueError:  # a NUL character, or half of one
+        raise error(f"{str(path)!r}: is no name that a file can have") from None
     kind = "is a folder, not a file" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
     raise error(f"{path}: {kind}")
 

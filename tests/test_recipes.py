@@ -143,6 +143,10 @@ def test_a_recipe_is_not_overwritten_unasked():
         ('[[kernel]]\nname = "x"\nweight = [[1]]', "r.toml: kernel: 'weight' is not a key"),
         ('[[kernel]]\nweights = [["1"]]', "r.toml: kernel: weights, row 1: '1' is not a number"),
         ('mask = {file = "a.png"}', "r.toml: mask: takes a shape"),
+        ("border = 1979-05-27", "r.toml: border takes a word or a number, not datetime"),
+        ('mask = "a\\u0000b"', "r.toml: mask takes a word or a number, not 'a"),
+        ('mask = {file = "a\\u0000b", sha256 = ""}', "is no name that a file can have"),
+        ('kernel = "a\\u0000b/c.toml"', "r.toml: kernel: 'a\\x00b/c.toml': is no name"),
         ("scale = nan", "r.toml: scale: 'nan' is not a finite number"),
         ("stride = [0]", "r.toml: stride: '0' is not N"),
         ("co = {quality = [1]}", "r.toml: co takes a word"),
@@ -253,6 +257,7 @@ def test_the_config_is_for_every_command_and_its_color_for_all(monkeypatch):
         ("apply = 1", "config.toml: apply is a command; write [apply]"),
         ("[apply]\nbordr = 1", "config.toml: [apply]: 'bordr' is no option of apply; did you mean border?"),
         ("[apply]\nhelp = true", "config.toml: [apply]: 'help' is no option of apply"),
+        ("[apply]\ncolor = 'never'", "config.toml: [apply]: color is for all commands"),
         ("[apply]\njobs = 'x'", "config.toml: jobs: 'x' is not a valid integer range"),
         ("color = 'x'", "config.toml: color: 'x' is not one of"),
         ("x", "config.toml: is not TOML"),
@@ -270,6 +275,24 @@ def test_opposite_flags_and_underscores_in_the_config():
     out = done("-k", "blur", "-n", "--explain")
     assert "keep-going false: config " in out
     assert "auto-orient true: config " in out
+
+
+def test_the_config_may_name_a_recipe_that_lies_beside_it():
+    config("[apply]\nrecipe = 'mine.toml'\n")
+    Path("home/imgconv/mine.toml").write_text("kernel = 'sharpen'\n")
+    assert done("-n", "--explain").startswith("kernel sharpen: recipe ")
+
+
+def test_what_is_explained_gives_no_password_away():
+    out = done("-k", "blur", "-n", "--explain", "--exclude", "s3://me:secret@there/*")
+    assert "exclude s3://…@there/*: command line" in out
+    assert "secret" not in out
+
+
+def test_doctor_says_where_the_config_is():
+    assert "config " not in quick("doctor")[1]
+    config("")
+    assert f"config    {Path('home/imgconv/config.toml').absolute()}" in quick("doctor")[1]
 
 
 def test_a_relative_folder_for_configs_is_passed_over():

@@ -185,6 +185,18 @@ def test_an_inputs_own_format_is_its_jobs_error():
     assert status == 1
     assert "bad.jpg: its XMP makes no sense" in err
     assert not Path("bad.blur.jpg").exists()
+    long = PACKET.replace(b"kept", b"x" * 65000)
+    Path("long.jpg").write_bytes(saved(Image.fromarray(noise(12, 16)), "JPEG", xmp=long))
+    status, _, err = quick("apply", "long.jpg", "-k", "blur", "--embed")
+    assert status == 1
+    assert "long.jpg: JPEG holds 65,504 bytes of XMP, and with the recipe it takes " in err
+
+
+def test_files_elsewhere_are_replayed():
+    fsspec = pytest.importorskip("fsspec")
+    fsspec.filesystem("memory").pipe("/a.png", Path("a.png").read_bytes())
+    done("apply", "memory://a.png", "-k", "blur", "-o", "memory://b.png", "--embed", "-q")
+    assert done("replay", "memory://b.png", "memory://a.png").startswith("memory://b.png: the same 192 pixels")
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from imgconv.arrayfile import opened
+from imgconv.batch import remote
 from imgconv.batch.job import Handling
+from imgconv.batch.remote import Remote
 from imgconv.errors import PictureError
 from imgconv.formats import xmp
 from imgconv.formats.limits import Limits, limits_for
 from imgconv.formats.picture import Picture
-from imgconv.formats.read import named, parse, read
+from imgconv.formats.read import frames_of, named, parse
 from imgconv.formats.table import select
 from imgconv.formats.write import encode
 from imgconv.recipe import Recipe
@@ -30,9 +33,9 @@ class Replayed(NamedTuple):
     size_again: tuple[int, int]
 
 
-def result_of(path: Path, limits: Limits) -> tuple[Picture, xmp.Embedded]:
+def result_of(path: Path | Remote, limits: Limits) -> tuple[Picture, xmp.Embedded]:
     """A result, and the recipe in it. Raises PictureError where it has none."""
-    result = read(path, limits=limits)
+    result = _read(path, limits)
     with named(str(path)):
         embedded = xmp.recipe_of(result.info.get("xmp", b""))
         if embedded is None:
@@ -40,10 +43,10 @@ def result_of(path: Path, limits: Limits) -> tuple[Picture, xmp.Embedded]:
     return result, embedded
 
 
-def replay(result: Picture, original: Path, recipe: Recipe, handling: Handling) -> Replayed:
+def replay(result: Picture, original: Path | Remote, recipe: Recipe, handling: Handling) -> Replayed:
     """Does the recipe again, with its encoder, and compares the pixels. Raises what a job would."""
     limits = limits_for(handling.limits, recipe.options, result.format)
-    before = read(original, auto_orient=handling.auto_orient, limits=limits)
+    before = _read(original, limits, auto_orient=handling.auto_orient)
     with named(str(original)):
         array, mode, _ = recipe.apply(before.array, before.mode)
         after = replace(before, array=array, mode=mode, info=select(before.info, handling.metadata))
@@ -56,3 +59,10 @@ def replay(result: Picture, original: Path, recipe: Recipe, handling: Handling) 
     differs = ~((ours == theirs) | ((ours != ours) & (theirs != theirs))).all(axis=2)  # NaN is like NaN
     largest = float(np.fmax.reduce(np.abs(ours[differs].astype(np.float64) - theirs[differs]), axis=None, initial=0))
     return Replayed(not differs.any(), int(np.count_nonzero(differs)), differs.size, largest, *sizes)
+
+
+def _read(path: Path | Remote, limits: Limits, *, auto_orient: bool = False) -> Picture:
+    """A picture here or elsewhere."""
+    file, size = remote.opened(path) if isinstance(path, Remote) else opened(path, PictureError, buffering=0)
+    with file, named(str(path)):
+        return next(frames_of(file, size, str(path), path.suffix, auto_orient=auto_orient, limits=limits)).whole(limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import signal
 import sys
@@ -14,6 +15,7 @@ import click
 from imgconv import __version__
 from imgconv.cli import DONE, FAILED, print_json
 from imgconv.cli.apply import duration
+from imgconv.cli.sources import config_path
 
 if TYPE_CHECKING:
     from imgconv.native.kept import Function
@@ -107,6 +109,7 @@ def _facts() -> dict[str, Any]:
         "cores": available_cores(),
         "code": str(kept.directory()),
         "problem": kept.keeping_problem(),
+        "config": path if os.path.exists(path := config_path()) else "",
         "entries": [
             {"variant": e.function, "bytes": e.bytes, "state": e.state, "file": e.path.name}
             for e in kept.entries(_functions())

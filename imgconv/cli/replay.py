@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,29 +35,28 @@ def replay(result: str, original: str, mask: str | None, threads: int | None, li
     imgconv replay photo.sharpen.jpg photo.jpg
     """
     from imgconv.batch.job import Handling
+    from imgconv.batch.remote import place
     from imgconv.batch.replay import replay, result_of
     from imgconv.formats.table import parse_encoder_options
 
-    picture, embedded = result_of(Path(result), limits)
-    given = _settings(embedded.recipe, f"{result}: its recipe", mask)
+    made, before = place(result), place(original)
+    picture, embedded = result_of(made, limits)
+    given = _settings(embedded.recipe, f"{made}: its recipe", mask)
     metadata, auto_orient, encoder = given.pop("metadata"), given.pop("auto_orient"), given.pop("encoder")
     del given["form"]  # the result's own
     kernels = given.pop("kernels")
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, portable=True, threads=threads, **given)
-    found = replay(
-        picture, Path(original), recipe, Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)
-    )
+    handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)
+    found = replay(picture, before, recipe, handling)
     made_with = dict(part.rsplit(" ", 1) for part in embedded.versions.split(", ") if " " in part)
     here = versions()
     if as_json:
-        print_json({"result": result, "original": original, **found._asdict(), "made_with": made_with, "here": here})
+        names = {"result": str(made), "original": str(before)}
+        print_json(names | found._asdict() | {"made_with": made_with, "here": here})
     else:
-        others = [
-            f"{name} was {made_with[name]}, is {here[name]}"
-            for name in here
-            if made_with.get(name, here[name]) != here[name]
-        ]
-        print_line("; ".join([_line(result, original, found), *([] if found.equal else others)]))
+        others = [name for name in here if made_with.get(name, here[name]) != here[name] and not found.equal]
+        versions_then = [f"{name} was {made_with[name]}, is {here[name]}" for name in others]
+        print_line("; ".join([_line(str(made), str(before), found), *versions_then]))
     return DONE if found.equal else FAILED
 
 

@@ -193,7 +193,9 @@ def _defaults(
             continue
         word = key.replace("_", "-")
         option = options.get(word) or opposites.get(word)
-        if option is None or option.name is None or (option.is_eager and not option.expose_value):
+        if word == "color":
+            raise UsageError(f"{where}: color is for all commands; it stands above the first of them")
+        if option is None or option.name is None:
             what = "setting" if recipe else "option"
             raise UsageError(f"{where}: {key[:40]!r} is no {what} of {command.name}{_near(word, known)}")
         if recipe and not isinstance(option, Setting):
@@ -240,6 +242,8 @@ def _found(option: click.Option, value: Any, folder: Path | None) -> Any:
         if isinstance(value, dict) or (isinstance(value, str) and is_shape(value)):
             return value
         return str((folder or Path()) / _word(value))
+    if option.name == "recipe":
+        return str((folder or Path()) / _word(value))
     if option.name in ("kernels", "vary") and isinstance(value, dict):
         return value
     if option.name == "kernels":
@@ -252,7 +256,7 @@ def _found(option: click.Option, value: Any, folder: Path | None) -> Any:
 def _word(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float) or "\0" in str(value):
         raise ValueError(f"a word or a number, not {_short(value)}")
     return repr(value) if isinstance(value, float) else str(value)
 
@@ -294,13 +298,15 @@ def placed_error(problem: click.BadParameter) -> click.UsageError:
 
 def given_lines(ctx: click.Context) -> Iterator[str]:
     """For --explain: every option that is given, with its value and where that is from."""
+    from imgconv.batch.remote import hidden
+
     for option in ctx.command.params:
         if isinstance(option, click.Option) and option.name in ctx.params and (where := origin(ctx, option)):
-            value = "" if option.callback else f" {_shown(ctx.params[option.name])}"
+            value = "" if option.callback else f" {hidden(_shown(ctx.params[option.name]))}"
             yield f"{key_of(option)}{value}: {where}"
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, tuple | list | frozenset):
+    if type(value) in (tuple, list, frozenset):
         return ",".join(map(_shown, sorted(value) if isinstance(value, frozenset) else value))
     return str(value).lower() if isinstance(value, bool) else str(getattr(value, "name", value))
