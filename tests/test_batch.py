@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from PIL import Image
 from imgconv.batch import job as job_module
 from imgconv.batch import run as run_module
 from imgconv.batch.inputs import find_inputs
-from imgconv.batch.job import Handling
+from imgconv.batch.job import Handling, Work
 from imgconv.batch.report import Outcome, as_json
-from imgconv.batch.run import run
+from imgconv.batch.run import over, run, worth
 from imgconv.batch.targets import Job, Targets, check_encoder_options, make_jobs
 from imgconv.errors import UsageError
 from imgconv.formats.read import read
@@ -46,10 +45,10 @@ def jobs(*names, output=None, recursive=False, **targets):
     return make_jobs(find_inputs(names, given, recursive).files, "blur", given)[0]
 
 
-def outcomes(*names, recipe=RECIPE, handling=None, at_once=1, **targets):
+def outcomes(*names, recipe=RECIPE, handling=None, most=1, **targets):
     given = Targets(**targets)
     made = make_jobs(find_inputs(names, given, False).files, recipe.name, given)[0]
-    return list(run(made, recipe, given, handling, at_once))
+    return list(run(made, Work(recipe, given, handling or Handling()), most))
 
 
 # names
@@ -302,57 +301,6 @@ def test_too_little_memory_is_an_error_of_the_file(monkeypatch):
 # several at once
 
 
-def test_outcomes_come_in_the_order_of_the_jobs(monkeypatch):
-    names = []
-    for number in range(9):
-        names.append(f"{number}.png")
-        Path(names[-1]).write_bytes(Path("a.png").read_bytes())
-    real = job_module.frames_of
-
-    def slow(file, size, name, *words, **options):
-        time.sleep(0.02 * (name == "0.png"))
-        return real(file, size, name, *words, **options)
-
-    monkeypatch.setattr(job_module, "frames_of", slow)
-    found = outcomes(*names, at_once=3)
-    assert [each.job.input for each in found] == names
-    assert {Path(f"{number}.blur.png").read_bytes() for number in range(9)} == {Path("0.blur.png").read_bytes()}
-
-
-def test_the_cores_are_shared_unless_threads_are_given(monkeypatch):
-    monkeypatch.setattr(run_module, "available_cores", lambda: 8)
-    assert [each.threads for each in outcomes("a.png", "b.png", at_once=4)] == [2, 2]
-    recipe = Recipe((kernel("blur"),), Options(threads=3))
-    assert [each.threads for each in outcomes("a.png", "b.png", recipe=recipe, at_once=4, overwrite=True)] == [
-        3,
-        3,
-    ]
-
-
-MANY = [Job(Path(f"{n}.png"), Path(f"{n}.out.png"), "PNG") for n in range(50)]
-
-
-def test_few_jobs_are_in_flight(monkeypatch):
-    started = []
-    monkeypatch.setattr(run_module, "run_one", lambda job, *_: started.append(job) or Outcome(job))
-    running = run(MANY, RECIPE, Targets(), at_once=2)
-    next(running)
-    time.sleep(0.2)  # enough for the pool to do all that it was given
-    assert len(started) <= 4
-    assert len(list(running)) == 49
-
-
-def test_the_next_picture_is_begun_when_a_job_is_given(monkeypatch):
-    begun = []
-    monkeypatch.setattr(run_module, "begin", lambda path: begun.append(path.name) or path)
-    Path("1.out.png").touch()  # and so 1.png is skipped
-    given = []
-    for job in run_module._each_begun(MANY[:4], Targets(skip_existing=True)):
-        given.append(job.begun and job.begun.name)
-        assert begun == ["2.png", "3.png"][: max(0, len(given) - 1)]
-    assert given == [None, None, "2.png", "3.png"]
-
-
 @pytest.mark.parametrize("handling", [Handling(), Handling(auto_orient=True)])
 def test_many_jpegs_come_out_as_each_by_itself(handling):
     names = [f"{number}.jpg" for number in range(4)]
@@ -360,7 +308,7 @@ def test_many_jpegs_come_out_as_each_by_itself(handling):
         Path(name).write_bytes(saved(Image.fromarray(noise(40, 30 + number, 3)), "JPEG", exif=exif(orientation=6)))
     Path(names[2]).write_bytes(Path(names[2]).read_bytes()[:300])
     alone = [outcomes(name, handling=handling, out_dir=Path("alone"))[0] for name in names]
-    together = outcomes(*names, handling=handling, out_dir=Path("together"))
+    together = outcomes(*names, handling=handling, out_dir=Path("together"), most=2)
     assert [each.status for each in together] == ["done", "done", "failed", "done"]
     assert [each.error for each in together] == [each.error for each in alone]
     for one, other in zip(alone, together, strict=True):
@@ -368,29 +316,102 @@ def test_many_jpegs_come_out_as_each_by_itself(handling):
             assert one.job.target.read_bytes() == other.job.target.read_bytes()
 
 
-def test_no_job_begins_after_closing(monkeypatch):
-    started = []
-    gate = threading.Event()
-
-    def fake(job, *_):
-        started.append(job)
-        if job is not MANY[0]:
-            gate.wait(30)
-        return Outcome(job)
-
-    monkeypatch.setattr(run_module, "run_one", fake)
-    running = run(MANY, RECIPE, Targets(), at_once=2)
-    next(running)
-    while len(started) < 3:  # the first is done, two wait, one is queued
-        time.sleep(0.01)
-    threading.Timer(0.1, gate.set).start()
-    running.close()
-    assert len(started) == 3
+def test_the_cores_are_shared_unless_threads_are_given(monkeypatch):
+    monkeypatch.setattr("imgconv.batch.workers.available_cores", lambda: 8)
+    assert [each.threads for each in outcomes("a.png", "b.png", most=4)] == [4, 4]
+    recipe = Recipe((kernel("blur"),), Options(threads=3))
+    found = outcomes("a.png", "b.png", recipe=recipe, most=4, overwrite=True)
+    assert [each.threads for each in found] == [3, 3]
 
 
 def test_nothing_is_left_over(tmp_path):
-    outcomes("a.png", "b.png", at_once=2)
+    outcomes("a.png", "b.png", most=2)
     assert leftovers(tmp_path) == []
+
+
+def test_few_or_small_jobs_are_not_worth_processes(monkeypatch):
+    monkeypatch.setattr(run_module, "available_cores", lambda: 8)
+    few, many = MANY[:2], MANY * 20
+    for job in MANY:
+        job.source.write_bytes(bytes(3000))
+    assert (worth(few[:1], None), worth(few, None)) == (1, 1)
+    assert 8 < worth(many, None) <= 40  # while some wait for the disk
+    assert (worth(few, 7), worth(many, 7), worth(many, 1)) == (2, 7, 1)
+    assert worth([*many, Job(None, Path("a.png"), "PNG")], 4) == 1  # only this process has standard input
+    os.truncate(MANY[0].source, 2**30)
+    os.truncate(MANY[1].source, 2**30)
+    assert worth(few, None) == 2
+
+
+MANY = [Job(Path(f"{n}.png"), Path(f"{n}.out.png"), "PNG") for n in range(50)]
+
+
+class Jobs:
+    """What does jobs when it is told to."""
+
+    def __init__(self):
+        self.futures = {}
+
+    def submit(self, job):
+        self.futures[job] = Future()
+        return self.futures[job]
+
+    def end(self, *numbers, status="done"):
+        for number in numbers:
+            self.futures[MANY[number]].set_running_or_notify_cancel()
+            self.futures[MANY[number]].set_result(Outcome(MANY[number], status))
+
+
+def test_outcomes_come_in_the_order_of_the_jobs():
+    jobs = Jobs()
+    running = over(MANY[:4], jobs.submit, tick=lambda pending: len(pending) == 4 and jobs.end(3, 1, 2, 0))
+    assert [outcome.job for outcome in running] == MANY[:4]
+
+
+def test_few_jobs_are_under_way(monkeypatch):
+    monkeypatch.setattr(run_module, "WINDOW", 4)
+    jobs = Jobs()
+    running = over(MANY, jobs.submit, tick=lambda pending: jobs.end(MANY.index(pending[0][0])) if pending else None)
+    assert next(running).job is MANY[0]
+    assert len(jobs.futures) == 4
+    assert len(list(running)) == 49
+
+
+def test_after_a_failure_what_has_begun_is_finished_and_told():
+    jobs = Jobs()
+
+    def tick(pending):
+        if len(pending) == 50:
+            for number in (0, 1, 2, 3):
+                jobs.futures[MANY[number]].set_running_or_notify_cancel()
+            jobs.futures[MANY[2]].set_result(Outcome(MANY[2], "failed"))
+            for number in (3, 1, 0):
+                jobs.futures[MANY[number]].set_result(Outcome(MANY[number]))
+
+    found = list(over(MANY, jobs.submit, keep_going=False, tick=tick))
+    assert [(outcome.job, outcome.status == "failed") for outcome in found] == [
+        (MANY[0], False), (MANY[1], False), (MANY[2], True), (MANY[3], False),
+    ]  # fmt: skip
+
+
+def test_no_job_begins_after_closing():
+    jobs = Jobs()
+    running = over(MANY, jobs.submit, tick=lambda pending: jobs.end(0) if len(pending) == 50 else None)
+    next(running)
+    running.close()
+    assert sum(future.cancelled() for future in jobs.futures.values()) == 49
+
+
+def test_a_future_that_raises_is_a_failure_of_its_file():
+    jobs = Jobs()
+
+    def tick(pending):
+        jobs.futures[MANY[0]].set_exception(RuntimeError("the machine is gone"))
+        jobs.end(1)
+
+    found = list(over(MANY[:2], jobs.submit, tick=lambda pending: len(pending) == 2 and tick(pending)))
+    assert [outcome.status for outcome in found] == ["failed", "done"]
+    assert found[0].error == "0.png: the machine is gone"
 
 
 # in strips

@@ -21,7 +21,7 @@ from makers import ENDINGS, FORMATS, imgconv, leftovers, noise, saved, smooth
 from PIL import Image, ImageFilter
 
 from imgconv.cli import MISUSED, cli, one_line
-from imgconv.cli.apply import percent
+from imgconv.cli.progress import percent
 from imgconv.conventions import METHODS
 from imgconv.errors import ImgconvError, KernelError, UsageError
 

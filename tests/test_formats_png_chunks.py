@@ -15,7 +15,7 @@ import pytest
 from makers import chunk, exif, noise, opened, png, saved, smooth
 from PIL import Image, PngImagePlugin
 
-from imgconv.batch.run import run
+from imgconv.batch.job import Handling, run_one
 from imgconv.batch.targets import Targets, make_jobs
 from imgconv.errors import PictureError
 from imgconv.formats.picture import Picture
@@ -224,7 +224,8 @@ def test_a_profile_for_colours_goes_when_they_are_summed(tmp_path, monkeypatch):
     Path("a.png").write_bytes(made(*TRUE))
     for channels, stays in (("each", True), ("sum", False)):
         recipe, targets = Recipe((kernel("1 2 1"),), Options(channels=channels)), Targets("b.png", overwrite=True)
-        (outcome,) = run(make_jobs([("a.png", "")], "blur", targets)[0], recipe, targets)
+        (job,) = make_jobs([("a.png", "")], "blur", targets)[0]
+        outcome = run_one(job, recipe, targets, Handling())
         assert (b"iCCP" in Path("b.png").read_bytes()) == stays
         assert bool(outcome.notes) != stays
 

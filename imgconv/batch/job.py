@@ -6,9 +6,10 @@ import io
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -40,6 +41,28 @@ class Handling(NamedTuple):
     auto_orient: bool = False
     limits: Limits = DEFAULT
     embedded: tuple[str, str] | None = None  # the recipe and the versions that go into the result's metadata
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with every file; called with one."""
+
+    recipe: Recipe
+    targets: Targets
+    handling: Handling
+
+    def __call__(self, job: Job, threads: int | None = None, ask: Callable[[int], None] | None = None) -> Outcome:
+        """Does a job with so many threads, unless the recipe says how many; `ask` is that of `Limits`."""
+        recipe, limits = with_threads(self.recipe, threads), self.handling.limits._replace(ask=ask)
+        return run_one(job, recipe, self.targets, self.handling._replace(limits=limits))
+
+
+@cache
+def with_threads(recipe: Recipe, threads: int | None) -> Recipe:
+    """The recipe with so many threads in one picture, unless it says how many itself."""
+    if threads is None or recipe.options.threads is not None:
+        return recipe
+    return Recipe(recipe.kernels, replace(recipe.options, threads=threads))
 
 
 def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Outcome:

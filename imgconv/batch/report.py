@@ -42,6 +42,11 @@ class Outcome:
     total_s: float = 0.0
     trace: str = ""  # where it went wrong, when nobody foresaw that
 
+    @property
+    def megapixels(self) -> float:
+        """Of the input, where its result was written."""
+        return self.shape[0] * self.shape[1] / 1e6 if self.shape and self.status == "done" else 0.0
+
     def put_down(self, report: Report) -> None:
         """What filtering has reported."""
         first, last = report.plans[0], report.plans[-1]
@@ -58,16 +63,30 @@ class Outcome:
 
 
 class Count:
-    """How many jobs came to which end."""
+    """How many jobs came to which end, over how many pixels, and where the time went."""
 
     def __init__(self) -> None:
         self.done = self.failed = self.skipped = 0
+        self.megapixels = 0.0
+        self.seconds = dict.fromkeys(("read", "compile", "filter", "write"), 0.0)
+        self.errors: list[str] = []
 
     def add(self, outcome: Outcome) -> None:
         """Counts an outcome."""
         self.done += outcome.status == "done"
         self.failed += outcome.status == "failed"
         self.skipped += outcome.status == "skipped"
+        self.megapixels += outcome.megapixels
+        times = (outcome.read_s, outcome.compile_s, outcome.filter_s or 0.0, outcome.write_s)
+        for step, seconds in zip(self.seconds, times, strict=True):
+            self.seconds[step] += seconds
+        if outcome.error:
+            self.errors.append(outcome.error)
+
+    @property
+    def total(self) -> int:
+        """Of them all."""
+        return self.done + self.failed + self.skipped
 
     @property
     def exit_status(self) -> int:

@@ -1,77 +1,172 @@
-"""Many jobs, some at a time, in their order."""
+"""Many jobs over whatever does them, some at a time; what became of them comes in their order."""
 
 from __future__ import annotations
 
-import threading
+import io
+import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from imgconv.batch.job import Handling, run_one
+import numpy as np
+
+from imgconv.batch.job import Work, with_threads
+from imgconv.batch.remote import Remote
 from imgconv.batch.report import Outcome
-from imgconv.batch.targets import Job, Targets, is_skipped
-from imgconv.formats.decode import begin
-from imgconv.recipe import Recipe
+from imgconv.batch.targets import Job
+from imgconv.errors import ImgconvError
+from imgconv.formats.limits import memory
+from imgconv.formats.picture import Picture
+from imgconv.formats.place import sweep
+from imgconv.formats.read import frames_of
+from imgconv.formats.table import name_for
+from imgconv.formats.write import encode
+from imgconv.recipe.strips import filter_frame
 from imgconv.threads import available_cores
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    Pending = deque[tuple[Job, Future[Outcome]]]
+
+WINDOW = 1024  # jobs that are under way: those behind a slow one are not begun without end
+TICK_S = 0.1
+JOB_S, BYTES_PER_S = 0.0015, 2e7  # of CPU: what a job takes at least, and more for each byte of its file
+SYNC_S = 0.005  # until a result is on the disk: meanwhile another process has the core
+SIZE_ELSEWHERE = 2**20  # of a file that is not here: to be asked would take long
+WORTH_S = 0.02  # of work that a process must have to be worth its start
 
 
 def run(
-    jobs: Sequence[Job], recipe: Recipe, targets: Targets, handling: Handling | None = None, at_once: int = 1
+    jobs: Sequence[Job],
+    work: Work,
+    most: int | None = 1,
+    *,
+    keep_going: bool = True,
+    tick: Callable[[Pending], None] = lambda _: None,
 ) -> Generator[Outcome]:
-    """Does the jobs, `at_once` of them at a time, and yields what became of them in their order.
+    """Does the jobs, and yields what became of them in their order; to be closed.
 
-    A job that fails says so in its outcome; the rest is done. When the iterator is closed, jobs that have begun are
-    finished and the others are left. Unless the recipe says how many threads work on one picture, the cores are shared
-    between the jobs.
+    Parameters
+    ----------
+    jobs : sequence of Job
+    work : Work
+    most : int, optional
+        How many processes do them, each one at a time; 1: this one. As many as the jobs are worth when not given.
+        Together they take no more memory than the limits allow, by default half of what the machine has.
+    keep_going : bool
+        After a job failed: do the rest, or only what has begun.
+    tick : callable
+        Is given the jobs that are under way, every now and then.
     """
-    handling = handling or Handling()
-    if at_once == 1:
-        for job in jobs if recipe.options.threads == 1 else _each_begun(jobs, targets):
-            yield run_one(job, recipe, targets, handling)
+    number = worth(jobs, most)
+    workers = None
+    if number > 1:
+        from imgconv.batch.workers import Workers  # here: most runs have one file
+
+        rehearse(work, jobs)
+        with suppress(OSError):  # the system gives no more processes
+            workers = Workers(work, number, work.handling.limits.memory or memory("MemTotal") // 2)
+    if workers is not None:
+        with workers:
+            yield from over(jobs, workers.submit, keep_going, tick)
         return
-    from concurrent.futures import ThreadPoolExecutor
+    for job in jobs:
+        outcome = work(job)
+        yield outcome
+        if outcome.status == "failed" and not keep_going:
+            return
+        tick(deque())
 
-    if recipe.options.threads is None:
-        shared = replace(recipe.options, threads=max(1, available_cores() // at_once))
-        recipe = Recipe(recipe.kernels, shared)
-    waiting: deque[Callable[[], Outcome]] = deque()
-    pool = ThreadPoolExecutor(at_once)
+
+def over(
+    jobs: Iterable[Job],
+    submit: Callable[[Job], Future[Outcome]],
+    keep_going: bool = True,
+    tick: Callable[[Pending], None] = lambda _: None,
+) -> Generator[Outcome]:
+    """Has the jobs done by `submit`, which gives futures as `Executor.submit` does; otherwise as `run`.
+
+    A job that fails says so in its outcome; where its future raises, whoever did it has ended.
+    """
+    from concurrent.futures import CancelledError
+
+    waiting: Pending = deque()
+    left, stopped = iter(jobs), False
+
+    def ended(future: Future[Outcome]) -> None:
+        nonlocal stopped
+        if not keep_going and not stopped and not future.cancelled():
+            stopped = future.exception() is not None or future.result().status == "failed"
+
     try:
-        for job in jobs:
-            waiting.append(_once(partial(run_one, job, recipe, targets, handling)))
-            with suppress(RuntimeError):  # the system gives no more threads: those that are there, or this one, do it
-                pool.submit(waiting[-1])
-            if len(waiting) == 2 * at_once:
-                yield waiting.popleft()()
-        while waiting:
-            yield waiting.popleft()()
+        while True:
+            while not stopped and len(waiting) < WINDOW and (job := next(left, None)) is not None:
+                waiting.append((job, submit(job)))
+                waiting[-1][1].add_done_callback(ended)
+            if stopped:
+                for _, future in waiting:
+                    future.cancel()
+            tick(waiting)
+            if not waiting:
+                return
+            job, future = waiting[0]
+            try:
+                outcome = future.result(TICK_S)
+            except TimeoutError:
+                if not future.done():
+                    continue
+                raise
+            except CancelledError:
+                waiting.popleft()
+                continue
+            except Exception as problem:
+                outcome = Outcome(job, "failed", f"{job.input}: {problem}")
+                if isinstance(job.target, Path):
+                    sweep(str(job.target.parent))
+            waiting.popleft()
+            yield outcome
     finally:
-        pool.shutdown(cancel_futures=True)
+        for _, future in waiting:
+            future.cancel()
 
 
-def _once(work: Callable[[], Outcome]) -> Callable[[], Outcome]:
-    """The work, done by the first thread that calls; the others wait for what it found."""
-    turn = threading.Lock()
-    found: list[Outcome] = []
+def worth(jobs: Sequence[Job], most: int | None) -> int:
+    """How many processes the jobs are worth, unless `most` says how many; 1: none but this one."""
+    if len(jobs) < 2 or any(_is_here_only(job) for job in jobs):
+        return 1
+    if most is not None:
+        return min(most, len(jobs))
+    seconds = 0.0
+    for job in jobs:
+        size = SIZE_ELSEWHERE
+        if isinstance(job.source, Path):
+            with suppress(OSError):
+                size = os.stat(job.source).st_size
+        seconds += JOB_S + size / BYTES_PER_S
+    busy = available_cores() * (1 + SYNC_S * len(jobs) / seconds) if seconds else 1
+    return max(1, min(round(busy), len(jobs), int(seconds / WORTH_S)))
 
-    def outcome() -> Outcome:
-        with turn:
-            if not found:
-                found.append(work())
-            return found[0]
 
-    return outcome
+def _is_here_only(job: Job) -> bool:
+    """Whether a job has an end that no other process has: standard input, or memory."""
+    return job.source is None or any(isinstance(end, Remote) and end.protocol == "memory" for end in job[:2])
 
 
-def _each_begun(jobs: Sequence[Job], targets: Targets) -> Iterator[Job]:
-    """The jobs in turn; when one is given, decoding the picture of the next has begun."""
-    begun = jobs[0].begun if jobs else None
-    for number, job in enumerate(jobs, 1):
-        now, begun = job._replace(begun=begun), None
-        following = jobs[number] if number < len(jobs) else None
-        if following is not None and isinstance(following.source, Path) and not is_skipped(following, targets):
-            begun = begin(following.source)
-        yield now
+def rehearse(work: Work, jobs: Sequence[Job]) -> None:
+    """Imports what the jobs need, and loads its machine code, by filtering a tiny picture in memory for each format.
+
+    In one thread: this process can be forked after it.
+    """
+    recipe = with_threads(work.recipe, 1)
+    forms = {job.format for job in jobs} | {name_for(job.source.suffix) or "" for job in jobs if job.source}
+    for form in forms - {""}:
+        with suppress(ImgconvError):
+            tiny = Picture(np.zeros((8, 8, 3), np.uint8), "RGB", form)
+            data, _ = encode(tiny, form, work.handling.encoder, 1)
+            frame = next(frames_of(io.BytesIO(data), len(data), "", threads=1))
+            filtered = filter_frame(recipe, frame, work.handling.limits)
+            filtered.plan(None, work.handling.limits)
+            deque(filtered.run(), maxlen=0)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgconv.cli import DONE, FAILED, console, imports_done, print_json, print_line, recipes, warn
+from imgconv.cli import DONE, FAILED, imports_done, print_json, print_line, recipes, warn
 from imgconv.cli.options import (
     FILE,
     FileCommand,
@@ -20,8 +20,11 @@ from imgconv.cli.options import (
     max_pixels_option,
     one_of,
     place_options,
+    to_bytes,
+    to_jobs,
     to_metadata,
 )
+from imgconv.cli.progress import Progress, count, human_line, summary_lines
 from imgconv.cli.sources import given_lines, origins, setting, use_recipe
 from imgconv.errors import UsageError
 from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
@@ -63,8 +66,10 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
     "--newer", is_flag=True, help="Only inputs that are newer than their result, which is replaced, or have none."
 )
 @filter_options
-@click.option("-j", "--jobs", "at_once", type=click.IntRange(1), default=1, show_default=True, metavar="N",
-              help="Files at once; they share the cores.")  # fmt: skip
+@click.option("-j", "--jobs", "most", type=to_jobs, default="auto", show_default=True, metavar="N|auto",
+              help="Files at once, each in a process; they share the cores. auto: as many as pay.")  # fmt: skip
+@click.option("--memory", type=to_bytes, metavar="SIZE",
+              help="What all jobs together may take, such as 2G.  [default: half of the machine's]")  # fmt: skip
 @setting("--co", "encoder", multiple=True, metavar="KEY=VALUE",
          shell_complete=one_of(*(f"{key}=" for key in ENCODER_OPTIONS)),
          help="Tell the encoder: quality=90, subsampling=4:2:0, progressive=true (JPEG), compress_level=1 (PNG),"
@@ -97,8 +102,8 @@ def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: str | None, recursive: bool,
     list_file: str | None, nul: bool, include: tuple[str, ...], exclude: tuple[str, ...], form: str | None,
     overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, dry_run: bool, as_json: bool, quiet: bool,
-    verbose: bool, explain: bool, keep_going: bool, at_once: int, encoder: tuple[str, ...], metadata: frozenset[str],
-    auto_orient: bool, save_recipe: str | None, embed: bool, limits: Limits, **options: Any,
+    verbose: bool, explain: bool, keep_going: bool, most: int | None, memory: int | None, encoder: tuple[str, ...],
+    metadata: frozenset[str], auto_orient: bool, save_recipe: str | None, embed: bool, limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -118,7 +123,8 @@ def apply(
     from imgconv.formats.decode import begin
 
     # the first picture is decoded while the rest is being imported
-    early = inputs and not (dry_run or skip_existing or newer or inputs[0] == "-" or options["threads"] == 1)
+    alone = len(inputs) == 1 and list_file is None
+    early = alone and not (dry_run or skip_existing or newer or inputs[0] == "-" or options["threads"] == 1)
     begun = begin(Path(inputs[0])) if early else None
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
     if only_saved:
@@ -126,7 +132,7 @@ def apply(
         return DONE
     from imgconv.batch import remote
     from imgconv.batch.inputs import Patterns, find_inputs, listed_in
-    from imgconv.batch.job import Handling
+    from imgconv.batch.job import Handling, Work
     from imgconv.batch.report import Count
     from imgconv.batch.report import as_json as outcome_as_json
     from imgconv.batch.run import run
@@ -147,7 +153,7 @@ def apply(
         left = f"{count(len(found.others), 'file')} of other kinds"
         left += f", {len(found.unwanted)} left out as asked" if found.unwanted else ""
         raise UsageError(f"no pictures in {remote.hidden(where)} ({left})")
-    handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)
+    handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits._replace(memory=memory))
     check_encoder_options(jobs, handling.encoder)
     if embed:
         embedded = recipes.embedded(click.get_current_context())
@@ -183,9 +189,9 @@ def apply(
     imports_done()
     if begun is not None and begun.path == jobs[0].source:
         jobs[0] = jobs[0]._replace(begun=begun)
-    ended = Count()
-    outcomes = run(jobs, recipe, targets, handling, at_once)
-    with contextlib.closing(outcomes), _progress(len(jobs)) as advance:
+    ended, started = Count(), time.perf_counter()
+    progress, work = Progress(jobs, ended), Work(recipe, targets, handling)
+    with progress, contextlib.closing(run(jobs, work, most, keep_going=keep_going, tick=progress.tick)) as outcomes:
         for outcome in outcomes:
             ended.add(outcome)
             for note in outcome.notes:
@@ -200,10 +206,11 @@ def apply(
                 print_line(human_line(outcome), err=to_stdout)
                 for detail in details(outcome, recipe, explain) if verbose or explain else ():
                     print_line(f"    {detail}", err=to_stdout)
-            advance()
-            if ended.failed and not keep_going:
-                break
-    if ended.failed and len(jobs) > 1 and not as_json:
+    if len(jobs) > 1 and not as_json and not quiet and (verbose or sys.stderr.isatty()):
+        seconds, passed_over = time.perf_counter() - started, len(results) + len(found.others)
+        for text in summary_lines(ended, len(jobs), passed_over, seconds):
+            warn(text)
+    elif len(jobs) > 1 and not as_json and ended.failed:
         warn(f"{ended.failed} of {len(jobs)} files failed")
     return ended.exit_status
 
@@ -225,11 +232,6 @@ def _plan(jobs: list[Job], recipe: Recipe, targets: Targets, as_json: bool) -> i
     return FAILED if any(job.problem for job in jobs) else DONE
 
 
-def count(number: int, noun: str) -> str:
-    """1 file, 54 files."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
 def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:
     """The lines below: for `explain` every setting of each kernel, then how each was computed, and why."""
     if outcome.filter_s is None:
@@ -243,67 +245,3 @@ def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:
     if outcome.strip_rows:
         yield f"in strips of {outcome.strip_rows} rows, which were read, filtered and written in turn"
     yield from outcome.plans
-
-
-def human_line(outcome: Outcome) -> str:
-    """The line for a person: photo.png → photo.blur.png   4000×3000 RGB   read 29 ms · filter 4 ms …"""
-    job, before, after = outcome.job, outcome.shape, outcome.result_shape
-    if outcome.filter_s is None or before is None or after is None:
-        return f"{job.input} → {job.output}   exists, skipped"
-    target = job.output
-    if job.source is not None and job.target is not None and job.source.parent == job.target.parent:
-        target = job.target.name
-    size = f"{before[1]}×{before[0]}"
-    if after != before:
-        size += f" → {after[1]}×{after[0]}"
-    kind = outcome.mode or " × ".join([outcome.dtype, *map(str, before[2:])])
-    if outcome.mode and outcome.result_mode != outcome.mode:
-        kind += f" → {outcome.result_mode}"
-    threads = f"{outcome.threads} thread{'s' if outcome.threads > 1 else ''}"
-    steps = [f"read {duration(outcome.read_s)}"]
-    if outcome.compile_s:
-        from imgconv.native.kept import unkept
-
-        steps.append(f"compile {duration(outcome.compile_s)} ({'not kept' if unkept() else 'once on this machine'})")
-    steps += [
-        f"filter {duration(outcome.filter_s)} ({outcome.how}, {threads})",
-        f"write {duration(outcome.write_s)}",
-        f"total {duration(outcome.total_s)}",
-    ]
-    if outcome.clipped:
-        steps.append(f"{percent(outcome.clipped / math.prod(after))} clipped")
-    return f"{job.input} → {target}   {size} {kind}   {' · '.join(steps)}"
-
-
-def percent(share: float) -> str:
-    """A share as people read it: 0.32 %, 5.9 %, 42 %."""
-    if share < 1e-4:
-        return "under 0.01 %"
-    return f"{100 * share:.{0 if share >= 0.0995 else 1 if share >= 0.00995 else 2}f} %"
-
-
-def duration(seconds: float) -> str:
-    """A time as people read it: 4.4 ms, 97 ms, 0.48 s."""
-    ms = seconds * 1e3
-    if ms < 9.95:
-        return f"{ms:.1f} ms"
-    return f"{ms:.0f} ms" if ms < 399.5 else f"{seconds:.2f} s"
-
-
-@contextlib.contextmanager
-def _progress(count: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr, when that is a terminal and there is more than one file."""
-    if count < 2 or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(bar)
-        except RuntimeError:  # no thread can be started that would draw it
-            bar.stop()
-        task = bar.add_task("filtering", total=count)
-        yield lambda: bar.advance(task)

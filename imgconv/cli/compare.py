@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import DONE, FAILED, print_json, print_line
-from imgconv.cli.apply import duration
 from imgconv.cli.options import FILE, FileCommand, filter_options, kernel_option, make_recipe, max_pixels_option
+from imgconv.cli.progress import duration
 from imgconv.conventions import COMPARED
 
 if TYPE_CHECKING:

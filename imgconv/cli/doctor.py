@@ -14,7 +14,7 @@ import click
 
 from imgconv import __version__
 from imgconv.cli import DONE, FAILED, print_json
-from imgconv.cli.apply import duration
+from imgconv.cli.progress import duration
 from imgconv.cli.sources import config_path
 
 if TYPE_CHECKING:

@@ -157,6 +157,24 @@ def to_metadata(text: str) -> frozenset[str]:
     return words
 
 
+def to_jobs(text: str) -> int | None:
+    """How many files at once; None for auto."""
+    if text == "auto":
+        return None
+    if len(number := _whole_numbers(text)) != 1 or not number[0]:
+        raise click.BadParameter(f"{text!r} is not auto or a whole number from 1 up")
+    return number[0]
+
+
+def to_bytes(text: str) -> int:
+    """A size in memory: 2G, 1.5GB, 500M, or bytes; K, M, G, T are powers of 1024."""
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", text.strip(), re.ASCII | re.IGNORECASE)
+    size = int(float(parts[1]) * 1024 ** " KMGT".index(parts[2].upper() or " ")) if parts else 0
+    if not size:
+        raise click.BadParameter(f"{text!r} is not a size such as 2G or 500M")
+    return size
+
+
 def _to_limits(ctx: click.Context, param: click.Parameter, value: int | None) -> Limits:
     from imgconv.formats.limits import DEFAULT, Limits
 

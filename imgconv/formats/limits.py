@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +39,8 @@ class Limits(NamedTuple):
     vouched: bool = False  # by the user, for the line above: what is small may take more than SMALL_JOB
     working: int = 1  # bytes for each byte of samples while they are filtered
     encoding: int = 2
+    memory: int | None = None  # bytes that all jobs may take together
+    ask: Callable[[int], None] | None = None  # waits until so many bytes are free for this job
 
 
 DEFAULT = Limits()
@@ -101,15 +104,19 @@ def check_whole(size: int, columns: int, rows: int, samples: int, reading: int, 
 def check_memory(need: int, size: int, limits: Limits) -> None:
     """Raises PictureError where a job needs more memory than there is, or than a file of `size` bytes is worth."""
     need += BASE
-    there = memory_there()
-    if need > there:
-        raise PictureError(f"needs about {need / 1e9:.1f} GB of memory; {there / 1e9:.1f} GB are there")
+    if limits.memory is not None and need > limits.memory:
+        raise PictureError(f"needs about {need / 1e9:.1f} GB of memory; --memory allows {limits.memory / 1e9:.1f} GB")
     worth = max(SMALL_JOB, MEMORY_RATIO * size)
     if not limits.vouched and need > worth:
         raise PictureError(
             f"needs about {need / 1e9:.1f} GB of memory for {size:,} bytes, which look like a bomb;"
             " --max-pixels N takes it"
         )
+    if limits.ask is not None:
+        limits.ask(need)
+    there = memory_there()
+    if need > there:
+        raise PictureError(f"needs about {need / 1e9:.1f} GB of memory; {there / 1e9:.1f} GB are there")
 
 
 def memory_there() -> int:
@@ -117,12 +124,13 @@ def memory_there() -> int:
     global _looked
     now = time.monotonic()
     if now - _looked[0] > FRESH_S:
-        _looked = now, _memory_there()
+        _looked = now, memory("MemAvailable")
     return _looked[1]
 
 
-def _memory_there() -> int:
-    sizes = [1024 * int(size) for size in re.findall(r"MemAvailable:\s+(\d+) kB", _text(Path("/proc/meminfo")))]
+def memory(kind: str) -> int:
+    """As `memory_there`, of those that are available or (`MemTotal`) of all."""
+    sizes = [1024 * int(size) for size in re.findall(rf"{kind}:\s+(\d+) kB", _text(Path("/proc/meminfo")))]
     groups = _text(Path("/proc/self/cgroup"))
     for where, name in ((r"0::/(.*)", "memory.max"), (r"\d+:(?:\S*,)?memory\b.*?:/(.*)", "memory.limit_in_bytes")):
         root = Path("/sys/fs/cgroup") / ("" if name == "memory.max" else "memory")

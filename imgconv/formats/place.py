@@ -57,7 +57,7 @@ def placed(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     replaces = overwrite and mode != 0
     part = ""
     folder = os.path.dirname(target)
-    _sweep(folder)
+    _sweep_once(folder)
     try:
         if replaces and not stat.S_ISREG(mode):
             raise OSError("is not a regular file")
@@ -105,7 +105,7 @@ def _followed(path: str) -> tuple[str, int]:
 
 
 def _begun_part(folder: str, mode: int) -> tuple[str, int]:
-    """A new file in a folder, which `_sweep` leaves alone as long as it is open, and its descriptor."""
+    """A new file in a folder, which `sweep` leaves alone as long as it is open, and its descriptor."""
     while True:
         part = os.path.join(folder, PART.replace("*", os.urandom(8).hex()))
         with _beginning:
@@ -120,8 +120,7 @@ def _begun_part(folder: str, mode: int) -> tuple[str, int]:
         os.close(descriptor)  # swept before it was locked
 
 
-@cache
-def _sweep(folder: str) -> None:
+def sweep(folder: str) -> None:
     """Deletes files that killed processes were writing in a folder: nobody has them locked any more."""
     if fcntl is None:
         return
@@ -132,6 +131,9 @@ def _sweep(folder: str) -> None:
                 with contextlib.suppress(OSError), open(path, "rb", opener=_without_following) as file:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                     os.unlink(path)
+
+
+_sweep_once = cache(sweep)
 
 
 def _without_following(name: str, flags: int) -> int:

@@ -15,7 +15,8 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -89,8 +90,11 @@ def loop(function: Function) -> Loop:
             if kept is not None:
                 loaded = Loop(_link(function, *kept), 0.0)
             else:
-                symbol, code = _compile(function)
-                _write(function, symbol, code)
+                with _alone(_path(function)):
+                    kept = _read(_path(function), _key(function))  # another process may have been first
+                    symbol, code = kept or _compile(function)
+                    if kept is None:
+                        _write(function, symbol, code)
                 loaded = Loop(_link(function, symbol, code), time.perf_counter() - started)
                 _spent[0] += loaded.compile_s
             _loaded[function] = loaded._replace(compile_s=0.0)
@@ -155,12 +159,10 @@ def entries(functions: Iterable[Function]) -> list[Entry]:
 def clear() -> int:
     """Deletes every kept entry; returns how many went."""
     count = 0
-    for path in [*directory().glob("*.code"), *directory().glob("*.part")]:
-        try:
+    for path in [*directory().glob("*.code"), *directory().glob("*.part"), *directory().glob("*.lock")]:
+        with suppress(OSError):
             path.unlink()
             count += 1
-        except OSError:
-            pass
     return count
 
 
@@ -245,6 +247,28 @@ def _read(path: Path, key: str) -> tuple[str, bytes] | None:
         return (symbol, code) if (digest, kept_key) == (_digest(symbol, code), key + "\n") else None
     except (OSError, ValueError):
         return None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """While one process compiles an entry, the others that want it wait."""
+    lock = path.with_suffix(".lock")
+    try:
+        import fcntl
+
+        _private(path.parent, make=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except (ImportError, OSError):  # Windows; or nothing can be kept
+        yield
+        return
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()
+        os.close(descriptor)
 
 
 def _digest(symbol: str, code: bytes) -> str:

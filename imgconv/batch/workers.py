@@ -1,0 +1,237 @@
+"""Processes that do one job at a time each. When one is killed, the job that it had in hand fails, and no other.
+
+The thread that waits for a result looks after all of them, so that the parent stays a process of one thread, which may
+be forked: a worker costs milliseconds then. (ProcessPoolExecutor has threads of its own, and declares every pending job
+broken.) Each worker has the next job at hand while it does one, so that it waits for nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from multiprocessing import get_context
+from typing import Any
+
+from imgconv.formats.place import abandon
+from imgconv.threads import available_cores
+
+AT_HAND = 2  # jobs that a worker has: one it does, one that waits
+FREE = 4  # a share of the memory that every worker may take without asking, all of them together
+PATIENCE_S = 5.0  # for a worker that is to end
+
+Work = Callable[..., Any]  # of a job, threads, and how it asks for memory
+
+
+class _Pending(Future[Any]):
+    """A result that comes when the workers are looked after."""
+
+    def __init__(self, workers: Workers) -> None:
+        super().__init__()
+        self.workers = workers
+
+    def result(self, timeout: float | None = None) -> Any:
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self.done():
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError
+            self.workers.turn(left)
+        return super().result()
+
+
+class _Worker:
+    """A process, the parent's end of the pipe to it, the jobs it has, and the memory that it has claimed."""
+
+    def __init__(self, process: Any, connection: Any) -> None:
+        self.process, self.connection = process, connection
+        self.jobs: deque[tuple[_Pending, Any]] = deque()
+        self.claim = 0
+
+
+class Workers:
+    """Up to `most` processes that do `work`; a context manager, at whose end they are gone.
+
+    Parameters
+    ----------
+    work : callable
+        Is given a job, a number of threads and a function that it calls with the bytes of memory that it is about to
+        take, which waits until they are free. Job and result must be picklable; under spawn `work`, too.
+    most : int
+        Processes. They are forked where that is safe: by a process of one thread, and not on macOS.
+    memory : int
+        Bytes that all jobs may take together. One that needs more is done alone.
+
+    Raises
+    ------
+    OSError
+        When the system gives no process.
+    """
+
+    def __init__(self, work: Work, most: int, memory: int) -> None:
+        self.work, self.most = work, most
+        self.free = memory // FREE // most
+        self.room = memory - self.free * most
+        self.waiting: deque[tuple[_Pending, Any]] = deque()
+        self.workers: list[_Worker] = []
+        self.asking: deque[tuple[_Worker, int]] = deque()
+        self.selector = selectors.DefaultSelector()
+        self._start()
+
+    def submit(self, job: Any) -> Future[Any]:
+        """A job to be done; nothing happens before somebody waits for a result."""
+        future = _Pending(self)
+        self.waiting.append((future, job))
+        return future
+
+    def turn(self, timeout: float | None) -> None:
+        """Hands out jobs, waits until some worker says something, and takes in what it said."""
+        self._hand_out()
+        for key, _ in self.selector.select(timeout):
+            worker: _Worker = key.data
+            try:
+                asked, result = worker.connection.recv()
+            except (EOFError, OSError):
+                self._bury(worker)
+                continue
+            worker.claim = 0
+            if asked:
+                self.asking.append((worker, asked))
+            else:
+                worker.jobs.popleft()[0].set_result(result)
+        self._grant()
+
+    def _hand_out(self) -> None:
+        while len(self.workers) < self.most and len(self.waiting) > sum(not worker.jobs for worker in self.workers):
+            try:
+                self._start()
+            except OSError:
+                if not self.workers:
+                    raise
+                break
+        for have in range(AT_HAND):
+            for worker in self.workers if have == 0 or len(self.waiting) > len(self.workers) else ():
+                if len(worker.jobs) == have and (pair := self._next()):
+                    worker.jobs.append(pair)
+                    busy = sum(bool(worker.jobs) for worker in self.workers)
+                    threads = max(1, available_cores() // min(self.most, busy + len(self.waiting)))
+                    with suppress(OSError):  # it has died, which shows when it is listened to
+                        worker.connection.send((pair[1], threads))
+
+    def _next(self) -> tuple[_Pending, Any] | None:
+        while self.waiting:
+            pair = self.waiting.popleft()
+            if pair[0].running() or pair[0].set_running_or_notify_cancel():
+                return pair
+        return None
+
+    def _grant(self) -> None:
+        """Memory for those that ask, in turn: whoever is alone gets what he wants."""
+        while self.asking:
+            worker, size = self.asking[0]
+            claimed = sum(worker.claim for worker in self.workers)
+            if claimed and claimed + size > self.room:
+                return
+            self.asking.popleft()
+            worker.claim = size
+            with suppress(OSError):
+                worker.connection.send(None)
+
+    def _start(self) -> None:
+        forked = sys.platform not in ("win32", "darwin") and threading.active_count() == 1
+        context: Any = get_context("fork" if forked else "spawn")
+        ours, theirs = context.Pipe()
+        # of those that a fork would inherit, which would keep the others from seeing that the parent has gone
+        others = [ours, *(worker.connection for worker in self.workers)] if forked else []
+        arguments = (theirs, others, self.work, self.free, os.getpid())
+        process = context.Process(target=_serve, args=arguments, daemon=True)
+        try:
+            process.start()
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        worker = _Worker(process, ours)
+        self.workers.append(worker)
+        self.selector.register(ours, selectors.EVENT_READ, worker)
+
+    def _bury(self, worker: _Worker) -> None:
+        """A worker that has died: its job fails, what it had at hand is for the others."""
+        self.workers.remove(worker)
+        self.asking = deque((asking, size) for asking, size in self.asking if asking is not worker)
+        self.selector.unregister(worker.connection)
+        worker.connection.close()
+        worker.process.join()
+        if worker.jobs:
+            worker.jobs.popleft()[0].set_exception(Died(worker.process.exitcode))
+        self.waiting.extendleft(reversed(worker.jobs))
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        """Ends all of them: idle ones see that nobody talks to them any more, the others are told."""
+        for worker in self.workers:
+            if worker.jobs:
+                worker.process.terminate()
+            worker.connection.close()
+        for worker in self.workers:
+            worker.process.join(PATIENCE_S)
+            if worker.process.exitcode is None:
+                worker.process.kill()
+                worker.process.join()
+        self.selector.close()
+
+
+class Died(Exception):
+    """A worker ended amid its job: killed by a signal, or by itself."""
+
+    def __init__(self, status: int) -> None:
+        killed = "" if status >= 0 else signal.Signals(-status).name
+        why = ", as the system does when memory is short" if killed == "SIGKILL" else ""
+        super().__init__(f"its process was killed by {killed}{why}" if killed else f"its process ended with {status}")
+
+
+def _serve(connection: Any, others: list[Any], work: Work, free: int, parent: int) -> None:
+    """What a worker does until the parent closes the pipe, or ends."""
+    for other in others:
+        other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a terminal sends to all; the parent decides
+    signal.signal(signal.SIGTERM, _leave)
+    _end_with(parent)
+    queued: deque[tuple[Any, int]] = deque()
+
+    def ask(size: int) -> None:
+        if size > free:
+            connection.send((size, None))
+            while (message := connection.recv()) is not None:
+                queued.append(message)
+
+    with suppress(EOFError, OSError):
+        while True:
+            job, threads = queued.popleft() if queued else connection.recv()
+            connection.send((0, work(job, threads, ask)))
+    os._exit(0)
+
+
+def _leave(number: int, frame: object) -> None:
+    abandon()
+    os._exit(128 + number)
+
+
+def _end_with(parent: int) -> None:
+    """On Linux: a SIGTERM when the parent ends, even if that was killed."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(0)
