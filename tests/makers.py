@@ -193,4 +193,4 @@ def imgconv(*words: Any, cwd: Path | None = None, **options: Any) -> subprocess.
 
 
 def leftovers(folder: Path) -> list[str]:
-    return [name for name in os.listdir(folder) if name.startswith(".imgconv-")]
+    return [name for name in os.listdir(folder) if name.startswith(".imgconv-") and name != ".imgconv-journal"]

@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from imgconv.arrayfile import opened
-from imgconv.batch import remote
+from imgconv.batch import journal, remote
 from imgconv.batch.remote import Remote
 from imgconv.batch.report import Outcome
-from imgconv.batch.targets import Job, Targets, is_skipped
+from imgconv.batch.targets import Job, Targets, content_of, is_journaled, is_skipped
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
 from imgconv.formats.limits import DEFAULT, Limits, limits_for
 from imgconv.formats.picture import Picture, unread
@@ -70,13 +70,16 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
     outcome = Outcome(job)
     started, compiled = time.perf_counter(), compile_seconds()
     if is_skipped(job, targets):
-        outcome.status = "skipped"
+        outcome.status, outcome.how = "skipped", "done before" if targets.resume else "exists"
         return outcome
     try:
         if job.problem:
             raise PictureError(job.problem)
         _do(job, recipe, targets, handling, outcome)
     except ImgconvError as problem:
+        if targets.resume and is_journaled(job, targets, fresh=True):  # another run was first
+            outcome.status, outcome.how = "skipped", "done before"
+            return outcome
         outcome.status = "failed"
         outcome.error = _named(str(problem), job)
     except MemoryError:
@@ -98,6 +101,7 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
 def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> None:
     started, threads = clock(), recipe.options.threads
     limits = limits_for(handling.limits, recipe.options, job.format)
+    content = content_of(job.source) if targets.journal and job.source else ""
     file, size = _opened(job)
     with file:
         name, ending = (str(job.source), job.source.suffix) if job.source else (STANDARD_INPUT, "")
@@ -122,7 +126,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
         work.plan(sink.step, limits)
         if targets.out_dir is not None and isinstance(job.target, Path):
             make_folder(job.target.parent)
-        with _target(job, targets, after.array.nbytes) as target:
+        with _target(job, targets, after.array.nbytes, content) as target:
             sink.begin(target)
             with closing(work.run()) as strips:
                 for strip in strips:
@@ -137,13 +141,14 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
 
 
 @contextmanager
-def _target(job: Job, targets: Targets, size: int) -> Iterator[BinaryIO]:
+def _target(job: Job, targets: Targets, size: int, content: str) -> Iterator[BinaryIO]:
     """A file to be written, which becomes the job's target, or goes to standard output, when it is complete.
 
-    `size` is that of the samples in bytes.
+    `size` is that of the samples in bytes, `content` what the journal says of the input.
     """
     if isinstance(job.target, Path):
-        with placed(job.target, overwrite=targets.replaces) as file:
+        sealed = partial(journal.note, job.target, source=content, recipe=targets.journal) if targets.journal else None
+        with placed(job.target, overwrite=targets.replaces_at(job.target), sealed=sealed) as file:
             yield file
         return
     with io.BytesIO() if size <= SPOOLED_BYTES else _nameless() as file:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from unicodedata import normalize
 
 from imgconv.arrayfile import opened
-from imgconv.batch import remote
+from imgconv.batch import journal, remote
 from imgconv.batch.remote import Remote, full, place
 from imgconv.errors import PictureError, UsageError, reason
 from imgconv.formats.decode import Begun
@@ -33,11 +33,17 @@ class Targets(NamedTuple):
     in_place: bool = False
     skip_existing: bool = False
     newer: bool = False  # only inputs that are newer than their result, or have none
+    resume: bool = False  # only what the journal does not say is done
+    journal: str = ""  # what tells the recipe from others; "" where no journal is kept
 
     @property
     def replaces(self) -> bool:
-        """Whether a result may take the place of a file."""
+        """Whether a result may take the place of any file."""
         return self.overwrite or self.in_place or self.newer
+
+    def replaces_at(self, target: Path) -> bool:
+        """Whether a result may take the place of what is there: what an earlier run has made may go."""
+        return self.replaces or (self.resume and journal.entry_of(target) is not None)
 
 
 class Job(NamedTuple):
@@ -93,6 +99,8 @@ def make_jobs(inputs: Sequence[tuple[str, str]], recipe_name: str, targets: Targ
         raise UsageError("--output - and --out-dir exclude each other")
     if sum((targets.overwrite or targets.newer, targets.in_place, targets.skip_existing)) > 1:
         raise UsageError("--overwrite (or --newer), --in-place and --skip-existing exclude each other")
+    if targets.resume and (targets.newer or targets.skip_existing):
+        raise UsageError("--resume goes by its journal, so it takes neither --newer nor --skip-existing")
     if targets.output == STREAM and len(inputs) > 1:
         raise UsageError(f"{len(inputs)} inputs cannot go to one standard output; give a template or --out-dir")
     if sum(name == STREAM for name, _ in inputs) > 1:
@@ -208,11 +216,15 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets, real: Callable[[str], 
         if here in sources:
             raise UsageError(f"{job.target}: is an input; --in-place writes over it")
         if isinstance(job.target, Remote):
+            if targets.resume:
+                raise UsageError(
+                    f"{job.target}: --resume keeps its journal in a folder; --skip-existing leaves results"
+                )
             existing += [job.target] if job.target in there else []
             continue
         if not isinstance(here, str) and not os.path.isfile(job.target):
             raise UsageError(f"{job.target}: is {'a folder' if os.path.isdir(job.target) else 'not a regular file'}")
-        if not targets.replaces and not targets.skip_existing and os.path.lexists(job.target):
+        if not targets.skip_existing and os.path.lexists(job.target) and not targets.replaces_at(job.target):
             existing.append(job.target)
         if targets.out_dir is None and not os.path.isdir(real(os.path.dirname(job.target))):
             raise UsageError(f"{job.target}: there is no folder {job.target.parent}; --out-dir makes one")
@@ -280,12 +292,33 @@ def check_embedding(jobs: Sequence[Job], embedded: tuple[str, str]) -> None:
 
 def is_skipped(job: Job, targets: Targets) -> bool:
     """Whether a job is not to be done because its result exists, or is as new as what it is made of."""
-    if job.target is None or not (targets.skip_existing or targets.newer):
+    if job.target is None or not (targets.skip_existing or targets.newer or targets.resume):
         return False
+    if targets.resume:
+        return is_journaled(job, targets)
     if targets.skip_existing:
         return remote.exists(job.target) if isinstance(job.target, Remote) else os.path.lexists(job.target)
     made, given = _changed(job.target), _changed(job.source) if job.source else None
     return made is not None and given is not None and made >= given
+
+
+def is_journaled(job: Job, targets: Targets, *, fresh: bool = False) -> bool:
+    """Whether the journal says that a job is done, as it is now; `fresh` as other runs may have left it by now."""
+    entry = journal.entry_of(job.target, fresh=fresh) if isinstance(job.target, Path) else None
+    if entry is None or entry.recipe != targets.journal or job.source is None:
+        return False
+    return targets.in_place or entry.input == content_of(job.source)  # in place, the input is the result
+
+
+def content_of(source: Path | Remote) -> str:
+    """What tells the bytes of an input from others: for a file elsewhere the time of its writing. "" without a file."""
+    if isinstance(source, Remote):
+        return f"{remote.changed(source)}"
+    try:
+        with opened(source, PictureError, buffering=0)[0] as file:
+            return journal.content(file)
+    except (PictureError, OSError):
+        return ""
 
 
 def _changed(path: Path | Remote) -> int | None:

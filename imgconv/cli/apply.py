@@ -65,6 +65,9 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 @click.option(
     "--newer", is_flag=True, help="Only inputs that are newer than their result, which is replaced, or have none."
 )
+@click.option("--resume", is_flag=True,
+              help="Only what has not been done yet, by the journal that runs keep in --out-dir: inputs, kernels or"
+              " options that changed are done again.")  # fmt: skip
 @filter_options
 @click.option("-j", "--jobs", "most", type=to_jobs, default="auto", show_default=True, metavar="N|auto",
               help="Files at once, each in a process; they share the cores. auto: as many as pay.")  # fmt: skip
@@ -101,9 +104,10 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: str | None, recursive: bool,
     list_file: str | None, nul: bool, include: tuple[str, ...], exclude: tuple[str, ...], form: str | None,
-    overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, dry_run: bool, as_json: bool, quiet: bool,
-    verbose: bool, explain: bool, keep_going: bool, most: int | None, memory: int | None, encoder: tuple[str, ...],
-    metadata: frozenset[str], auto_orient: bool, save_recipe: str | None, embed: bool, limits: Limits, **options: Any,
+    overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, dry_run: bool, as_json: bool,
+    quiet: bool, verbose: bool, explain: bool, keep_going: bool, most: int | None, memory: int | None,
+    encoder: tuple[str, ...], metadata: frozenset[str], auto_orient: bool, save_recipe: str | None, embed: bool,
+    limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -124,7 +128,7 @@ def apply(
 
     # the first picture is decoded while the rest is being imported
     alone = len(inputs) == 1 and list_file is None
-    early = alone and not (dry_run or skip_existing or newer or inputs[0] == "-" or options["threads"] == 1)
+    early = alone and not (dry_run or skip_existing or newer or resume or inputs[0] == "-" or options["threads"] == 1)
     begun = begin(Path(inputs[0])) if early else None
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
     if only_saved:
@@ -144,7 +148,7 @@ def apply(
         if list_file == "-" and "-" in names:
             raise UsageError("standard input is the list of --files-from and cannot be a picture, too")
     folder = remote.place(out_dir) if out_dir is not None else None
-    targets = Targets(output, folder, form, overwrite, in_place, skip_existing, newer)
+    targets = Targets(output, folder, form, overwrite, in_place, skip_existing, newer, resume)
     found = find_inputs(names, targets, recursive, Patterns(include, exclude))
     jobs, results = make_jobs(found.files, recipe.name, targets)
     jobs += found.problems
@@ -153,6 +157,8 @@ def apply(
         left = f"{count(len(found.others), 'file')} of other kinds"
         left += f", {len(found.unwanted)} left out as asked" if found.unwanted else ""
         raise UsageError(f"no pictures in {remote.hidden(where)} ({left})")
+    if resume or (isinstance(folder, Path) and len(jobs) > 1):
+        targets = targets._replace(journal=recipes.key(click.get_current_context()))
     handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits._replace(memory=memory))
     check_encoder_options(jobs, handling.encoder)
     if embed:

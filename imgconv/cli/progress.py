@@ -27,7 +27,7 @@ def human_line(outcome: Outcome) -> str:
     """The line for a person: photo.png → photo.blur.png   4000×3000 RGB   read 29 ms · filter 4 ms …"""
     job, before, after = outcome.job, outcome.shape, outcome.result_shape
     if outcome.filter_s is None or before is None or after is None:
-        return f"{job.input} → {job.output}   exists, skipped"
+        return f"{job.input} → {job.output}   {outcome.how}, skipped"
     target = job.output
     if job.source is not None and job.target is not None and job.source.parent == job.target.parent:
         target = job.target.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,11 @@ def embedded(ctx: click.Context) -> tuple[str, str]:
     if len(text) > LARGEST_FILE:
         raise UsageError(f"--embed: the recipe takes {len(text):,} bytes, more than the {LARGEST_FILE:,} that are read")
     return text, ", ".join(f"{name} {version}" for name, version in versions().items())
+
+
+def key(ctx: click.Context) -> str:
+    """What tells this recipe from others, in a journal."""
+    return hashlib.sha256(recipe_text(ctx).encode()).hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -40,12 +40,15 @@ def put(file: BinaryIO, data: bytes | memoryview) -> None:
 
 
 @contextlib.contextmanager
-def placed(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+def placed(
+    path: Path, *, overwrite: bool, sealed: Callable[[os.stat_result], None] | None = None
+) -> Iterator[BinaryIO]:
     """A file to be written in the block, which then becomes `path`: whole, on the disk, or not at all.
 
     The bytes go to a file of random name beside the target, are synced, and take its place in one step. A symbolic
     link is followed. The mode of a new file follows the umask; of a file that is replaced all that `_take_rights` says
-    is kept. What killed processes have left half written in that folder is deleted.
+    is kept. What killed processes have left half written in that folder is deleted. `sealed` is called just before the
+    file takes its name.
 
     Raises
     ------
@@ -67,6 +70,8 @@ def placed(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
             if replaces:
                 _take_rights(descriptor, target)
             os.fsync(descriptor)
+            if sealed is not None:
+                sealed(os.fstat(descriptor))
             if os.name == "nt":  # elsewhere it is locked until it has its name
                 file.close()
             if overwrite:
