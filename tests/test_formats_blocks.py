@@ -19,6 +19,11 @@ LARGE = (2100, 2101)  # 17.6 MB: Pillow makes two blocks of it
 told = pytest.mark.skipif(not blocks.HAS_ARROW, reason="this Pillow does not tell where its pixels are")
 
 
+@pytest.fixture(autouse=True)
+def _small_ones_too(monkeypatch):
+    monkeypatch.setattr(blocks, "SMALL", 0)
+
+
 def memory(block: blocks.Block) -> np.ndarray:
     """The bytes of a block, by way of its address."""
     import ctypes

@@ -70,6 +70,11 @@ def test_a_mode_that_cannot_be_filtered_is_named():
         filterable(Odd())
 
 
+@pytest.fixture(autouse=True)
+def _small_ones_too(monkeypatch):
+    monkeypatch.setattr(blocks, "SMALL", 0)
+
+
 SIZES = [(1, 1), (2, 3), (1, 9), (9, 1), (5, 7), (300, 1001), (2101, 2100)]  # the last is two blocks of Pillow's
 
 

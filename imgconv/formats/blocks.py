@@ -26,6 +26,7 @@ from PIL import Image, ImageFile
 _core: Any = Image.core  # type: ignore[attr-defined]
 HAS_ARROW = tuple(map(int, PIL.__version__.split(".")[:2])) >= (11, 3)
 LARGEST_BLOCK = 2**31 - 2**12  # bytes: Pillow counts them in 32 bits, and by pages
+SMALL = 2**16  # pixels: so few go sooner through Pillow's codecs
 LARGE_PAGES_FROM = 2**22  # bytes, as NumPy has it
 PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # 4 in all other modes
 JPEG_PIECE = 2**23  # bytes decoded in one call, which lets other threads run; between two, Ctrl-C is heard
@@ -63,7 +64,9 @@ def load(image: ImageFile.ImageFile) -> Block | None:
     if not image.tile and type(image).load is ImageFile.ImageFile.load:  # not asked where there is memory already
         raise OSError("it ends before its pixels")
     block = None
-    if type(image).load_prepare is ImageFile.ImageFile.load_prepare:  # others do more in it, and once only
+    small = image.width * image.height <= SMALL
+    # others do more in it, and once only
+    if not small and type(image).load_prepare is ImageFile.ImageFile.load_prepare:
         with _undivided():
             image.load_prepare()
         block = block_of(image.im)

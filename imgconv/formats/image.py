@@ -77,7 +77,7 @@ def to_array(image: Image.Image, block: Block | None = None) -> Array:
     image.load()
     dtype = np.dtype(SAMPLES.get(image.mode, "uint8"))
     columns, rows = image.size
-    if image.mode in CODED or 0 in image.size:
+    if image.mode in CODED or (block is None and columns * rows <= blocks.SMALL):
         return np.asarray(image, dtype)
     channels = len(image.getbands())
     shape = (rows, columns, channels) if channels > 1 else (rows, columns)
@@ -114,10 +114,12 @@ def from_array(array: Array, mode: str, block: Block | None = None) -> Image.Ima
         array = array[:, :, 0]
     array = np.ascontiguousarray(array, SAMPLES.get(mode, "uint8"))
     channels = Image.getmodebands(mode)
-    if array.shape[2:] == ((channels,) if channels > 1 else ()):
+    size = array.shape[1], array.shape[0]
+    if array.shape[2:] == ((channels,) if channels > 1 else ()) and size[0] * size[1] > blocks.SMALL:
         block = block or block_for(array, mode)
     if block is None:
-        return Image.frombuffer(mode, (array.shape[1], array.shape[0]), array, "raw", mode, 0, 1)
+        make = Image.frombuffer if mode in SHARED else Image.frombytes
+        return make(mode, size, array, "raw", mode, 0, 1)
     if channels == 3:
         _move("unpack", block.address, array.ctypes.data, array.shape[0] * array.shape[1])
     else:
