@@ -484,7 +484,7 @@ def test_signals_stop_it_cleanly(number, status, jobs):
     assert process.returncode == status
     assert err == ("imgconv: interrupted\n" if number == signal.SIGINT else "")
     assert leftovers(Path("out")) == []
-    done = list(Path("out").iterdir())
+    done = [path for path in Path("out").iterdir() if path.name != ".imgconv-journal"]
     assert 1 <= len(done) < 40
     assert len({path.read_bytes() for path in done}) == 1
 

@@ -27,7 +27,7 @@ def put(name, form="PNG", image=PICTURE):
 
 
 def names(folder="."):
-    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file() and path.name != ".imgconv-journal")
 
 
 def test_files_of_other_kinds_are_counted_and_said():

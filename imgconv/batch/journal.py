@@ -7,7 +7,6 @@ the file is done again.
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from functools import cache
@@ -32,7 +31,7 @@ def content(file: BinaryIO) -> str:
 
     A SHA-256 takes eight times as long, as long as a tenth of filtering a PNG.
     """
-    from zlib_ng import zlib_ng  # here: most runs keep no journal
+    from zlib_ng import zlib_ng  # here, as json below: one picture needs no journal
 
     crc, adler, size = 0, 1, 0
     file.seek(0)
@@ -44,6 +43,8 @@ def content(file: BinaryIO) -> str:
 
 def note(target: Path, part: os.stat_result, source: str, recipe: str) -> None:
     """Puts down that `part` is about to become `target`."""
+    import json
+
     path = Path(os.path.realpath(target))
     entry = {"result": path.name, **Entry(part.st_size, part.st_mtime_ns, source, recipe)._asdict()}
     with suppress(OSError):  # the file will be done again, which is no harm
@@ -57,6 +58,8 @@ def note(target: Path, part: os.stat_result, source: str, recipe: str) -> None:
 
 def entries(folder: str) -> dict[str, list[Entry]]:
     """The entries of each result in a folder, oldest first; lines that cannot be read are passed over."""
+    import json
+
     found: dict[str, list[Entry]] = {}
     with suppress(OSError), open(os.path.join(folder, NAME), encoding="utf-8", errors="replace") as file:
         for line in file:
