@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
+from makers import leftovers, noise, saved
+from PIL import Image
 
 pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="workers are spawned there")
 
@@ -58,9 +64,9 @@ with Workers(work, 4, 1000) as workers:
         print(*future.result())
 """)
     spans = [tuple(map(float, line.split())) for line in lines]
-    for size, begun, ended in spans:
-        beside = sum(other for other, start, end in spans if start < ended and end > begun and other > 62)
-        assert beside <= 750 or (size == 5000 and beside == 5000) or size == 10, (size, beside)
+    for _, moment, _ in spans:
+        together = [size for size, begun, ended in spans if begun <= moment < ended and size > 62]
+        assert sum(together) <= 750 or together == [5000]
 
 
 def test_the_cores_are_shared_by_those_that_have_work():
@@ -156,3 +162,130 @@ if __name__ == "__main__":
     gate.set()
 """)
     assert lines == ["SpawnProcess"]
+
+
+# the whole command
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with pictures in `in`, to be worked in."""
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("in")
+    for number in range(24):
+        Path(f"in/{number:02}.png").write_bytes(saved(Image.fromarray(noise(300, 300, 3)), "PNG", compress_level=0))
+    return tmp_path
+
+
+SLOW = """
+import os, sys, time
+from imgconv.formats import place
+real = place.os.fsync
+place.os.fsync = lambda descriptor: time.sleep({seconds}) or real(descriptor)
+sys.argv[0] = "imgconv"
+from imgconv.__main__ import main
+main()
+"""
+
+
+def command(*words: str, slow: float | None = None) -> list[str]:
+    start = ["-m", "imgconv"] if slow is None else ["-c", SLOW.format(seconds=slow)]
+    return [sys.executable, *start, "apply", "-r", "in", "-k", "blur", "--out-dir", "out", "-j", "3", *words]
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def are_gone(pids: list[int]) -> bool:
+    for _ in range(500):
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
+def test_a_file_fails_whose_process_is_killed_and_the_rest_goes_on(folder):
+    with subprocess.Popen(
+        command("--json", slow=0.1), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        first = run.stdout.readline()
+        os.kill(children(run.pid)[0], signal.SIGKILL)
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 1
+    lines = (first + out).splitlines()
+    assert len(lines) == 24
+    assert sum('"status": "done"' in line for line in lines) == 23
+    (line,) = err.splitlines()
+    assert line.startswith("imgconv: in/")
+    assert line.endswith(": its process was killed by SIGKILL, as the system does when memory is short")
+    assert len(leftovers(Path("out"))) == 0
+    assert len(list(Path("out").glob("*.png"))) == 23
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_all_processes_and_leaves_nothing(folder, number, status):
+    with subprocess.Popen(command(slow=0.1), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        run.stdout.readline()
+        pids = children(run.pid)
+        assert len(pids) == 3
+        run.send_signal(number)
+        run.communicate(timeout=60)
+    assert run.returncode == status
+    assert are_gone(pids)
+    assert leftovers(Path("out")) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
+def test_no_process_outlives_a_command_that_is_killed(folder):
+    with subprocess.Popen(command(slow=0.1), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        run.stdout.readline()
+        pids = children(run.pid)
+        run.kill()
+        run.communicate(timeout=60)
+    assert are_gone(pids)
+    assert leftovers(Path("out")) == []
+
+
+def test_a_reader_who_leaves_ends_it(folder):
+    with subprocess.Popen(command(slow=0.1), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.stderr.read() == b""
+        assert run.wait(60) == 1
+    assert leftovers(Path("out")) == []
+    assert len(list(Path("out").glob("*.png"))) < 24
+
+
+def test_an_input_that_vanishes_fails_alone(folder):
+    with subprocess.Popen(command(slow=0.05), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        run.stdout.readline()
+        os.unlink("in/23.png")
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert err.splitlines()[0] == "imgconv: in/23.png: no such file or directory"
+    assert len(out.splitlines()) == 22
+
+
+def test_after_a_failure_with_fail_fast_no_file_is_begun(folder):
+    Path("in/02.png").write_bytes(b"\x89PNG broken")
+    done = subprocess.run(command("--fail-fast", slow=0.05), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    written = len(list(Path("out").glob("*.png")))
+    assert len(done.stdout.splitlines()) == written < 20  # what had begun is finished, and told
+
+
+def test_without_processes_to_be_had_this_one_does_the_work(folder):
+    none = (
+        "import os, sys\n"
+        "def fork():\n"
+        "    raise BlockingIOError(11, 'Resource temporarily unavailable')\n"
+        "os.fork = fork\n"
+        "sys.argv[0] = 'imgconv'\n"
+        "from imgconv.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", none, *command()[3:]], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 24)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imgconv.batch.job import Work, with_threads
-from imgconv.batch.remote import Remote
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job
 from imgconv.errors import ImgconvError
@@ -135,7 +134,7 @@ def over(
 
 def worth(jobs: Sequence[Job], most: int | None) -> int:
     """How many processes the jobs are worth, unless `most` says how many; 1: none but this one."""
-    if len(jobs) < 2 or any(_is_here_only(job) for job in jobs):
+    if len(jobs) < 2 or any(job.only_here for job in jobs):
         return 1
     if most is not None:
         return min(most, len(jobs))
@@ -148,11 +147,6 @@ def worth(jobs: Sequence[Job], most: int | None) -> int:
         seconds += JOB_S + size / BYTES_PER_S
     busy = available_cores() * (1 + SYNC_S * len(jobs) / seconds) if seconds else 1
     return max(1, min(round(busy), len(jobs), int(seconds / WORTH_S)))
-
-
-def _is_here_only(job: Job) -> bool:
-    """Whether a job has an end that no other process has: standard input, or memory."""
-    return job.source is None or any(isinstance(end, Remote) and end.protocol == "memory" for end in job[:2])
 
 
 def rehearse(work: Work, jobs: Sequence[Job]) -> None:
