@@ -212,7 +212,7 @@ def test_a_file_fails_whose_process_is_killed_and_the_rest_goes_on(folder):
     ) as run:
         first = run.stdout.readline()
         os.kill(children(run.pid)[0], signal.SIGKILL)
-        out, err = run.communicate(timeout=60)
+        out, err = run.stdout.read(), run.stderr.read()
     assert run.returncode == 1
     lines = (first + out).splitlines()
     assert len(lines) == 24
@@ -263,7 +263,7 @@ def test_an_input_that_vanishes_fails_alone(folder):
     with subprocess.Popen(command(slow=0.05), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         run.stdout.readline()
         os.unlink("in/23.png")
-        out, err = run.communicate(timeout=60)
+        out, err = run.stdout.read(), run.stderr.read()
     assert run.returncode == 1
     assert err.splitlines()[0] == "imgconv: in/23.png: no such file or directory"
     assert len(out.splitlines()) == 22
