@@ -152,6 +152,8 @@ def npy_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dty
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
         else:
             raise ValueError
+    except ImgconvError:  # the file could not be read
+        raise
     except Exception as problem:  # a hostile header raises nearly anything: ValueError, TypeError, SyntaxError …
         raise ValueError(f"is not a sound .npy file ({type(problem).__name__})") from None
     if dtype.hasobject or dtype.kind not in "biuf":
