@@ -258,7 +258,7 @@ def test_the_config_is_for_every_command_and_its_color_for_all(monkeypatch):
         ("[apply]\nbordr = 1", "config.toml: [apply]: 'bordr' is no option of apply; did you mean border?"),
         ("[apply]\nhelp = true", "config.toml: [apply]: 'help' is no option of apply"),
         ("[apply]\ncolor = 'never'", "config.toml: [apply]: color is for all commands"),
-        ("[apply]\njobs = 'x'", "config.toml: jobs: 'x' is not a valid integer range"),
+        ("[apply]\nthreads = 'x'", "config.toml: threads: 'x' is not a valid integer range"),
         ("color = 'x'", "config.toml: color: 'x' is not one of"),
         ("x", "config.toml: is not TOML"),
     ],
