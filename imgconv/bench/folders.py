@@ -343,7 +343,7 @@ def measure(folder: Folder, rounds: int, cores: int, progress: Progress = lambda
             return lambda: used.setdefault(tool, []).append(place.run(lines[tool], names))
 
         def check(timing: Timing, result: Any) -> None:
-            made = list(place.out.iterdir())
+            made = list(place.out.glob(f"*{folder.work.ending}"))  # beside them may be a journal
             if len(made) != len(names):
                 raise RuntimeError(f"{len(made)} of {len(names)} files were written")
             timing.size_bytes = sum(file.stat().st_size for file in made)
