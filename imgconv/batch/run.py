@@ -22,6 +22,7 @@ from imgconv.formats.place import sweep
 from imgconv.formats.read import frames_of
 from imgconv.formats.table import name_for
 from imgconv.formats.write import encode
+from imgconv.native.kept import compile_seconds
 from imgconv.recipe.strips import filter_frame
 from imgconv.threads import available_cores
 
@@ -65,12 +66,17 @@ def run(
     if number > 1:
         from imgconv.batch.workers import Workers  # here: most runs have one file
 
+        compiled = compile_seconds()
         rehearse(work, jobs)
+        compiled = compile_seconds() - compiled
         with suppress(OSError):  # the system gives no more processes
             workers = Workers(work, number, work.handling.limits.memory or memory("MemTotal") // 2)
     if workers is not None:
         with workers:
-            yield from over(jobs, workers.submit, keep_going, tick)
+            for outcome in over(jobs, workers.submit, keep_going, tick):
+                outcome.compile_s += compiled  # the first is told
+                compiled = 0.0
+                yield outcome
         return
     for job in jobs:
         outcome = work(job)
