@@ -124,7 +124,11 @@ def test_inputs_come_from_arguments_and_a_list():
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     done = imgconv("apply", "tree/a.png", "--files-from", "-", "-0r", *out, input="tree/b.jpg\0tree/raw\0")
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(os.listdir("out")) == ["a.identity.png", "b.identity.jpg", "d.identity.png"]
+    assert sorted(name for name in os.listdir("out") if name[0] != ".") == [
+        "a.identity.png",
+        "b.identity.jpg",
+        "d.identity.png",
+    ]
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["tree/a.png", "tree/b.jpg", "tree/raw/d.png"]
 
 

@@ -99,6 +99,13 @@ def test_a_bucket_is_walked_and_its_tree_kept(s3, bucket):
     assert [line["status"] for line in run(*words, "--overwrite")[1]][-2:] == ["done", "done"]
 
 
+def test_processes_share_a_bucket(s3, bucket):
+    words = (f"s3://{bucket}/in", "-r", "--out-dir", f"s3://{bucket}/out", "-j", "2")
+    done = [line["input"].removeprefix(f"s3://{bucket}/in/") for line in run(*words)[1] if line["status"] == "done"]
+    assert done == ["b.png", "raw/d.png", "x/y/c.png"]
+    assert len(keys(s3, bucket)) == 3
+
+
 def test_from_a_bucket_to_here_and_back(s3, bucket):
     assert run(f"s3://{bucket}/in/b.png", "-o", "here.png")[0] == 0
     assert np.array_equal(np.asarray(Image.open("here.png")), noise(12, 16, 3))
@@ -124,7 +131,7 @@ def test_a_large_file_is_read_by_ranges(s3, bucket, monkeypatch):
 def test_an_upload_that_fails_leaves_nothing(s3, bucket, parts):
     def broken():
         for _ in range(parts):
-            yield bytes(60 * 2**20 if parts > 1 else 100)
+            yield bytes(2**24 + 1 if parts > 1 else 100)
         raise OSError(5, "Input/output error")
 
     with pytest.raises(WriteError, match=r"out/x.png: input/output error$"):

@@ -293,7 +293,7 @@ def put(here: Remote, parts: Iterable[bytes], *, overwrite: bool) -> None:
 
 def _upload(system: Any, path: str, parts: Iterable[bytes], mode: str) -> None:
     """Writes a file; an object that is not complete is given up."""
-    file = system.open(path, mode)
+    file = system.open(path, mode, block_size=PIECE)
     try:
         for part in parts:
             file.write(part)

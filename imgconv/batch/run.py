@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imgconv.batch.job import Work, with_threads
+from imgconv.batch.remote import Remote
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job
 from imgconv.errors import ImgconvError
@@ -35,8 +36,9 @@ WINDOW = 1024  # jobs that are under way: those behind a slow one are not begun 
 TICK_S = 0.1
 JOB_S, BYTES_PER_S = 0.0015, 2e7  # of CPU: what a job takes at least, and more for each byte of its file
 SYNC_S = 0.005  # until a result is on the disk: meanwhile another process has the core
-SIZE_ELSEWHERE = 2**20  # of a file that is not here: to be asked would take long
+SIZE_ELSEWHERE = 2**22  # of a file that is not here: to be asked would take long, as fetching it does
 WORTH_S = 0.02  # of work that a process must have to be worth its start
+WORTH_ELSEWHERE_S = 1.0  # where fsspec has a thread, so that the process is spawned, and imports all anew
 
 
 def run(
@@ -152,7 +154,8 @@ def worth(jobs: Sequence[Job], most: int | None) -> int:
                 size = os.stat(job.source).st_size
         seconds += JOB_S + size / BYTES_PER_S
     busy = available_cores() * (1 + SYNC_S * len(jobs) / seconds) if seconds else 1
-    return max(1, min(round(busy), len(jobs), int(seconds / WORTH_S)))
+    elsewhere = any(isinstance(end, Remote) for job in jobs for end in job[:2])
+    return max(1, min(round(busy), len(jobs), int(seconds / (WORTH_ELSEWHERE_S if elsewhere else WORTH_S))))
 
 
 def rehearse(work: Work, jobs: Sequence[Job]) -> None:

@@ -58,6 +58,8 @@ class Job(NamedTuple):
     @property
     def only_here(self) -> bool:
         """Whether no other process can do it: standard input, standard output, fsspec's memory."""
+        if self.problem:
+            return False
         return any(end is None or (isinstance(end, Remote) and end.protocol == "memory") for end in self[:2])
 
     @property

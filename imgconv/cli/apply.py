@@ -6,8 +6,10 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -30,7 +32,8 @@ from imgconv.errors import UsageError
 from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
 
 if TYPE_CHECKING:
-    from imgconv.batch.report import Outcome
+    from imgconv.batch.job import Work
+    from imgconv.batch.report import Count, Outcome
     from imgconv.batch.targets import Job, Targets
     from imgconv.formats.limits import Limits
     from imgconv.recipe import Recipe
@@ -68,6 +71,9 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 @click.option("--resume", is_flag=True,
               help="Only what has not been done yet, by the journal that runs keep in --out-dir: inputs, kernels or"
               " options that changed are done again.")  # fmt: skip
+@click.option("--watch", is_flag=True,
+              help="Go on with what appears or changes, once it has been still for a second, until Ctrl-C; inputs that"
+              " are older than their result are left.")  # fmt: skip
 @filter_options
 @click.option("-j", "--jobs", "most", type=to_jobs, default="auto", show_default=True, metavar="N|auto",
               help="Files at once, each in a process; they share the cores. auto: as many as pay.")  # fmt: skip
@@ -104,8 +110,8 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: str | None, recursive: bool,
     list_file: str | None, nul: bool, include: tuple[str, ...], exclude: tuple[str, ...], form: str | None,
-    overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, dry_run: bool, as_json: bool,
-    quiet: bool, verbose: bool, explain: bool, keep_going: bool, most: int | None, memory: int | None,
+    overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, watch: bool, dry_run: bool,
+    as_json: bool, quiet: bool, verbose: bool, explain: bool, keep_going: bool, most: int | None, memory: int | None,
     encoder: tuple[str, ...], metadata: frozenset[str], auto_orient: bool, save_recipe: str | None, embed: bool,
     limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
@@ -128,18 +134,16 @@ def apply(
 
     # the first picture is decoded while the rest is being imported
     alone = len(inputs) == 1 and list_file is None
-    early = alone and not (dry_run or skip_existing or newer or resume or inputs[0] == "-" or options["threads"] == 1)
+    early = alone and not (dry_run or skip_existing or newer or resume or watch)
+    early = early and not (inputs[0] == "-" or options["threads"] == 1)
     begun = begin(Path(inputs[0])) if early else None
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
     if only_saved:
         recipes.save_recipe(click.get_current_context(), str(save_recipe), overwrite=overwrite)
         return DONE
     from imgconv.batch import remote
-    from imgconv.batch.inputs import Patterns, find_inputs, listed_in
+    from imgconv.batch.inputs import Inputs, Patterns, find_inputs, listed_in
     from imgconv.batch.job import Handling, Work
-    from imgconv.batch.report import Count
-    from imgconv.batch.report import as_json as outcome_as_json
-    from imgconv.batch.run import run
     from imgconv.batch.targets import Targets, check_embedding, check_encoder_options, make_jobs
 
     names = list(inputs)
@@ -148,11 +152,23 @@ def apply(
         if list_file == "-" and "-" in names:
             raise UsageError("standard input is the list of --files-from and cannot be a picture, too")
     folder = remote.place(out_dir) if out_dir is not None else None
+    watch &= not dry_run
+    newer |= watch and not (overwrite or skip_existing or resume)
     targets = Targets(output, folder, form, overwrite, in_place, skip_existing, newer, resume)
-    found = find_inputs(names, targets, recursive, Patterns(include, exclude))
+    find = partial(find_inputs, names, targets, recursive, Patterns(include, exclude))
+    if watch:
+        from imgconv.cli.watch import watched
+
+        imports_done()
+        rounds = watched(names, find, targets, quiet=quiet)
+        found, ready = next(rounds, (Inputs([], [], [], []), set()))
+    else:
+        found = find()
     jobs, results = make_jobs(found.files, recipe.name, targets)
+    if watch:
+        jobs = [job for job in jobs if job.source in ready]
     jobs += found.problems
-    if not jobs:
+    if not jobs and not watch:
         where = ", ".join([*inputs, *([list_file] if list_file else ())])
         left = f"{count(len(found.others), 'file')} of other kinds"
         left += f", {len(found.unwanted)} left out as asked" if found.unwanted else ""
@@ -160,7 +176,8 @@ def apply(
     if resume or (isinstance(folder, Path) and len(jobs) > 1):
         targets = targets._replace(journal=recipes.key(click.get_current_context()))
     handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits._replace(memory=memory))
-    check_encoder_options(jobs, handling.encoder)
+    if jobs:
+        check_encoder_options(jobs, handling.encoder)
     if embed:
         embedded = recipes.embedded(click.get_current_context())
         check_embedding(jobs, embedded)
@@ -192,11 +209,51 @@ def apply(
     if dry_run:
         return _plan(jobs, recipe, targets, as_json)
 
-    imports_done()
-    if begun is not None and begun.path == jobs[0].source:
+    if not watch:
+        imports_done()
+    if begun is not None and jobs and begun.path == jobs[0].source:
         jobs[0] = jobs[0]._replace(begun=begun)
-    ended, started = Count(), time.perf_counter()
-    progress, work = Progress(jobs, ended), Work(recipe, targets, handling)
+    work = Work(recipe, targets, handling)
+    printing = Printing(as_json, quiet, verbose, explain, to_stdout)
+    passed_over = len(results) + len(found.others) + len(found.unwanted)
+    ended = _do(jobs, work, most, keep_going, printing, passed_over)
+    if not watch:
+        return ended.exit_status
+    later = replace(work, targets=targets._replace(newer=False, overwrite=not (skip_existing or resume)))
+    while (keep_going or not ended.failed) and (more := next(rounds, None)):
+        found, ready = more
+        try:
+            jobs = [job for job in make_jobs(found.files, recipe.name, later.targets)[0] if job.source in ready]
+            if embed:
+                check_embedding(jobs, embedded)
+        except UsageError as problem:  # names that clash: until one of them has gone
+            warn(str(problem))
+            continue
+        ended = _do(jobs, later, most, keep_going, printing)
+    return DONE if keep_going else ended.exit_status
+
+
+class Printing(NamedTuple):
+    """What is printed of each file, and where."""
+
+    as_json: bool
+    quiet: bool
+    verbose: bool
+    explain: bool
+    to_stdout: bool  # a picture goes there
+
+
+def _do(
+    jobs: list[Job], work: Work, most: int | None, keep_going: bool, printing: Printing, passed_over: int = 0
+) -> Count:
+    """Does the jobs, and prints what becomes of them."""
+    from imgconv.batch.report import Count
+    from imgconv.batch.report import as_json as outcome_as_json
+    from imgconv.batch.run import run
+
+    as_json, quiet, verbose, explain, to_stdout = printing
+    recipe, ended, started = work.recipe, Count(), time.perf_counter()
+    progress = Progress(jobs, ended)
     with progress, contextlib.closing(run(jobs, work, most, keep_going=keep_going, tick=progress.tick)) as outcomes:
         for outcome in outcomes:
             ended.add(outcome)
@@ -213,12 +270,11 @@ def apply(
                 for detail in details(outcome, recipe, explain) if verbose or explain else ():
                     print_line(f"    {detail}", err=to_stdout)
     if len(jobs) > 1 and not as_json and not quiet and (verbose or sys.stderr.isatty()):
-        seconds, passed_over = time.perf_counter() - started, len(results) + len(found.others)
-        for text in summary_lines(ended, len(jobs), passed_over, seconds):
+        for text in summary_lines(ended, len(jobs), passed_over, time.perf_counter() - started):
             warn(text)
     elif len(jobs) > 1 and not as_json and ended.failed:
         warn(f"{ended.failed} of {len(jobs)} files failed")
-    return ended.exit_status
+    return ended
 
 
 def _plan(jobs: list[Job], recipe: Recipe, targets: Targets, as_json: bool) -> int:
