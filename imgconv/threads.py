@@ -7,20 +7,53 @@ the child has none that could be waited for in vain, and the parent is a process
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use: those it may run on, and as many as its control group gives time of."""
     try:
-        return len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
     except AttributeError:
-        return os.cpu_count() or 1
+        cores = os.cpu_count() or 1
+    return max(1, min(cores, _quota()))
+
+
+@cache
+def _quota() -> int:
+    """Whole cores that a container is given time of."""
+    limits = [text.split() for text in group_texts("cpu.max", "cpu", "cpu.cfs_quota_us")]
+    times = [[*map(int, filter(str.isdigit, words)), 100_000][:2] for words in limits if words and words[0].isdigit()]
+    return min((quota // period for quota, period in times), default=2**31)
+
+
+def group_texts(name: str, controller: str, old_name: str) -> list[str]:
+    """The texts of a file of this process's control group, and of those above it, under Linux's version 2 or 1."""
+    texts = []
+    groups = text_of("/proc/self/cgroup")
+    for where, file, root in (
+        (r"0::/(.*)", name, Path("/sys/fs/cgroup")),
+        (rf"\d+:(?:\S*,)?{controller}\b.*?:/(.*)", old_name, Path("/sys/fs/cgroup", controller)),
+    ):
+        for group in re.findall(where, groups)[:1]:
+            texts += [text_of(folder / file) for folder in (root / group, *(root / group).parents)]
+    return texts
+
+
+def text_of(path: str | Path) -> str:
+    """The text of a file; none where it cannot be read."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
 
 
 class _Helper(threading.Thread):

@@ -153,3 +153,23 @@ def test_one_thread_is_one(ending, options, tmp_path, monkeypatch):
     assert outcome.error is None
     assert target.exists()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 64),
+        ({"/proc/self/cgroup": "0::/a/b\n", "/sys/fs/cgroup/a/b/cpu.max": "max 100000"}, 64),
+        ({"/proc/self/cgroup": "0::/a/b\n", "/sys/fs/cgroup/a/cpu.max": "250000 100000"}, 2),
+        ({"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/cpu.max": "50000 100000"}, 1),
+        ({"/proc/self/cgroup": "4:cpu,cpuacct:/x\n", "/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us": "300000"}, 3),
+        ({"/proc/self/cgroup": "4:cpu,cpuacct:/x\n", "/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us": "-1"}, 64),
+    ],
+)
+def test_a_container_has_the_cores_that_it_is_given_time_of(files, cores, monkeypatch):
+    monkeypatch.setattr(threads, "text_of", lambda path: files.get(str(path), ""))
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda process: range(64), raising=False)
+    threads._quota.cache_clear()
+    assert threads.available_cores() == cores
+    monkeypatch.undo()
+    threads._quota.cache_clear()

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgconv.errors import PictureError
+from imgconv.threads import group_texts, text_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -130,13 +130,9 @@ def memory_there() -> int:
 
 def memory(kind: str) -> int:
     """As `memory_there`, of those that are available or (`MemTotal`) of all."""
-    sizes = [1024 * int(size) for size in re.findall(rf"{kind}:\s+(\d+) kB", _text(Path("/proc/meminfo")))]
-    groups = _text(Path("/proc/self/cgroup"))
-    for where, name in ((r"0::/(.*)", "memory.max"), (r"\d+:(?:\S*,)?memory\b.*?:/(.*)", "memory.limit_in_bytes")):
-        root = Path("/sys/fs/cgroup") / ("" if name == "memory.max" else "memory")
-        for group in re.findall(where, groups)[:1]:
-            for folder in (root / group, *(root / group).parents):
-                sizes += map(int, re.findall(r"\d+", _text(folder / name)))
+    sizes = [1024 * int(size) for size in re.findall(rf"{kind}:\s+(\d+) kB", text_of("/proc/meminfo"))]
+    for text in group_texts("memory.max", "memory", "memory.limit_in_bytes"):
+        sizes += map(int, re.findall(r"\d+", text))
     try:
         import resource
 
@@ -144,11 +140,3 @@ def memory(kind: str) -> int:
     except ImportError:  # not on Windows
         pass
     return min((size for size in sizes if size), default=2**63)
-
-
-def _text(path: Path) -> str:
-    """The text of a file; none where it cannot be read."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
