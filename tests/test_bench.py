@@ -240,7 +240,7 @@ def test_lines_in_a_pipe_and_markdown_and_plots(tmp_path):
         (["--json", "--markdown"], "--markdown for none"),
         (["--batch", "--threads", "1"], "--threads"),
         (["--batch", "--only", "png"], "near it: pngs"),
-        (["--files", "3"], "for --batch"),
+        (["--files", "4"], "for --batch"),
     ],
 )
 def test_misuse_is_said(words, told):
@@ -303,7 +303,6 @@ SOME = {name: folders.PROGRAMS[name] for name in ("imgconv", "Pillow Pool", fold
 def test_folders_are_done_by_everybody(monkeypatch):
     monkeypatch.setattr(folders, "PROGRAMS", SOME)
     monkeypatch.setattr(folders, "XARGS", commands.Command("", programs=("no-such-program",)))
-    monkeypatch.setattr(folders, "TRIAL", 2)
     monkeypatch.setattr(folders, "folders", lambda *_: [folders.Folder(named("png"), 3, 18, 24)])
     (told,) = json.loads(run("--batch", "--json"))["works"]
     assert [one["tool"] for one in told["results"]] == [*SOME]

@@ -277,7 +277,7 @@ class _Place:
         self.where, self.source, self.out = where, where / "in", where / "out"
         self.source.mkdir()
         self.names = _make(folder, self.source)
-        self.trial = self.names[:TRIAL]
+        self.trial = self.names[: max(1, min(TRIAL, len(self.names) // 4))]
         self.lines = _lines(folder, where, cores)
         limits = {"OMP_NUM_THREADS": cores, "MAGICK_THREAD_LIMIT": cores, "VIPS_CONCURRENCY": 1}
         self.environment = os.environ | {name: str(number) for name, number in limits.items()}
@@ -353,10 +353,10 @@ def measure(folder: Folder, rounds: int, cores: int, progress: Progress = lambda
 
         contenders = (Contender(Timing(tool), partial(estimate, tool), partial(prepare, tool)) for tool in lines)
         row = compete(folder.work, contenders, check, rounds, progress, (TOO_LONG_S, PATIENCE_S), place.clean)
-        few = len(trial) if len(names) > len(trial) else 0  # what starting costs is left out
 
         def each(whole: float, start: float) -> float:
-            return max(0.0, whole - (start if few else 0.0)) / (len(names) - few)
+            """Of a file: what starting costs is left out."""
+            return max(0.0, whole - start) / (len(names) - len(trial))
 
         result = Result(folder, row, {tool: each(statistics.median(s), starts[tool]) for tool, s in used.items()})
         progress("where the CPU time goes")

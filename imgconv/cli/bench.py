@@ -41,7 +41,7 @@ T = TypeVar("T", bound=Named)
 @click.option("--costs", is_flag=True, help="Hold the planner's estimates against the clock instead.")
 @click.option("--scaling", is_flag=True, help="How time grows with picture and kernel and falls with threads instead.")
 @click.option("--batch", is_flag=True, help="Whole folders on all cores instead: files per second, and CPU time.")
-@click.option("--files", type=click.IntRange(2), metavar="N",
+@click.option("--files", type=click.IntRange(4), metavar="N",
               help="JPEGs for --batch, and by their number the other files.  [default: 400]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="The table for a README.")
