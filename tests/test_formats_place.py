@@ -17,6 +17,9 @@ import pytest
 from makers import imgconv, leftovers, noise, saved
 from PIL import Image
 
+from imgconv.errors import WriteError
+from imgconv.formats import place
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="owners, attributes and locks of Linux")
 root = pytest.mark.skipif(os.name == "posix" and os.geteuid() != 0, reason="only root may give files away")
 
@@ -184,3 +187,34 @@ def test_a_signal_amid_writing_leaves_nothing(signals, jobs):
         process.wait(timeout=60)
     assert process.returncode in (130, 143)
     assert leftovers(Path()) == []
+
+
+def test_a_result_that_waits_for_its_name_goes_with_its_run_or_after_a_day(tmp_path):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    names = [place.READY.replace("*", f"{run}-{n}") for run, n in (("aa", 0), ("bb", 0), ("bb", 1))]
+    for name in names:
+        (folder / name).write_bytes(b"complete")
+    os.utime(folder / names[1], (0, 0))
+    place.sweep(str(folder))
+    assert set(os.listdir(folder)) == {names[0], names[2]}
+    place.sweep(str(folder), "bb")
+    assert os.listdir(folder) == [names[0]]
+
+
+def test_a_complete_file_gets_its_name_as_a_written_one_does(tmp_path):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    ready, target = folder / "ready", folder / "a.png"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    ready.write_bytes(b"new")
+    with pytest.raises(WriteError, match="exists; --overwrite replaces it"):
+        place.rename(ready, target, overwrite=False)
+    assert (target.read_bytes(), os.listdir(folder)) == (b"old", ["a.png"])
+    ready.write_bytes(b"new")
+    place.rename(ready, target, overwrite=True)
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", 0o640)
+    ready.write_bytes(b"newer")
+    place.rename(ready, folder / "b.png", overwrite=False)
+    assert sorted(os.listdir(folder)) == ["a.png", "b.png"]

@@ -103,8 +103,8 @@ def test_each_package_is_known_in_one_place_only(module):
         elif package == "PIL":
             late_kernel = room(module) == "kernels" and not at_once  # a kernel that is a grey picture
             assert room(module) in ("formats", "pillow", "peers", "bench") or late_kernel
-        elif package in ("dask", "xarray"):
-            assert module == "imgconv.lazy"
+        elif package in ("dask", "distributed", "xarray"):
+            assert module in ("imgconv.lazy", "imgconv.batch.cluster")
             assert not at_once, f"{module} imports {name} before it is needed"
         elif package in ("scipy", "cv2", "skimage", "pyvips", "halide"):
             assert room(module) == "peers"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,9 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
               help="Files at once, each in a process; they share the cores. auto: as many as pay.")  # fmt: skip
 @click.option("--memory", type=to_bytes, metavar="SIZE",
               help="What all jobs together may take, such as 2G.  [default: half of the machine's]")  # fmt: skip
+@click.option("--cluster", metavar="ADDRESS|local:N",
+              help="Have the files done by workers of Dask.distributed: those of a scheduler, such as"
+              " tcp://10.0.0.1:8786, or N processes of this machine.")  # fmt: skip
 @setting("--co", "encoder", multiple=True, metavar="KEY=VALUE",
          shell_complete=one_of(*(f"{key}=" for key in ENCODER_OPTIONS)),
          help="Tell the encoder: quality=90, subsampling=4:2:0, progressive=true (JPEG), compress_level=1 (PNG),"
@@ -112,8 +115,8 @@ def apply(
     list_file: str | None, nul: bool, include: tuple[str, ...], exclude: tuple[str, ...], form: str | None,
     overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, watch: bool, dry_run: bool,
     as_json: bool, quiet: bool, verbose: bool, explain: bool, keep_going: bool, most: int | None, memory: int | None,
-    encoder: tuple[str, ...], metadata: frozenset[str], auto_orient: bool, save_recipe: str | None, embed: bool,
-    limits: Limits, **options: Any,
+    cluster: str | None, encoder: tuple[str, ...], metadata: frozenset[str], auto_orient: bool,
+    save_recipe: str | None, embed: bool, limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -130,12 +133,14 @@ def apply(
         raise click.UsageError("Missing argument 'INPUT...' (or --files-from).")
     if nul and list_file is None:
         raise click.UsageError("-0 says how names end in the list of --files-from.")
+    if cluster is not None and most is not None:
+        raise click.UsageError("-j is how many processes here do the files; --cluster has workers of its own.")
     from imgconv.formats.decode import begin
 
     # the first picture is decoded while the rest is being imported
     alone = len(inputs) == 1 and list_file is None
     early = alone and not (dry_run or skip_existing or newer or resume or watch)
-    early = early and not (inputs[0] == "-" or options["threads"] == 1)
+    early = early and not (cluster or inputs[0] == "-" or options["threads"] == 1)
     begun = begin(Path(inputs[0])) if early else None
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
     if only_saved:
@@ -216,7 +221,15 @@ def apply(
     work = Work(recipe, targets, handling)
     printing = Printing(as_json, quiet, verbose, explain, to_stdout)
     passed_over = len(results) + len(found.others) + len(found.unwanted)
-    ended = _do(jobs, work, most, keep_going, printing, passed_over)
+    if cluster is None:
+        from imgconv.batch.run import run
+
+        by: Callable[..., Generator[Outcome]] = partial(run, most=most)
+    else:
+        from imgconv.batch.cluster import run_on
+
+        by = partial(run_on, cluster)
+    ended = _do(jobs, work, by, keep_going, printing, passed_over)
     if not watch:
         return ended.exit_status
     later = replace(work, targets=targets._replace(newer=False, overwrite=not (skip_existing or resume)))
@@ -229,7 +242,7 @@ def apply(
         except UsageError as problem:  # names that clash: until one of them has gone
             warn(str(problem))
             continue
-        ended = _do(jobs, later, most, keep_going, printing)
+        ended = _do(jobs, later, by, keep_going, printing)
     return DONE if keep_going else ended.exit_status
 
 
@@ -244,17 +257,21 @@ class Printing(NamedTuple):
 
 
 def _do(
-    jobs: list[Job], work: Work, most: int | None, keep_going: bool, printing: Printing, passed_over: int = 0
+    jobs: list[Job],
+    work: Work,
+    by: Callable[..., Generator[Outcome]],
+    keep_going: bool,
+    printing: Printing,
+    passed_over: int = 0,
 ) -> Count:
-    """Does the jobs, and prints what becomes of them."""
+    """Has the jobs done by `run.run`, or what does as much, and prints what becomes of them."""
     from imgconv.batch.report import Count
     from imgconv.batch.report import as_json as outcome_as_json
-    from imgconv.batch.run import run
 
     as_json, quiet, verbose, explain, to_stdout = printing
     recipe, ended, started = work.recipe, Count(), time.perf_counter()
     progress = Progress(jobs, ended)
-    with progress, contextlib.closing(run(jobs, work, most, keep_going=keep_going, tick=progress.tick)) as outcomes:
+    with progress, contextlib.closing(by(jobs, work, keep_going=keep_going, tick=progress.tick)) as outcomes:
         for outcome in outcomes:
             ended.add(outcome)
             for note in outcome.notes:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
@@ -20,6 +21,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 PART = ".imgconv-*.part"  # a file that is being written
+READY = ".imgconv-*.ready"  # one that is complete, and waits for its name
+READY_S = 86400  # after which nobody will name it any more
 PIECE = 2**24  # bytes handed to the system at once
 
 _parts: set[str] = set()  # those of this process
@@ -39,6 +42,34 @@ def put(file: BinaryIO, data: bytes | memoryview) -> None:
         view = view[file.write(view[:PIECE]) :]
 
 
+def rename(path: Path, name: Path, *, overwrite: bool, sealed: Callable[[os.stat_result], None] | None = None) -> None:
+    """Gives a complete file its name, in one step, with rights and `sealed` as in `placed`; or deletes it.
+
+    Raises
+    ------
+    WriteError
+        When there is a file of that name and `overwrite` is false, or the system refuses.
+    """
+    target, mode = followed(os.fspath(name))
+    try:
+        if overwrite and mode:
+            with open(path, "rb") as file:
+                _take_rights(file.fileno(), target)
+        if sealed is not None:
+            sealed(os.stat(path))
+        if overwrite:
+            os.replace(path, target)
+        else:
+            _place(os.fspath(path), target)
+    except FileExistsError:
+        raise WriteError(f"{name}: exists; --overwrite replaces it") from None
+    except OSError as problem:
+        raise WriteError(f"{name}: {reason(problem)}; nothing was written") from None
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
 @contextlib.contextmanager
 def placed(
     path: Path, *, overwrite: bool, sealed: Callable[[os.stat_result], None] | None = None
@@ -56,7 +87,7 @@ def placed(
         When the target exists and `overwrite` is false, is no regular file, or the system refuses. The target is as
         it was.
     """
-    target, mode = _followed(os.fspath(path))
+    target, mode = followed(os.fspath(path))
     replaces = overwrite and mode != 0
     part = ""
     folder = os.path.dirname(target)
@@ -97,7 +128,7 @@ def abandon() -> None:
             os.unlink(part)
 
 
-def _followed(path: str) -> tuple[str, int]:
+def followed(path: str) -> tuple[str, int]:
     """What a path means where it is a symbolic link, and the mode of the file there, 0 where there is none."""
     try:
         mode = os.lstat(path).st_mode
@@ -125,14 +156,19 @@ def _begun_part(folder: str, mode: int) -> tuple[str, int]:
         os.close(descriptor)  # swept before it was locked
 
 
-def sweep(folder: str) -> None:
-    """Deletes files that killed processes were writing in a folder: nobody has them locked any more."""
-    if fcntl is None:
-        return
+def sweep(folder: str, run: str = "") -> None:
+    """Deletes files that killed processes were writing in a folder: nobody has them locked any more.
+
+    And complete ones that wait for their names: those that a `run` has left, and such as wait for a day.
+    """
     with contextlib.suppress(OSError):
         for name in os.listdir(folder or "."):
-            if name.startswith(".imgconv-") and fnmatchcase(name, PART):
-                path = os.path.join(folder, name)
+            path = os.path.join(folder, name)
+            if fnmatchcase(name, READY):
+                with contextlib.suppress(OSError):
+                    if (run and f"-{run}-" in name) or os.lstat(path).st_mtime < time.time() - READY_S:
+                        os.unlink(path)
+            elif fcntl is not None and fnmatchcase(name, PART):
                 with contextlib.suppress(OSError), open(path, "rb", opener=_without_following) as file:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                     os.unlink(path)
