@@ -118,8 +118,9 @@ class Progress:
         self.drawn = now
         from rich.markup import escape
 
-        found = [future.result() for _, future in pending if future.done() and not future.exception()]
-        ready = sum(future.done() for _, future in pending)
+        done = [future for _, future in pending if future.done() and not future.cancelled()]
+        found = [future.result() for future in done if not future.exception()]
+        ready = len(done)
         names = [PurePath(job.input).name for job, future in pending if future.running()][:NAMES]
         megapixels = self.ended.megapixels + sum(outcome.megapixels for outcome in found)
         failed = self.ended.failed + sum(outcome.status == "failed" for outcome in found)
