@@ -7,6 +7,8 @@ from collections import deque
 from concurrent.futures import Future
 from pathlib import Path
 
+import click
+
 from imgconv.batch.report import Count, Outcome
 from imgconv.batch.targets import Job
 from imgconv.cli.progress import Progress
@@ -20,7 +22,7 @@ def test_jobs_that_are_given_up_are_not_asked_what_became_of_them(monkeypatch):
     done.set_result(Outcome(jobs[0], "failed", "0.png: is no picture"))
     given_up.cancel()
     killed.set_exception(RuntimeError())
-    with Progress(jobs, Count()) as progress:
+    with click.Context(click.Command("apply"), obj={}), Progress(jobs, Count()) as progress:
         progress.drawn = 0.0
         progress.tick(deque(zip(jobs, (done, given_up, killed, waiting), strict=True)))
         assert progress.bar.tasks[0].completed == 2
