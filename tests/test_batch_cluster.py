@@ -34,10 +34,11 @@ pytestmark = pytest.mark.filterwarnings("default")  # Dask's own affairs
 def scheduler(tmp_path_factory):
     """The address of a scheduler with two workers, of which two may be killed by the same job."""
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set(
+            {"distributed.scheduler.allowed-failures": 1, "temporary-directory": str(tmp_path_factory.mktemp("dask"))}
+        ),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50, memory_limit=0,
-            local_directory=str(tmp_path_factory.mktemp("dask")),
+            n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50, memory_limit=0
         ) as started,
     ):  # fmt: skip
         yield started.scheduler_address
