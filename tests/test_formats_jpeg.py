@@ -88,7 +88,11 @@ def test_metadata_stands_in_front_once():
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_the_bytes_do_not_depend_on_the_threads(threads):
     array = made("RGB", 500, 40)
-    assert encode_jpeg(array, "RGB", {}, threads) == encode_jpeg(array, "RGB", {})
+    expected = encode_jpeg(array, "RGB", {})
+    assert encode_jpeg(array, "RGB", {}, threads) == expected
+    step = JpegSink(array, "RGB", {}, threads).step
+    assert step < 250
+    assert in_strips(array, "RGB", {}, threads, step) == expected
 
 
 @pytest.mark.parametrize("lacking", ["file", "room"])

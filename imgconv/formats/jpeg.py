@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SMALLEST = 2**20  # pixels; smaller pictures get no restart markers, and one thread
 STRIP_PIXELS = 2**18  # four of them in the smallest picture, and 1 MB of Pillow's memory for each thread
+MARKERS = 8  # that follow each other between strips
 BLOCK = 8  # rows and columns of samples that are coded together
 FRAMES, RESTARTS, SCAN = (0xC0, 0xC1), 0xDD, 0xDA  # markers: sequential frames, restart interval, start of scan
 CODING = ("quality", "qtables", "subsampling")  # the options that the pixels' bytes depend on
@@ -57,9 +58,11 @@ class JpegSink(Sink):
         parts = segments(start)
         start[parts.frame + 5 : parts.frame + 9] = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
         across, down = _coded_together(start, parts)
-        self.step = max(1, STRIP_PIXELS // (columns * down)) * down
-        interval = -(-columns // across) * (self.step // down)
-        start[parts.restarts + 4 : parts.restarts + 6] = interval.to_bytes(2, "big")
+        self.strip = max(1, STRIP_PIXELS // (columns * down)) * down  # rows
+        # one thread has Pillow set the markers, whose numbers begin anew after eight
+        self.step = self.strip * (MARKERS if threads == 1 else 1)
+        self.interval = -(-columns // across) * (self.strip // down)
+        start[parts.restarts + 4 : parts.restarts + 6] = self.interval.to_bytes(2, "big")
         self.start = bytes(start[: parts.scan])
         self.mode = mode
         self.options = {key: options[key] for key in CODING if key in options}
@@ -67,27 +70,30 @@ class JpegSink(Sink):
         self.strips = 0
 
     def write(self, rows: Array) -> None:
-        starts = range(0, len(rows), self.step)
+        starts = range(0, len(rows), self.strip)
         done = [b""] * len(starts)  # coded pixels, and the marker before them
         workers = min(self.threads or available_cores(), len(starts))
-        room_bytes = rows[: self.step].nbytes if workers > 1 else 0
+
+        def put_down(number: int, coded: bytes) -> None:
+            before = self.strips + number
+            marker = bytes([0xFF, 0xD0 + (before - 1) % MARKERS]) if before else b""
+            done[number] = marker + memoryview(coded)[segments(coded).scan : -len(self.ending)]
 
         with ExitStack() as rooms:
 
             def prepare_worker() -> Callable[[int], int]:
-                room = rooms.enter_context(_Room(room_bytes))
+                room = rooms.enter_context(_Room(rows[: self.strip].nbytes))
 
                 def work(number: int) -> int:
-                    strip = rows[starts[number] : starts[number] + self.step]
-                    coded = room.encode(strip, self.mode, self.options)
-                    before = self.strips + number
-                    marker = bytes([0xFF, 0xD0 + (before - 1) % 8]) if before else b""
-                    done[number] = marker + memoryview(coded)[segments(coded).scan : -len(self.ending)]
+                    put_down(number, room.encode(rows[starts[number] :][: self.strip], self.mode, self.options))
                     return 0
 
                 return work
 
-            in_threads(prepare_worker, range(len(starts)), workers)
+            if self.threads == 1:
+                put_down(0, _encoded(rows, self.mode, {**self.options, "restart_marker_blocks": self.interval}))
+            else:
+                in_threads(prepare_worker, range(len(starts)), workers)
         self.strips += len(done)
         for part in done:
             put(self.file, part)
@@ -124,7 +130,7 @@ def _encoded(array: Array, mode: str, options: Mapping[str, Any], block: Block |
 
 
 class _Room:
-    """Where a thread encodes its strips: memory for their pixels and, beside other threads, a file for their bytes."""
+    """What a thread encodes its strips in: memory for their pixels, and a file for their bytes."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -132,8 +138,6 @@ class _Room:
         self.file: BinaryIO | None = None
 
     def __enter__(self) -> _Room:
-        if not self.size:
-            return self
         try:
             self.file = os.fdopen(os.memfd_create("strip"), "w+b", buffering=0)
             os.posix_fallocate(self.file.fileno(), 0, self.size)
