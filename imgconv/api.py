@@ -73,7 +73,8 @@ def correlate(array: npt.ArrayLike, kernel: KernelLike | None = None, **options:
         combine : {"hypot", "sum", "max", "mean"}
             Apply every kernel of a list to the image itself, and take this of the results.
         like : {"pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"}
-            The tool whose conventions hold; single options still win.
+            The tool whose conventions hold; single options still win. With "pillow" the formulas gaussian, box and
+            unsharp are GaussianBlur, BoxBlur and UnsharpMask on 8-bit samples, by the byte; these take no more options.
         method : {"auto", "direct", "fused", "integer", "separable", "decimated", "box", "fourier"}
             How it is computed; "auto", the default, chooses.
         threads : int from 1 up
@@ -147,7 +148,7 @@ def apply(image: Image, kernel: KernelsLike | None = None, **options: Unpack[App
     -------
     PIL.Image.Image
         With the image's info, its EXIF data without a thumbnail. Pillow's ten named filters give the bytes of
-        ``image.filter``.
+        ``image.filter``, and so do gaussian, box and unsharp with like="pillow".
 
     Raises
     ------

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imgconv.formats.picture import Picture
 from imgconv.peers import PEERS, Step, Task, Unsupported, border_name
 from imgconv.recipe import Recipe
-from imgconv.recipe.settings import correlation, settle
+from imgconv.recipe.settings import correlation, pillow_blur, settle
+
+if TYPE_CHECKING:
+    from imgconv.kernels.blur import Blur
 
 # options that peers have a counterpart of, or need none; of the others, values beside the default that change nothing
 SHARED = {
@@ -114,6 +117,7 @@ def _task(picture: Picture, recipe: Recipe) -> Task:
         if option.name not in SHARED and value not in (option.default, IDLE.get(option.name)):
             raise Unsupported(f"it has no --{option.name}")
     steps: list[Step] = []
+    blurs: list[Blur | None] = []
     for kernel in recipe.kernels:
         if kernel.weights.ndim > 2:
             raise Unsupported(f"it filters each channel with the same weights, {kernel.name} has more")
@@ -123,5 +127,8 @@ def _task(picture: Picture, recipe: Recipe) -> Task:
         c = correlation(kernel, recipe.options, s, shape=picture.array.shape)
         if c.padding == "full":
             raise Unsupported("its result never has more than the size of the picture")
+        if blur := pillow_blur(kernel, recipe.options):
+            c = replace(c, border="edge")
         steps.append((c, s))
-    return Task("dense", tuple(steps), picture.mode)
+        blurs.append(blur)
+    return Task("dense", tuple(steps), picture.mode, blurs=tuple(blurs))

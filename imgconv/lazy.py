@@ -27,7 +27,7 @@ from imgconv.formats.picture import unread
 from imgconv.recipe import Recipe
 from imgconv.recipe.filtering import About, OrderedCorrelator
 from imgconv.recipe.layout import layout_of
-from imgconv.recipe.steps import Chained, next_step
+from imgconv.recipe.steps import Blurred, Chained, next_step
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -184,6 +184,8 @@ def _filtered(array: Any, kernel: KernelLike, options: ApplyOptions) -> tuple[An
     dtype, layout = layout_of(unread(array.shape[-3:], array.dtype), "")
     about = About(recipe.options, layout, array.shape[-3:], dtype, lambda: False)
     step = next_step(recipe.kernels, None, about)
+    if isinstance(step, Blurred):
+        raise UsageError("map_blocks() takes weights, and like pillow is Pillow's own blur: leave it out")
     correlators = [step.alone] if isinstance(step, Chained) else step.parts[0].all_correlators
     _check(recipe, correlators)
     stage, strides = correlators[0].stage, recipe.options.stride

@@ -17,6 +17,7 @@ from imgconv.engine.correlation import Correlation
 from imgconv.formats.image import from_array
 
 if TYPE_CHECKING:
+    from imgconv.kernels.blur import Blur
     from imgconv.recipe.settings import Settings
 
 Array = Array
@@ -31,6 +32,7 @@ class Task(NamedTuple):
     steps: tuple[Step, ...]
     mode: str = ""  # Pillow's, of the picture; "" for arrays
     sigma: float = 0  # of a gaussian
+    blurs: tuple[Blur | None, ...] = ()  # for each step, where it is Pillow's own
 
     @property
     def weights(self) -> Array:
@@ -86,7 +88,10 @@ class Peer(NamedTuple):
         """A call that does the task and gives an array, or Pillow's image; raises Unsupported."""
         if task.kind not in self.kinds:
             raise Unsupported(f"it has no {task.kind}")
-        for c, _ in task.steps:
+        blurs = task.blurs or (None,) * len(task.steps)
+        if any(blurs) and self.make is not _pillow:
+            raise Unsupported("it has no such passes of boxes as Pillow")
+        for c, _ in (step for step, blur in zip(task.steps, blurs, strict=True) if blur is None):
             rows, columns = c.weights.shape
             if task.kind == "dense" and self.sides and (rows != columns or rows not in self.sides):
                 sides = " or ".join(f"{side}×{side}" for side in self.sides)
@@ -126,10 +131,21 @@ def _pillow(task: Task, source: Array, target: Array | None, threads: int) -> Ru
     if task.kind == "box":
         return partial(image.filter, ImageFilter.BoxBlur(task.radius))
     filters = [  # Pillow flips a kernel vertically before it slides it
-        ImageFilter.Kernel(c.weights.shape[::-1], c.weights[::-1].ravel().tolist(), c.scale, c.offset)
-        for c, _ in task.steps
+        _pillow_blur(blur)
+        if blur
+        else ImageFilter.Kernel(c.weights.shape[::-1], c.weights[::-1].ravel().tolist(), c.scale, c.offset)
+        for (c, _), blur in zip(task.steps, task.blurs or (None,) * len(task.steps), strict=True)
     ]
     return lambda: reduce(lambda result, kernel: result.filter(kernel), filters, image)
+
+
+def _pillow_blur(blur: Blur) -> Any:
+    from PIL import ImageFilter
+
+    if blur.percent is not None:
+        return ImageFilter.UnsharpMask(blur.x, blur.percent, blur.threshold)
+    kind = ImageFilter.BoxBlur if blur.passes == 1 else ImageFilter.GaussianBlur
+    return kind((blur.x, blur.y))
 
 
 def _opencv(task: Task, source: Array, target: Array | None, threads: int) -> Run:

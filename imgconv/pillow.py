@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageFilter
 
 from imgconv.api import apply
+from imgconv.kernels.spec import kernel as to_kernel
+from imgconv.kernels.value import Kernel
+from imgconv.recipe.steps import PILLOW_BLURS
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -23,7 +26,9 @@ class PillowFilter(ImageFilter.MultibandFilter):
     kernel : str, path, Kernel, array_like, or a list of them
         As `imgconv.apply` takes it.
     **options
-        Those of `imgconv.apply`.
+        Those of `imgconv.apply`. Without any but `threads`, what Pillow has itself gives Pillow's bytes, as with
+        like="pillow": "gaussian:2", "box:radius=2.5" and "unsharp:radius=2,percent=150,threshold=3" are GaussianBlur,
+        BoxBlur and UnsharpMask, on pictures that those take.
 
     Raises
     ------
@@ -45,6 +50,11 @@ class PillowFilter(ImageFilter.MultibandFilter):
 
     def filter(self, image: Any) -> Any:
         """Filters what Pillow hands to its filters: an image without its Python side."""
-        result = apply(Image.Image()._new(image), self.kernel, **self.options)
+        kernel, options = self.kernel, self.options
+        if {*options} <= {"threads"} and image.mode in PILLOW_BLURS and isinstance(kernel, str | Kernel):
+            kernel = to_kernel(kernel)
+            if kernel.blur is not None and not kernel.blur.lacks:
+                options = {**options, "like": "pillow"}
+        result = apply(Image.Image()._new(image), kernel, **options)
         result.load()
         return result.im

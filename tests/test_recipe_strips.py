@@ -122,6 +122,13 @@ def test_chains(names, border):
 
 
 @few_bytes
+@pytest.mark.parametrize("spec", ["gaussian:0.7", "gaussian:5", "box:radius_x=3,radius_y=1.5", "box:0", "unsharp:3"])
+def test_pillows_own_blurs(spec):
+    for rows in (1, 9, 130):
+        same(Recipe((kernel(spec),), Options(like="pillow")), noise(rows, 17, 3), "RGB")
+
+
+@few_bytes
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int16", "uint32", "int64", "uint64", "float16", ">u2", ">f8"])
 def test_types_that_are_computed_in_wider_ones(dtype):
     array = noise(30, 11, 2) % 2 if dtype == "bool" else noise(30, 11, 2) // 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from imgconv.conventions import LIKES
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
-from imgconv.recipe.settings import GEOMETRY
+from imgconv.recipe.settings import GEOMETRY, pillow_blur
 
 if TYPE_CHECKING:
     from imgconv.batch.report import Outcome
@@ -56,6 +56,9 @@ def setting_lines(kernel: Kernel, s: Settings, o: Options, outcome: Outcome, giv
 
     `given` says for each option that is not its default where its value is from.
     """
+    if pillow_blur(kernel, o):
+        yield f"{kernel.name}, as --like pillow has it: Pillow's own blur, {MEANING['border edge']}"
+        return
     yield f"{kernel.name}: {'×'.join(map(str, kernel.weights.shape))}" + (f", as --like {o.like} has it" * bool(o.like))
     anchor = s.anchor
     if isinstance(anchor, str):

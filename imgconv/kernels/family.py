@@ -123,7 +123,7 @@ def toml_text(family: Family) -> str:
         "places": family.places.tolist(), "error": family.error,
     }  # fmt: skip
     text = "".join(f"{key} = {toml_value(value)}\n" for key, value in rows.items())
-    levels = (replace(kernel, name="", about="", title="", source="") for kernel in family.kernels)
+    levels = (replace(kernel, name="", about="", title="", source="", blur=None) for kernel in family.kernels)
     return f"\n[vary]\n{text}" + "".join(f"\n[[vary.kernel]]\n{kernel_text(level)}" for level in levels)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import KernelError
+from imgconv.kernels.blur import MOST_PERCENT, MOST_THRESHOLD, Blur
 from imgconv.kernels.value import LARGEST_SIDE, Kernel
 
 Array = Array
@@ -40,6 +41,7 @@ Sigma = Annotated[float, Doc("Standard deviation, px, {}.", *SIGMAS)]
 Radius = Annotated[int | None, Doc(REACH + "4·sigma rounded up.", *RADII)]
 Angle = Annotated[float, Doc("Degrees, counter-clockwise from the right.")]
 Distance = Annotated[float, Doc("px, {}; negative is to the left and up.", -LARGEST_RADIUS, LARGEST_RADIUS)]
+OWN_RADIUS = Doc("The same along rows and along columns, where they differ.", 0, LARGEST_RADIUS)
 OWN_SIGMA = Doc("The same along rows and along columns, where they differ; 0 leaves that axis as it is.")
 
 
@@ -66,22 +68,31 @@ def box(
     size: Annotated[
         int | None, Doc("Instead of radius: taps a side, {}; may be even.", 1, LARGEST_SIDE, instead_of="radius")
     ] = None,
+    radius_x: Annotated[float | None, OWN_RADIUS] = None,
+    radius_y: Annotated[float | None, OWN_RADIUS] = None,
 ) -> Kernel:
-    """Mean of a square.
+    """Mean of a square, or of a rectangle.
 
     All weights are 1 over (2·radius + 1)². With a fractional radius the rim counts by the fraction, the corners by its
     square: radius=1.5 has 0.5 1 1 1 0.5 along each axis.
 
     Source: Pillow, ImageFilter.BoxBlur(radius); cv2.blur; scipy.ndimage.uniform_filter(size)
     """
-    if size is not None:
-        taps = np.ones(size)
-    else:
-        radius = 1 if radius is None else radius
-        rim = radius - math.floor(radius)
-        taps = np.ones(2 * math.floor(radius) + 1)
-        taps = np.concatenate(([rim], taps, [rim])) if rim else taps
-    return Kernel(np.outer(taps, taps), scale=float(taps.sum()) ** 2)
+    both = (1 if radius is None else radius) if size is None else (size - 1) / 2
+    x, y = (both if own is None else own for own in (radius_x, radius_y))
+
+    def taps(own: float | None) -> Array:
+        if own is None and size is not None:
+            return np.ones(size)
+        reach = both if own is None else own
+        rim = reach - math.floor(reach)
+        whole = np.ones(2 * math.floor(reach) + 1)
+        return np.concatenate(([rim], whole, [rim])) if rim else whole
+
+    down, across = taps(radius_y), taps(radius_x)
+    lacks = "even size" if not (size or 1) % 2 else ""
+    scale = float(down.sum()) * float(across.sum())
+    return Kernel(np.outer(down, across), scale=scale, blur=Blur(x, y, passes=1, lacks=lacks))
 
 
 def disk(
@@ -130,7 +141,9 @@ def gaussian(
         check_range(*SIGMAS, **{key: value})
         return gaussian_taps(value, radius)
 
-    return Kernel(np.outer(taps("sigma_y", sigma_y), taps("sigma_x", sigma_x)))
+    x, y = (sigma if own is None else own for own in (sigma_x, sigma_y))
+    blur = Blur(x, y, lacks="" if radius is None else "radius in taps (its own is the standard deviation)")
+    return Kernel(np.outer(taps("sigma_y", sigma_y), taps("sigma_x", sigma_x)), blur=blur)
 
 
 def binomial(size: Annotated[int, Doc("Taps a side, {}; may be even.", 1, LARGEST_SIDE)] = 3) -> Kernel:
@@ -195,19 +208,40 @@ def motion(length: Annotated[float, Doc("px, {}.", 1, LARGEST_SIDE)] = 9, angle:
 def unsharp(
     sigma: Annotated[float, Doc("Standard deviation of the blur, px, {}.", *SIGMAS)] = 1,
     amount: Annotated[float, Doc("{}; 1 is Pillow's percent=100.", 0, 100)] = 1,
-    radius: Radius = None,
+    radius: Annotated[
+        float | None, Doc(REACH + "4·sigma rounded up. With percent or threshold: sigma, as Pillow has it.", *SIGMAS)
+    ] = None,
+    percent: Annotated[
+        int | None, Doc("Instead of amount: Pillow's, {}.", 0, MOST_PERCENT, instead_of="amount")
+    ] = None,
+    threshold: Annotated[
+        int | None,
+        Doc("Only what differs by more levels is sharpened, {}; with --like pillow only.", 0, MOST_THRESHOLD),
+    ] = None,
 ) -> Kernel:
     """Sharpens by adding what a Gaussian blur takes away.
 
     (1 + amount) · identity − amount · gaussian(sigma). The sum is 1.
 
-    Source: skimage.filters.unsharp_mask(radius=sigma, amount); Pillow, ImageFilter.UnsharpMask(sigma, 100·amount,
-    0), whose blur is three box blurs, so it differs by some levels of 255
+    Source: skimage.filters.unsharp_mask(radius=sigma, amount); with --like pillow ImageFilter.UnsharpMask(sigma,
+    100·amount, threshold), whose blur is three box blurs: without, it differs by some levels of 255
     """
-    taps = gaussian_taps(sigma, radius)
+    if radius is not None and (percent is not None or threshold is not None):
+        sigma, radius = radius, None
+    reach = None if radius is None else int(radius)
+    if reach is not None:
+        check_range(*RADII, radius=reach)
+    if reach != radius:
+        raise KernelError(f"radius={radius:g} is no number of taps; with percent it is the blur's standard deviation")
+    whole = round(100 * amount) if percent is None else percent
+    amount = amount if percent is None else percent / 100
+    lacks = "radius in taps (with percent it is the standard deviation)" if reach else ""
+    if abs(whole - 100 * amount) > 1e-9:
+        lacks = "part of a percent"
+    taps = gaussian_taps(sigma, reach)
     weights = -amount * np.outer(taps, taps)
     weights[taps.size // 2, taps.size // 2] += 1 + amount
-    return Kernel(weights)
+    return Kernel(weights, blur=Blur(sigma, sigma, percent=whole, threshold=threshold or 0, lacks=lacks))
 
 
 def sharpen(amount: Annotated[float, Doc("{}.", 0, 100)] = 1) -> Kernel:

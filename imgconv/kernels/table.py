@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from imgconv.kernels.value import Kernel
+from imgconv.kernels.blur import MOST_PERCENT, MOST_THRESHOLD, Blur
+from imgconv.kernels.value import LARGEST_SIDE, Kernel
 
-KEYS = ("about", "anchor", "border", "like", "offset", "scale", "source", "title", "weights")
+KEYS = ("about", "anchor", "blur", "border", "like", "offset", "scale", "source", "title", "weights")
 DERIVED = ("name", "parameters", "separable", "sum", "symmetric")  # `kernels show --json` has them too
 
 # tomllib takes time by the square of a dotted key's length: 9 minutes for 1 MiB of "a.a.a.a…". A number's dot comes
@@ -102,7 +103,24 @@ def from_table(table: dict[str, Any], name: str) -> Kernel:
         if not (isinstance(anchor, list) and len(anchor) == 2 and all(type(a) is int for a in anchor)):
             raise ValueError("anchor must be [row, column]")
         fields["anchor"] = (anchor[0], anchor[1])
+    if "blur" in table:
+        fields["blur"] = _blur(table["blur"])
     return Kernel(name=name, **fields)
+
+
+def _blur(value: Any) -> Blur:
+    """How Pillow blurs, as `Blur.numbers` has it."""
+    numbers = _numbers(value, "blur", 1)
+    if not isinstance(numbers, list) or len(numbers) not in (3, 5):
+        raise ValueError("blur must be [x, y, passes], or to sharpen [x, y, passes, percent, threshold]")
+    x, y, *whole = numbers
+    percent, threshold = whole[1:] or (0.0, 0.0)
+    if any(number != int(number) for number in whole) or whole[0] not in (1, 3):
+        raise ValueError("blur: passes are 1 or 3, percent and threshold whole numbers")
+    if min(numbers) < 0 or max(x, y) > LARGEST_SIDE or percent > MOST_PERCENT or threshold > MOST_THRESHOLD:
+        most = f"{LARGEST_SIDE} px, {MOST_PERCENT} percent and a threshold of {MOST_THRESHOLD}"
+        raise ValueError(f"blur takes numbers from 0 up, to {most}")
+    return Blur(x, y, int(whole[0]), int(percent) if whole[1:] else None, int(threshold))
 
 
 def _numbers(value: Any, where: str, depth: int) -> Any:

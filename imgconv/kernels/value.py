@@ -14,6 +14,8 @@ from imgconv.errors import KernelError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from imgconv.kernels.blur import Blur
+
 LARGEST_SIDE = 4095  # taps along an axis; a window beyond that is a mistake or an attack
 LARGEST_SIZE = LARGEST_SIDE**2
 
@@ -43,6 +45,8 @@ class Kernel:
         and copies the pixels along the border.
     about, title, source : str
         For people.
+    blur : Blur or None
+        How Pillow does what its formula says: with like "pillow" that takes the place of the weights.
 
     Raises
     ------
@@ -60,6 +64,7 @@ class Kernel:
     about: str = ""
     title: str = ""
     source: str = ""
+    blur: Blur | None = None
 
     def __post_init__(self) -> None:
         try:

@@ -33,7 +33,7 @@ HOLDS = {
     "pgm": ("scale",),
 }
 OWN_BORDER = {"vips": "edge", "imagemagick": "edge", "gmic": "edge", "ffmpeg": "reflect"}
-ORDER = ("title", "about", "weights", "scale", "offset", "anchor", "border", "like", "source")
+ORDER = ("title", "about", "weights", "scale", "offset", "anchor", "border", "like", "blur", "source")
 DEFAULTS = {field.name: field.default for field in fields(Kernel)}
 
 
@@ -166,7 +166,8 @@ def _fields(kernel: Kernel, weights: str, quoted: Callable[[str], str]) -> dict[
         value = getattr(kernel, key)
         if key == "weights":
             texts[key] = weights
-        elif value != DEFAULTS[key]:
+        elif value != DEFAULTS[key] and not (key == "blur" and value.lacks):
+            value = value.numbers if key == "blur" else value
             texts[key] = quoted(value) if isinstance(value, str) else _nested(value)
     return texts
 

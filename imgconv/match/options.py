@@ -71,6 +71,8 @@ def _turned(kernel: Kernel, settings: Settings, mode: str) -> Array:
 def _options(p: Problem, kernel: Kernel, candidate: Candidate, like: str | None, mode: str) -> Options | None:
     """Options that give a candidate under a tool's convention, or None where they cannot."""
     geometry, scaling = candidate.geometry, candidate.scaling
+    if like == "pillow" and kernel.blur:
+        return None
     options = Options(like=like, mode=mode, stride=geometry.stride, channels=p.channels)
     s = settle(kernel, options, picture=bool(p.mode))
     if not np.array_equal(_turned(kernel, s, mode), p.taps[geometry.flip]):
@@ -114,6 +116,8 @@ def tool_candidates(p: Problem) -> Iterator[Candidate]:
         return
     order = -MOST_CANDIDATES
     for scale, (like, mode) in product((None, "sum"), TOOLS):
+        if like == "pillow" and p.kernel.blur:  # its own blur would take the place of the weights
+            continue
         options = Options(like=like, mode=mode, channels=p.channels, scale=scale)
         try:
             s = settle(p.kernel, options, picture=bool(p.mode))

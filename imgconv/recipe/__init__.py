@@ -12,11 +12,12 @@ from imgconv.native.kept import clock
 from imgconv.recipe.filtering import About, Filter, View
 from imgconv.recipe.layout import Layout, samples_of
 from imgconv.recipe.options import Options
-from imgconv.recipe.settings import Settings, correlation, settle
+from imgconv.recipe.settings import Settings, correlation, pillow_blur, settle
 from imgconv.recipe.steps import next_step
 from imgconv.threads import available_cores
 
 if TYPE_CHECKING:
+    from imgconv.engine.blur import Passes
     from imgconv.engine.plan import Plan
     from imgconv.kernels.family import Family
     from imgconv.kernels.value import Kernel
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Report(NamedTuple):
     """What an application did: for the line with the timing."""
 
-    plans: tuple[Plan, ...]
+    plans: tuple[Plan | Passes, ...]
     filter_s: float  # without compiling
     clipped: int  # samples outside the range of their type, over all kernels
     threads: int
@@ -46,6 +47,7 @@ class Recipe:
         for kernel in self.all_kernels:
             s = settle(kernel, o, picture=False)
             correlation(kernel, o, s)
+            pillow_blur(kernel, o)
             if kernel.weights.ndim > 2 and o.channels not in ("each", "sum"):
                 raise UsageError(f"channels {o.channels!r} takes kernels of 2 levels; {kernel.name} has more")
             if s.border == "keep" and (kernel.weights.ndim == 4 or o.channels == "sum"):
@@ -121,7 +123,7 @@ class Recipe:
         plans = tuple(plan for done in made for plan in done.plans)
         return samples, layout, self.report(plans, clock() - started, sum(done.clipped for done in made))
 
-    def report(self, plans: tuple[Plan, ...], filter_s: float, clipped: int) -> Report:
+    def report(self, plans: tuple[Plan | Passes, ...], filter_s: float, clipped: int) -> Report:
         """What was done, and how long it took."""
         return Report(
             plans=plans,

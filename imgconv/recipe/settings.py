@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,8 +14,10 @@ from imgconv.errors import KernelError, UsageError
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
 if TYPE_CHECKING:
+    from imgconv.kernels.blur import Blur
     from imgconv.recipe.options import Options
 
+PLAIN_BLUR = {"border": "edge", "padding": "same", "after": "clip", "alpha": "straight"}  # what Pillow's does anyway
 GEOMETRY = ("flip", "border", "padding", "anchor", "alpha")
 
 
@@ -79,6 +82,26 @@ def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
     if s.alpha == "premultiply" and _is_identity(kernel, options, s):  # colours that cannot be seen stay, too
         s = s._replace(alpha="straight")
     return s
+
+
+def pillow_blur(kernel: Kernel, options: Options) -> Blur | None:
+    """Pillow's own blur, where `--like pillow` asks for it and the kernel's formula is one; None for a correlation.
+
+    Raises
+    ------
+    UsageError
+        When it is asked for what Pillow has not, or a threshold without it.
+    """
+    blur = kernel.blur
+    if blur is None or options.like != "pillow":
+        if blur is not None and blur.threshold:
+            raise UsageError(f"{kernel.name}: a threshold is Pillow's, so it needs like pillow")
+        return None
+    changed = (o.name for o in fields(options) if getattr(options, o.name) not in (o.default, PLAIN_BLUR.get(o.name)))
+    lacks = blur.lacks or next((name for name in changed if name not in ("like", "threads", "mode", "portable")), "")
+    if lacks:
+        raise UsageError(f"{kernel.name}: like pillow is Pillow's own blur, which has no {lacks}; leave one out")
+    return blur
 
 
 def _alpha(kernel: Kernel, options: Options, s: Settings) -> str:

@@ -7,6 +7,7 @@ correlations go through a picture together, in one step; each other kernel is on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,21 +15,25 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.engine import channels
+from imgconv.engine.blur import Boxes, Passes, blurred, box, gaussian_radius
 from imgconv.engine.plan import LARGEST_KEPT
 from imgconv.engine.stage import Span
-from imgconv.errors import UsageError
+from imgconv.errors import PictureError, UsageError
 from imgconv.memory import empty
 from imgconv.recipe.filtering import About, Filter, FloatingFilter, View, chain_of
+from imgconv.recipe.settings import correlation, pillow_blur
 from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
     from imgconv.engine.plan import Plan
+    from imgconv.kernels.blur import Blur
     from imgconv.kernels.family import Family
     from imgconv.kernels.value import Kernel
     from imgconv.recipe.layout import Layout
     from imgconv.recipe.options import Options
 
 PIECE_SAMPLES = 2**17  # that a thread computes at once: what lies between the parts of a step stays in the cache
+PILLOW_BLURS = ("", "L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK")  # modes; "" for bare arrays
 HALO_SHARE = 4  # a strip of a chain has this many times the rows that its neighbours compute again
 
 
@@ -37,7 +42,7 @@ class Done(NamedTuple):
 
     samples: Array
     clipped: int  # samples outside the range of their type
-    plans: tuple[Plan, ...]
+    plans: tuple[Plan | Passes, ...]
 
 
 class Chained:
@@ -197,7 +202,39 @@ class Floating:
         return mix(values, before.samples[rows.start - before.first :], self.mask, self.mixed, rows.start)
 
 
-Step = Chained | Floating
+class Blurred:
+    """Pillow's own blur, passes of boxes that are rounded in between. Attributes are those of `Chained`."""
+
+    count, local, floating = 1, True, False
+
+    def __init__(self, kernel: Kernel, blur: Blur, about: About) -> None:
+        options, self.layout, self.target_shape, self.dtype, _ = about
+        if self.layout.back != np.uint8 or self.layout.mode not in PILLOW_BLURS:
+            kind = f"mode {self.layout.mode}" if self.layout.back == np.uint8 else f"type {self.layout.back}"
+            raise PictureError(
+                f"like pillow is Pillow's own blur, which takes 8 bits of grey, RGB or CMYK, not samples of {kind};"
+                " without like every picture can be blurred"
+            )
+        times = blur.passes
+        x, y = (gaussian_radius(r, times) if times > 1 else r for r in (blur.x, blur.y))
+        self.boxes = Boxes(box(x), box(y), times, blur.percent, blur.threshold)
+        self.halo = self.boxes.halo
+        self.least_rows = HALO_SHARE * self.halo
+        c = replace(correlation(kernel, options), border="edge")
+        self.plans = (Passes(c, f"{times} along rows and {times} along columns, rounded after each"),)
+
+    def needed(self, rows: Span) -> Span:
+        """The rows of the picture that rows of the result are computed from."""
+        return Span(max(0, rows.start - self.halo), min(self.target_shape[0], rows.stop + self.halo))
+
+    def run(self, view: View, rows: Span | None, threads: int | None, before: View) -> Done:
+        """Rows of the result, or all."""
+        start, stop = rows or (0, self.target_shape[0])
+        wanted = Span(start - view.first, stop - view.first)
+        return Done(blurred(view.samples, wanted, self.boxes, threads), 0, self.plans)
+
+
+Step = Chained | Floating | Blurred
 
 
 def next_step(kernels: Sequence[Kernel], family: Family | None, about: About, mixed: Sequence[Filter] = ()) -> Step:
@@ -246,6 +283,9 @@ def _kept_step(
 
 def _new_step(kernels: Sequence[Kernel], family: Family | None, about: About, mixed: Sequence[Filter]) -> Step:
     options = about.options
+    blur = pillow_blur(kernels[0], options)
+    if blur is not None:
+        return Blurred(kernels[0], blur, about)
     if family is not None or options.combine:
         filters = [Filter(kernel, about) for kernel in kernels]
         return Floating(filters, True, filters, family)
@@ -257,7 +297,7 @@ def _new_step(kernels: Sequence[Kernel], family: Family | None, about: About, mi
         unknown = about._replace(opaque=lambda: False)  # of what comes out of the first
         for kernel in kernels[1 : None if options.mask is None else -1]:
             following = Filter(kernel, unknown)
-            if not following.links:
+            if not following.links or pillow_blur(kernel, options):
                 break
             linked.append(following)
     return Chained(linked)

@@ -22,6 +22,7 @@ from imgconv.recipe.steps import Step, next_step
 from imgconv.threads import ahead
 
 if TYPE_CHECKING:
+    from imgconv.engine.blur import Passes
     from imgconv.engine.plan import Plan
     from imgconv.recipe import Recipe, Report
 
@@ -52,7 +53,7 @@ class InStrips:
         self.strip_rows = self.clipped = 0
         self.windows: list[tuple[Span, Span]] = []
         self.waited_s = self.filter_s = 0.0
-        self.plans: tuple[Plan, ...] = ()
+        self.plans: tuple[Plan | Passes, ...] = ()
 
     def plan(self, step: int | None, limits: Limits) -> None:
         """Decides how many rows a strip has: a multiple of `step`, or all.
