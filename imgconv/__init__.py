@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # as in typing, without the time that importing it takes: a signal may come
 if TYPE_CHECKING:
+    from imgconv import pillow
     from imgconv.api import apply, compare_with, convolve, correlate, fit_kernel, match_convention
     from imgconv.compare import Comparison
     from imgconv.errors import ImgconvError, KernelError, PictureError, UsageError, WriteError
@@ -26,7 +27,7 @@ __all__ = [
     "ApplyOptions", "Comparison", "Explanation", "FilterOptions", "Fit", "ImgconvError", "Kernel", "KernelError",
     "Match", "PictureError", "PillowFilter", "UsageError", "WriteError", "__version__", "apply", "compare_with",
     "convolve", "correlate", "fit_kernel", "kernel", "kernel_names", "map_blocks",
-    "match_convention",
+    "match_convention", "pillow",
 ]  # fmt: skip
 
 # Where public names live. Loaded on first use: `imgconv --help` must not pay for NumPy. Type checkers read the imports
@@ -51,6 +52,10 @@ if not TYPE_CHECKING:
                 from importlib import import_module
 
                 return getattr(import_module(home), name)
+        if name == "pillow":
+            from importlib import import_module
+
+            return import_module("imgconv.pillow")
         raise AttributeError(f"module 'imgconv' has no attribute {name!r}")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ MODULE = "imgconv.engine.blur_loop"
 ROWS = Function(MODULE, "rows", (), "ppp" + 7 * "i")
 COLUMNS, SHARPENED = (Function(MODULE, name, (), "pppp" + 11 * "i") for name in ("columns", "sharpened"))
 ACROSS = 64  # rows or columns that a loop takes at once, as it has it
-WORTH_A_THREAD = 2**16  # samples times passes; fewer take less time than waking one
+WORTH_A_THREAD = 2**18  # samples times passes; fewer take less time than waking one
 FLOAT = np.float32  # Pillow's weights are computed in
 
 
@@ -68,6 +69,14 @@ class Passes(NamedTuple):
     exactness: str = "the same bytes as Pillow's"
 
 
+@lru_cache(maxsize=64)
+def boxes(x: float, y: float, times: int, percent: int | None = None, threshold: int = 0) -> Boxes:
+    """The blur of radii along rows and along columns: of boxes or, taken several times, of a Gaussian."""
+    if times > 1:
+        x, y = (gaussian_radius(radius, times) for radius in (x, y))
+    return Boxes(box(x), box(y), times, percent, threshold)
+
+
 def box(radius: float) -> Box | None:
     """A box that reaches so many pixels from its middle."""
     exact = FLOAT(radius)
@@ -89,51 +98,51 @@ def gaussian_radius(sigma: float, times: int) -> float:
     return float(whole + part / (FLOAT(6) * (variance - more * more)))
 
 
-def blurred(samples: Array, rows: Span, boxes: Boxes, threads: int | None = None) -> Array:
+def blurred(samples: Array, rows: Span, blur: Boxes, threads: int | None = None, target: Array | None = None) -> Array:
     """Some rows of a picture, blurred; of 8-bit samples of shape (rows, columns, channels), C-contiguous.
 
-    Those further away than the halo need not be there.
+    Those further away than the halo need not be there. The result lies in `target`, if that is given.
     """
     height, width, channels = samples.shape
     stride = width * channels
-    across, down, times, percent, threshold = boxes
+    across, down, times, percent, threshold = blur
     workers = min(threads or available_cores(), 1 + samples.size * times // WORTH_A_THREAD)
-    middle = samples
+    if target is None:
+        target = empty((rows.stop - rows.start, width, channels), samples.dtype)
+    middle = empty(samples.shape, samples.dtype) if across else samples
+    before, between, after = (array.ctypes.data for array in (samples, middle, target))
     if across:
-        middle = empty(samples.shape, samples.dtype)
         call = loop(ROWS).call
 
-        def along_rows(memory: Array, y: int) -> None:
-            place = y * stride
-            call(
-                middle.ctypes.data + place, samples.ctypes.data + place, memory.ctypes.data, min(ACROSS, height - y),
-                width, channels, *across, times,
-            )  # fmt: skip
+        def along_rows(memory: int, y: int) -> None:
+            place, some = y * stride, min(ACROSS, height - y)
+            call(between + place, before + place, memory, some, width, channels, *across, times)
 
         _each(along_rows, height, stride, workers)
     if not down:
-        return middle[slice(*rows)].copy() if middle is samples else middle[slice(*rows)]
-    target = empty((rows.stop - rows.start, width, channels), samples.dtype)
+        target[...] = middle[slice(*rows)]
+        return target
     finish = loop(COLUMNS if percent is None else SHARPENED).call
 
-    def along_columns(memory: Array, x: int) -> None:
+    def along_columns(memory: int, x: int) -> None:
         finish(
-            target.ctypes.data + x, middle.ctypes.data + x, memory.ctypes.data, samples.ctypes.data + x, height, stride,
-            min(ACROSS, stride - x), *rows, *down, times, percent or 0, threshold,
+            after + x, between + x, memory, before + x, height, stride, min(ACROSS, stride - x), *rows, *down, times,
+            percent or 0, threshold,
         )  # fmt: skip
 
     _each(along_columns, stride, height, workers)
     return target
 
 
-def _each(work: Callable[[Array, int], None], lines: int, length: int, workers: int) -> None:
+def _each(work: Callable[[int, int], None], lines: int, length: int, workers: int) -> None:
     """Does the work for every `ACROSS` lines, in threads with memory of their own."""
 
     def prepare_worker() -> Callable[[int], int]:
         memory = empty((2 * ACROSS * length,), np.dtype(np.uint8))
+        address = memory.ctypes.data
 
-        def one(line: int) -> int:
-            work(memory, line)
+        def one(line: int, kept: Array = memory) -> int:
+            work(address, line)
             return 0
 
         return one

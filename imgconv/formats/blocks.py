@@ -24,7 +24,8 @@ import PIL
 from PIL import Image, ImageFile
 
 _core: Any = Image.core  # type: ignore[attr-defined]
-HAS_ARROW = tuple(map(int, PIL.__version__.split(".")[:2])) >= (11, 3)
+VERSION = tuple(map(int, PIL.__version__.split(".")[:2]))
+HAS_ARROW, TELLS_OF_ALL = VERSION >= (11, 3), VERSION >= (13, 0)
 LARGEST_BLOCK = 2**31 - 2**12  # bytes: Pillow counts them in 32 bits, and by pages
 SMALL = 2**16  # pixels: so few go sooner through Pillow's codecs
 LARGE_PAGES_FROM = 2**22  # bytes, as NumPy has it

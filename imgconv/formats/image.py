@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,6 +126,23 @@ def from_array(array: Array, mode: str, block: Block | None = None) -> Image.Ima
     else:
         _memory(block, array.dtype)[...] = array
     return blocks.image_of(block)
+
+
+def changed(core: Any, change: Callable[[Array, Array], object]) -> Any:
+    """Pillow's memory of a new image like `core`, into which `change` writes what it makes of the old one's pixels.
+
+    Both are arrays of shape (rows, columns, bytes of a pixel), as Pillow has them. None where it does not say where
+    they are, or has divided them: then taking samples and giving them back is sooner done than copying pixels.
+    """
+    from imgconv.formats import blocks
+
+    before = blocks.block_of(core) if blocks.TELLS_OF_ALL else None
+    after = blocks.new(core.mode, core.size) if before else None
+    if before is None or after is None:
+        return None
+    old, new = (_memory(block, np.dtype(np.uint8)) for block in (before, after))
+    change(*(pixels if pixels.ndim == 3 else pixels[:, :, None] for pixels in (old, new)))
+    return after.core
 
 
 def block_for(array: Array, mode: str) -> Block | None:

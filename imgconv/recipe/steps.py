@@ -15,7 +15,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.engine import channels
-from imgconv.engine.blur import Boxes, Passes, blurred, box, gaussian_radius
+from imgconv.engine.blur import Passes, blurred, boxes
 from imgconv.engine.plan import LARGEST_KEPT
 from imgconv.engine.stage import Span
 from imgconv.errors import PictureError, UsageError
@@ -215,13 +215,11 @@ class Blurred:
                 f"like pillow is Pillow's own blur, which takes 8 bits of grey, RGB or CMYK, not samples of {kind};"
                 " without like every picture can be blurred"
             )
-        times = blur.passes
-        x, y = (gaussian_radius(r, times) if times > 1 else r for r in (blur.x, blur.y))
-        self.boxes = Boxes(box(x), box(y), times, blur.percent, blur.threshold)
+        self.boxes = boxes(*blur[:5])
         self.halo = self.boxes.halo
         self.least_rows = HALO_SHARE * self.halo
         c = replace(correlation(kernel, options), border="edge")
-        self.plans = (Passes(c, f"{times} along rows and {times} along columns, rounded after each"),)
+        self.plans = (Passes(c, f"{blur.passes} along rows and {blur.passes} along columns, rounded after each"),)
 
     def needed(self, rows: Span) -> Span:
         """The rows of the picture that rows of the result are computed from."""
