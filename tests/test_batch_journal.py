@@ -158,6 +158,29 @@ def test_a_run_that_is_killed_again_and_again_comes_to_its_end():
     check_results()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("option", ["--resume", "--skip-existing"])
+def test_the_second_name_of_a_result_goes_whose_run_was_killed_amid_naming_it(option):
+    for left in Path("in").glob("*[1-9].png"):
+        left.unlink()
+    killed = (
+        "import os, sys\n"
+        "real = os.link\n"
+        "def link(part, target):\n"
+        "    real(part, target)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "os.link = link\n"
+        "sys.argv[0] = 'imgconv'\n"
+        "from imgconv.__main__ import main\n"
+        "main()"
+    )
+    Path("in/10.png").rename("10.png")
+    subprocess.run([sys.executable, "-c", killed, *command("--resume")[3:]], check=False)
+    assert len(leftovers(Path("out"))) == 1
+    assert statuses(option) == "s"
+    assert leftovers(Path("out")) == []
+
+
 def test_two_runs_at_once_do_not_disturb_each_other():
     runs = [subprocess.Popen(command("--resume", "-j", "2", "-q"), stderr=subprocess.PIPE) for _ in range(2)]
     assert [process.communicate()[1] for process in runs] == [b"", b""]

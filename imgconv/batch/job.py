@@ -21,7 +21,7 @@ from imgconv.batch.targets import Job, Targets, content_of, is_journaled, is_ski
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
 from imgconv.formats.limits import DEFAULT, Limits, limits_for
 from imgconv.formats.picture import Picture, unread
-from imgconv.formats.place import PIECE, placed, put
+from imgconv.formats.place import PIECE, placed, put, sweep_once
 from imgconv.formats.read import frames_of
 from imgconv.formats.table import GREY_MODES, METADATA, select
 from imgconv.formats.write import fitted, sink_of
@@ -71,6 +71,8 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
     started, compiled = time.perf_counter(), compile_seconds()
     if is_skipped(job, targets):
         outcome.status, outcome.how = "skipped", "done before" if targets.resume else "exists"
+        if isinstance(job.target, Path):  # a killed run may have left its second name
+            sweep_once(os.path.dirname(os.path.realpath(job.target)))
         return outcome
     try:
         if job.problem:

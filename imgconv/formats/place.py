@@ -91,7 +91,7 @@ def placed(
     replaces = overwrite and mode != 0
     part = ""
     folder = os.path.dirname(target)
-    _sweep_once(folder)
+    sweep_once(folder)
     try:
         if replaces and not stat.S_ISREG(mode):
             raise OSError("is not a regular file")
@@ -174,7 +174,7 @@ def sweep(folder: str, run: str = "") -> None:
                     os.unlink(path)
 
 
-_sweep_once = cache(sweep)
+sweep_once = cache(sweep)
 
 
 def _without_following(name: str, flags: int) -> int:
