@@ -18,7 +18,7 @@ def _leave(number: int, frame: object) -> None:
 
 
 # while the rest is being imported, a signal ends the process without a traceback
-for _number in (signal.SIGINT, signal.SIGTERM):
+for _number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # Windows has none
     if signal.getsignal(_number) != signal.SIG_IGN:
         signal.signal(_number, _leave)
 

@@ -225,13 +225,15 @@ def test_a_file_fails_whose_process_is_killed_and_the_rest_goes_on(folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_all_processes_and_leaves_nothing(folder, number, status):
-    with subprocess.Popen(command(slow=0.1), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("send", [os.kill, os.killpg])  # as a terminal does, to all of them
+def test_a_signal_ends_all_processes_and_leaves_nothing(folder, number, status, send):
+    started = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+    with subprocess.Popen(command(slow=0.1), **started) as run:
         run.stdout.readline()
         pids = children(run.pid)
         assert len(pids) == 3
-        run.send_signal(number)
+        send(run.pid, number)
         run.communicate(timeout=60)
     assert run.returncode == status
     assert are_gone(pids)

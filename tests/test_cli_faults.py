@@ -221,7 +221,8 @@ def test_where_no_memory_can_be_run_that_was_written_kept_code_runs_and_nothing_
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "told"), [("SIGINT", 130, "imgconv: interrupted\n"), ("SIGTERM", 143, "")]
+    ("number", "status", "told"),
+    [("SIGINT", 130, "imgconv: interrupted\n"), ("SIGTERM", 143, ""), ("SIGHUP", 129, "")],
 )
 @pytest.mark.parametrize("module", ["gc", "click", "numpy"])
 def test_a_signal_while_it_starts_is_no_traceback(module, number, status, told):

@@ -204,7 +204,8 @@ def _serve(connection: Any, others: list[Any], work: Work, free: int, parent: in
     """What a worker does until the parent closes the pipe, or ends."""
     for other in others:
         other.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a terminal sends to all; the parent decides
+    for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):  # which a terminal sends to all
+        signal.signal(number, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, _leave)
     _end_with(parent)
     queued: deque[tuple[Any, int]] = deque()

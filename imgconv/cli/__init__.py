@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DONE, FAILED, MISUSED = 0, 1, 2
-SIGNALS = {130: signal.SIGINT, 143: signal.SIGTERM}  # exit status of each
+SIGNALS = {
+    128 + number: number for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+}  # by exit status; SIGHUP comes when the terminal is closed, and on Windows not at all
 LOOKALIKES = {"→": "->", "×": "x", "·": "-", "–": "-", "…": "..."}  # where only ASCII can be printed
 _print_errors: list[OSError] = []  # why a line did not reach standard output
 AGAIN_S = 0.01  # a signal whose exception was lost comes again after this
