@@ -254,6 +254,7 @@ def test_the_config_is_for_every_command_and_its_color_for_all(monkeypatch):
     ("text", "says"),
     [
         ("[aply]", "config.toml: 'aply' is no command; did you mean apply?"),
+        ("border = 1", "config.toml: 'border' is no command; write [apply], then its options"),
         ("apply = 1", "config.toml: apply is a command; write [apply]"),
         ("[apply]\nbordr = 1", "config.toml: [apply]: 'bordr' is no option of apply; did you mean border?"),
         ("[apply]\nhelp = true", "config.toml: [apply]: 'help' is no option of apply"),
@@ -268,6 +269,41 @@ def test_a_wrong_config_is_one_line_with_file_and_key(text, says):
     assert says in refused("-k", "blur")
     assert CliRunner().invoke(cli, ["--help"]).exit_code == 0
     assert CliRunner().invoke(cli, ["--version"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("kernel = 'blur'", ["--vary", "gaussian:sigma=0..2", "--mask", "radial"]),
+        ("vary = 'gaussian:sigma=0..2'\nmask = 'radial'", ["-k", "blur"]),
+        ("out-dir = 'there'", ["-k", "blur", "--in-place"]),
+        ("format = 'tif'", ["-k", "blur", "--in-place"]),
+        ("out-dir = 'there'", ["-k", "blur", "-o", "-", "--format", "png"]),
+        ("overwrite = true", ["-k", "blur", "--skip-existing"]),
+        ("resume = true", ["-k", "blur", "--newer"]),
+        ("jobs = 2", ["-k", "blur", "--cluster", "local:2"]),
+    ],
+)
+def test_an_option_on_the_command_line_undoes_what_it_excludes_in_the_config(given, words):
+    alone = done(*words, "-n")
+    config(f"[apply]\n{given}\n")
+    assert done(*words, "-n") == alone
+    kept = given.partition(" ")[0]
+    assert f"{kept} " not in [line[: len(kept) + 1] for line in done(*words, "-n", "--explain").splitlines()]
+
+
+def test_a_kernel_on_the_command_line_takes_the_place_of_what_a_recipe_varies():
+    assert "give one or the other" in refused("--vary", "gaussian:sigma=0..2", "--mask", "radial", "-k", "blur")
+    Path("r.toml").write_text("vary = 'gaussian:sigma=0..2'\nmask = 'radial'\n")
+    assert (pixels("--recipe", "r.toml", "-k", "blur") == pixels("-k", "blur", "--mask", "radial")).all()
+
+
+@pytest.mark.parametrize("name", ["home/imgconv/config.toml", "r.toml"])
+def test_files_as_notepad_saves_them(name):
+    config("")
+    text = "kernel = 'sharpen'\r\nborder = 'wrap'\r\n"
+    Path(name).write_bytes(("\ufeff" + ("[apply]\r\n" if "config" in name else "") + text).encode())
+    assert "border wrap: " in done("-n", "--explain", *(["--recipe", name] if name == "r.toml" else []))
 
 
 def test_opposite_flags_and_underscores_in_the_config():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from imgconv.cli.sources import KernelType, MaskType, VaryType, setting
+from imgconv.cli.sources import KernelType, MaskType, VaryType, give_way, setting
 from imgconv.conventions import (
     AFTERS,
     ALPHAS,
@@ -66,12 +66,14 @@ class FileCommand(click.Command):
             if word.startswith("-") and word not in {"-", *known} and os.path.lexists(word):
                 ctx.fail(f"the file {word!r} looks like an option; write ./{word} (and ./* for *)")
         try:
-            return super().parse_args(ctx, list(args))
+            rest = super().parse_args(ctx, list(args))
         except click.NoSuchOption as problem:
             spec = _as_parameter(problem.option_name, args) if "-k" in known else None
             if spec is None:
                 raise
             ctx.fail(f"No such option {problem.option_name!r}; a parameter goes into the kernel: -k {spec}")
+        give_way(ctx)
+        return rest
 
 
 def _as_parameter(option: str, args: list[str]) -> str | None:

@@ -21,6 +21,14 @@ from imgconv.errors import ImgconvError, UsageError
 RECIPE, CONFIG = "imgconv.recipe", "imgconv.config"  # in Context.meta: the file's name
 LARGEST_FILE = 4 * 2**20  # bytes
 LARGEST_CONFIG = 2**16
+NEAREST = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+EXCLUDES = {  # of apply's options, by their names in Context.params
+    "kernels": ("vary",),
+    "in_place": ("output", "out_dir", "form", "overwrite", "skip_existing", "newer", "watch"),
+    "skip_existing": ("overwrite", "newer", "resume"),
+    "newer": ("resume",),
+    "cluster": ("most",),
+}
 KERNEL_NAME = re.compile(r"[^\x00-\x1f\x7f/\\]{1,200}")  # it becomes a part of files' names
 
 
@@ -137,7 +145,8 @@ def configure(ctx: click.Context, path: str, commands: Iterable[str], color: cli
     table = _read(path, LARGEST_CONFIG)
     for key, value in table.items():
         if key != "color" and key not in commands:
-            raise UsageError(f"{path}: {key!r} is no command{_near(key, commands)}; write [apply], then its options")
+            near = _near(key, commands) if isinstance(value, dict) else "; write [apply], then its options"
+            raise UsageError(f"{path}: {key!r} is no command{near}")
         if key != "color" and not isinstance(value, dict):
             raise UsageError(f"{path}: {key} is a command; write [{key}], then its options")
     if "color" in table and ctx.get_parameter_source("color") is ParameterSource.DEFAULT:
@@ -165,6 +174,18 @@ def put_in_force(ctx: click.Context, table: Mapping[str, Any], name: str, folder
     others = {key: value for key, value in (ctx.default_map or {}).items() if key not in settings}
     ctx.default_map = others | _defaults(ctx.command, table, name, folder, recipe=True)
     ctx.meta[RECIPE] = name
+
+
+def give_way(ctx: click.Context) -> None:
+    """Of options that exclude each other, those that are given nearest hold: what config.toml says can be undone."""
+    pairs = [(one, other) for one, others in EXCLUDES.items() for other in others]
+    pairs += [("output", "out_dir")] * (ctx.params.get("output") == "-")
+    for pair in pairs:
+        sources = [ctx.get_parameter_source(name) for name in pair if ctx.params.get(name)]
+        if len(sources) == 2 and sources[0] is not sources[1] and set(sources) <= set(NEAREST):
+            weaker = pair[sources.index(max(sources, key=NEAREST.index))]
+            ctx.params[weaker] = {tuple: (), bool: False}.get(type(ctx.params[weaker]))
+            ctx.set_parameter_source(weaker, ParameterSource.DEFAULT)
 
 
 def _read(path: str, limit: int) -> dict[str, Any]:

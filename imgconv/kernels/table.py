@@ -32,7 +32,7 @@ def table_of(data: bytes) -> dict[str, Any]:
     if len(KEY_DOT.findall(data)) > MOST_KEY_DOTS:
         raise ValueError("is not TOML that can be read: too many dotted keys")
     try:
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))
     except ValueError as problem:  # also text that is not Unicode, and a whole number of 5000 digits
         raise ValueError(f"is not TOML: {problem}") from None
     except RecursionError:
