@@ -212,6 +212,14 @@ def test_watching_refuses_what_would_never_end(words):
     assert said.startswith("--watch")
 
 
+@pytest.mark.parametrize(("name", "says"), [("in", "pip install 'imgconv[watch]'"), ("-", "cannot be watched")])
+def test_what_cannot_be_watched_is_all_that_is_said(name, says, monkeypatch):
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    status, _, said = quick("apply", name, "-r", "--watch", "-k", "blur", "--out-dir", "out")
+    assert (status, said.count("\n")) == (2, 1)
+    assert says in said
+
+
 def test_names_that_clash_are_said_and_the_watching_goes_on():
     picture("in/a.png", 1)
     with Watching("--json", "-o", "{dir}/out/{stem}.png", "--out-dir", "done") as watching:

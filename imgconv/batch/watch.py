@@ -50,6 +50,14 @@ def watched(names: Sequence[str], find: Callable[[], Inputs], stop: Stop) -> Ite
     for name in names:
         if name == STREAM or isinstance(place(name), Remote):
             raise UsageError(f"{place(name)}: cannot be watched; --watch takes files and folders of this machine")
+    try:
+        import watchfiles  # noqa: F401 -- one that is missing is said before any waiting
+    except ImportError:
+        raise UsageError("--watch needs watchfiles: pip install 'imgconv[watch]'") from None
+    return _rounds(names, find, stop)
+
+
+def _rounds(names: Sequence[str], find: Callable[[], Inputs], stop: Stop) -> Iterator[Round]:
     done: dict[str, State] = {}
     waiting: dict[str, tuple[State, float]] = {}
     look_until = time.monotonic() + SETTLE_S
@@ -89,10 +97,8 @@ def _still_since(state: State, now: float) -> float:
 
 def _events(names: Sequence[str], stop: Stop) -> Iterator[bool]:
     """Whether something happened where the inputs are, again and again, until it is to stop."""
-    try:
-        from watchfiles import watch
-    except ImportError:
-        raise UsageError("--watch needs watchfiles: pip install 'imgconv[watch]'") from None
+    from watchfiles import watch
+
     folders = {name for name in names if os.path.isdir(name)}
     beside = {os.path.dirname(name) or "." for name in names if name not in folders}  # a file may be replaced
     for folder in beside:

@@ -22,6 +22,7 @@ from imgconv.cli.options import (
     max_pixels_option,
     one_of,
     place_options,
+    threads_option,
     to_bytes,
     to_jobs,
     to_metadata,
@@ -38,17 +39,22 @@ if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
     from imgconv.recipe import Recipe
 
+SECTIONS = {  # of --help, by the first option of each
+    "kernels": "Kernels",
+    "recursive": "Inputs",
+    "output": "Results",
+    "mode": "What the kernel does",
+    "encoder": "What the files hold",
+    "recipe": "Recipes",
+    "most": "How the work is done",
+    "dry_run": "What is said",
+}
 ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 
 
-@click.command(cls=FileCommand)
+@click.command(cls=FileCommand, sections=SECTIONS)
 @click.argument("inputs", nargs=-1, metavar="INPUT...", type=FILE)
 @place_options
-@click.option("-o", "--output", metavar="PATH", type=FILE,
-              help="A file, a template with {dir} {stem} {kernel} {ext} {index}, or - for standard output."
-              "  [default: {dir}/{stem}.{kernel}{ext}]")  # fmt: skip
-@click.option("--out-dir", type=click.Path(file_okay=False), metavar="DIR",
-              help="Write there; made if missing.")  # fmt: skip
 @click.option("-r", "--recursive", is_flag=True, help="Walk folders; with --out-dir the tree is kept.")
 @click.option("--files-from", "list_file", metavar="FILE|-", type=FILE,
               help="Take inputs also from a list, a line each; - is standard input.")  # fmt: skip
@@ -60,6 +66,14 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
               " folder that is walked, such as 'raw/**'. Repeatable.")  # fmt: skip
 @click.option("--exclude", multiple=True, metavar="GLOB",
               help="No inputs that match; folders that do are not walked. Repeatable.")  # fmt: skip
+@click.option("--watch", is_flag=True,
+              help="Go on with what appears or changes, once it has been still for a second, until Ctrl-C; inputs that"
+              " are older than their result are left.")  # fmt: skip
+@click.option("-o", "--output", metavar="PATH", type=FILE,
+              help="A file, a template with {dir} {stem} {kernel} {ext} {index}, or - for standard output."
+              "  [default: {dir}/{stem}.{kernel}{ext}]")  # fmt: skip
+@click.option("--out-dir", type=click.Path(file_okay=False), metavar="DIR",
+              help="Write there; made if missing.")  # fmt: skip
 @setting("--format", "form", metavar="EXT", shell_complete=one_of(*(end[1:] for end in ENDINGS)),
          help="File format of the result, such as png; needed for -o -.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
@@ -71,17 +85,7 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 @click.option("--resume", is_flag=True,
               help="Only what has not been done yet, by the journal that runs keep in --out-dir: inputs, kernels or"
               " options that changed are done again.")  # fmt: skip
-@click.option("--watch", is_flag=True,
-              help="Go on with what appears or changes, once it has been still for a second, until Ctrl-C; inputs that"
-              " are older than their result are left.")  # fmt: skip
 @filter_options
-@click.option("-j", "--jobs", "most", type=to_jobs, default="auto", show_default=True, metavar="N|auto",
-              help="Files at once, each in a process; they share the cores. auto: as many as pay.")  # fmt: skip
-@click.option("--memory", type=to_bytes, metavar="SIZE",
-              help="What all jobs together may take, such as 2G.  [default: half of the machine's]")  # fmt: skip
-@click.option("--cluster", metavar="ADDRESS|local:N",
-              help="Have the files done by workers of Dask.distributed: those of a scheduler, such as"
-              " tcp://10.0.0.1:8786, or N processes of this machine.")  # fmt: skip
 @setting("--co", "encoder", multiple=True, metavar="KEY=VALUE",
          shell_complete=one_of(*(f"{key}=" for key in ENCODER_OPTIONS)),
          help="Tell the encoder: quality=90, subsampling=4:2:0, progressive=true (JPEG), compress_level=1 (PNG),"
@@ -99,7 +103,16 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 @click.option("--embed", is_flag=True,
               help="Put the recipe and the versions into the result's metadata (XMP), for imgconv replay. Only methods"
               " whose sums are the same on every machine are taken then.")  # fmt: skip
+@click.option("-j", "--jobs", "most", type=to_jobs, default="auto", show_default=True, metavar="N|auto",
+              help="Files at once, each in a process; they share the cores. auto: as many as pay.")  # fmt: skip
+@threads_option
+@click.option("--memory", type=to_bytes, metavar="SIZE",
+              help="What all jobs together may take, such as 2G.  [default: half of the machine's]")  # fmt: skip
 @max_pixels_option
+@click.option("--cluster", metavar="ADDRESS|local:N",
+              help="Have the files done by workers of Dask.distributed: those of a scheduler, such as"
+              " tcp://10.0.0.1:8786, or N processes of this machine.")  # fmt: skip
+@click.option("--keep-going/--fail-fast", default=True, help="After a file failed: do the rest, or stop.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -109,7 +122,6 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
     is_flag=True,
     help="Say also every setting that was in force, where it came from, and how exact the method is.",
 )
-@click.option("--keep-going/--fail-fast", default=True, help="After a file failed: do the rest, or stop.")
 def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: str | None, recursive: bool,
     list_file: str | None, nul: bool, include: tuple[str, ...], exclude: tuple[str, ...], form: str | None,

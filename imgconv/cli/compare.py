@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import DONE, FAILED, print_json, print_line
-from imgconv.cli.options import FILE, FileCommand, filter_options, kernel_option, make_recipe, max_pixels_option
+from imgconv.cli.options import (
+    FILE,
+    FileCommand,
+    filter_options,
+    kernel_option,
+    make_recipe,
+    max_pixels_option,
+    threads_option,
+)
 from imgconv.cli.progress import duration
 from imgconv.conventions import COMPARED
 
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 @click.argument("input", metavar="INPUT", type=FILE)
 @kernel_option(required=True)
 @filter_options
+@threads_option
 @click.option("--peer", type=click.Choice([*COMPARED, "all"]), default="all", show_default=True,
               help="The tool to compare with; all are Pillow and the others that are installed.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Runs of each; medians are shown.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,6 +56,21 @@ def offer_kernels(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 class FileCommand(click.Command):
     """A command that takes files: one whose name begins with a dash is no option, nor is what belongs into -k."""
+
+    def __init__(self, *args: Any, sections: Mapping[str, str] | None = None, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.sections = sections or {}  # headings in --help, by the name of the first option below
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        heading, sections = "Options", dict[str, list[tuple[str, str]]]()
+        for option in self.get_params(ctx):
+            heading = self.sections.get(option.name or "", heading)
+            row = option.get_help_record(ctx)
+            if row and isinstance(option, click.Option):
+                sections.setdefault(heading, []).append(row)
+        for heading, rows in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if ctx.resilient_parsing:  # by a shell that completes
@@ -254,9 +269,11 @@ filter_options = together(
     setting("--like", type=click.Choice(tuple(LIKES)), help="Do as that tool does; single options still win."),
     setting("--method", type=click.Choice(METHODS), default="auto", show_default=True,
             help="Which way it is computed."),
-    click.option("-t", "--threads", type=click.IntRange(1), metavar="N",
-                 help="Threads in one picture.  [default: the cores]"),
 )  # fmt: skip
+
+threads_option = click.option(
+    "-t", "--threads", type=click.IntRange(1), metavar="N", help="Threads in one picture.  [default: the cores]"
+)
 
 
 def make_recipe(

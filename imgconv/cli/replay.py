@@ -8,7 +8,7 @@ import click
 
 from imgconv.cli import DONE, FAILED, print_json, print_line
 from imgconv.cli.apply import apply
-from imgconv.cli.options import FILE, FileCommand, make_recipe, max_pixels_option
+from imgconv.cli.options import FILE, FileCommand, make_recipe, max_pixels_option, threads_option
 from imgconv.cli.recipes import versions
 from imgconv.cli.sources import Setting, put_in_force
 from imgconv.errors import UsageError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("result", metavar="RESULT", type=FILE)
 @click.argument("original", metavar="ORIGINAL", type=FILE)
 @click.option("--mask", metavar="FILE", type=FILE, help="Where the mask lies, if the recipe has one that is a file.")
-@click.option("-t", "--threads", type=click.IntRange(1), metavar="N", help="Threads.  [default: the cores]")
+@threads_option
 @max_pixels_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 def replay(result: str, original: str, mask: str | None, threads: int | None, limits: Limits, as_json: bool) -> int:
