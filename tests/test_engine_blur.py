@@ -188,6 +188,14 @@ def test_files_with_another_are_refused(text, tmp_path):
         imgconv.kernel(path)
 
 
+def test_a_family_is_weights_whatever_it_is_like():
+    array, mask, family = noise(20, 30, 3), np.linspace(0, 1, 600).reshape(20, 30), "box:radius=0..3"
+    ours = imgconv.correlate(array, None, vary=family, mask=mask, like="pillow")
+    np.testing.assert_array_equal(ours, imgconv.correlate(array, None, vary=family, mask=mask, border="keep"))
+    with pytest.raises(imgconv.UsageError, match="a threshold is Pillow's"):
+        imgconv.correlate(array, None, vary="unsharp:threshold=1..9", mask=mask)
+
+
 def test_compare_measures_it():
     picture = Picture(noise(40, 50, 3), "RGB", "")
     chain = (kernel("gaussian:2"), kernel("sharpen"), kernel(SHARPENED))

@@ -76,6 +76,11 @@ def test_16_bits_are_made_again(ending):
     agrees(f"b{ending}", "deep.png")
 
 
+def test_pillows_own_blurs_are_made_again():
+    embed("b.png", "-k", "gaussian:2", "-k", "unsharp:radius=2,percent=150,threshold=3", "--like", "pillow")
+    agrees("b.png")
+
+
 @pytest.mark.parametrize("words", [[], ["--auto-orient"], ["--metadata", "none"], ["--metadata", "exif"]])
 @pytest.mark.parametrize("ending", HOLDING)
 def test_a_turned_photograph_is_made_again_from_its_own_encoding(words, ending):

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 MODULE = "imgconv.engine.blur_loop"
 ROWS = Function(MODULE, "rows", (), "ppp" + 7 * "i")
-COLUMNS, SHARPENED = (Function(MODULE, name, (), "pppp" + 11 * "i") for name in ("columns", "sharpened"))
+COLUMNS = Function(MODULE, "columns", (), "ppp" + 9 * "i")
+SHARPEN = Function(MODULE, "sharpen", (), "ppiii")
 ACROSS = 64  # rows or columns that a loop takes at once, as it has it
 WORTH_A_THREAD = 2**18  # samples times passes; fewer take less time than waking one
+SHARPENED_AT_ONCE = 2**18  # samples
 FLOAT = np.float32  # Pillow's weights are computed in
 
 
@@ -119,18 +121,24 @@ def blurred(samples: Array, rows: Span, blur: Boxes, threads: int | None = None,
             call(between + place, before + place, memory, some, width, channels, *across, times)
 
         _each(along_rows, height, stride, workers)
-    if not down:
+    if down:
+        finish = loop(COLUMNS).call
+
+        def along_columns(memory: int, x: int) -> None:
+            finish(after + x, between + x, memory, height, stride, min(ACROSS, stride - x), *rows, *down, times)
+
+        _each(along_columns, stride, height, workers)
+    else:
         target[...] = middle[slice(*rows)]
-        return target
-    finish = loop(COLUMNS if percent is None else SHARPENED).call
+    if percent is not None:
+        sharpen, own = loop(SHARPEN).call, before + rows.start * stride
 
-    def along_columns(memory: int, x: int) -> None:
-        finish(
-            after + x, between + x, memory, before + x, height, stride, min(ACROSS, stride - x), *rows, *down, times,
-            percent or 0, threshold,
-        )  # fmt: skip
+        def piece(x: int) -> int:
+            count = min(SHARPENED_AT_ONCE, target.size - x)
+            return int(sharpen(after + x, own + x, count, percent, threshold))
 
-    _each(along_columns, stride, height, workers)
+        pieces = range(0, target.size, SHARPENED_AT_ONCE)
+        in_threads(lambda: piece, pieces, min(workers, len(pieces)))
     return target
 
 

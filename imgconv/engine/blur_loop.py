@@ -6,8 +6,6 @@ do, rows are turned first. Sums are of unsigned numbers of 32 bits, which wrap a
 
 from __future__ import annotations
 
-from functools import partial
-
 from imgconv.native.emit import I8, I16, I32, Code, Pointer, Value
 
 ACROSS = 64  # bytes: a cache line
@@ -48,15 +46,10 @@ def rows(
 
 
 def columns(
-    code: Code, target: Pointer, source: Pointer, memory: Pointer, before: Pointer, height: Value, stride: Value,
-    width: Value, first: Value, end: Value, radius: Value, whole: Value, rim: Value, times: Value, percent: Value,
-    threshold: Value, *, sharpen: bool = False,
+    code: Code, target: Pointer, source: Pointer, memory: Pointer, height: Value, stride: Value, width: Value,
+    first: Value, end: Value, radius: Value, whole: Value, rim: Value, times: Value,
 ) -> Value:  # fmt: skip
-    """Blurs up to `ACROSS` columns, and gives their rows from `first` to `end`. `memory`: 2 × `ACROSS` × height.
-
-    To sharpen, what the blur takes away from the picture `before` is added to it by per cent, where it is more than the
-    threshold.
-    """
+    """Blurs up to `ACROSS` columns, and gives their rows from `first` to `end`. `memory`: 2 × `ACROSS` × height."""
     middle = width - width % SIDE
     parts = ((SIDE, code.number(0), middle), (1, middle, width))
     for lanes, begin, stop in parts:
@@ -65,23 +58,25 @@ def columns(
     done = memory + _passes(code, memory, height, code.number(1), radius, whole, rim, times)
     for lanes, begin, stop in parts:
         with code.loop(first, end) as y, code.loop(begin, stop, lanes) as x:
-            blurred = done.load(y * ACROSS + x, lanes)
-            if sharpen:
-                own = before.load(y * stride + x, lanes)
-                blurred = _sharpened(own.to(I32), blurred.to(I32), percent.to(I32), threshold.to(I32)).to(I8)
-            target.store(blurred, (y - first) * stride + x)
+            target.store(done.load(y * ACROSS + x, lanes), (y - first) * stride + x)
     return code.number(0)
 
 
-sharpened = partial(columns, sharpen=True)
+def sharpen(code: Code, target: Pointer, source: Pointer, count: Value, percent: Value, threshold: Value) -> Value:
+    """Makes blurred samples sharp ones: what the blur took away is added to the source by per cent.
 
-
-def _sharpened(own: Value, blurred: Value, percent: Value, threshold: Value) -> Value:
-    if own.lanes:
-        percent, threshold = percent.spread(own.lanes), threshold.spread(own.lanes)
-    away = own - blurred
-    result = (own + away * percent / 100).most(0).least(255)
-    return (away.most(blurred - own) > threshold).choose(result, own)
+    Where that is no more than the threshold the source stays.
+    """
+    middle = count - count % SIDE
+    for lanes, begin, stop in ((SIDE, code.number(0), middle), (1, middle, count)):
+        factor, least = (value.to(I32).spread(lanes) if lanes > 1 else value.to(I32) for value in (percent, threshold))
+        with code.loop(begin, stop, lanes) as x:
+            at = x, lanes if lanes > 1 else 0
+            own, blurred = source.load(*at).to(I32), target.load(*at).to(I32)
+            away = own - blurred
+            result = (own + away * factor / 100).most(0).least(255)
+            target.store((away.most(blurred - own) > least).choose(result, own).to(I8), x)
+    return code.number(0)
 
 
 def _passes(

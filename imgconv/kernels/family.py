@@ -90,7 +90,9 @@ def family(text: str) -> Family:
         asked = first + (last - first) * np.arange(1, FINE_PARTS + 1) / FINE_PARTS
         strengths += list((asked - low) / (high - low)) if high != low else [1.0] * FINE_PARTS
         places += [number + share for share in shares[1:]]
-    kernels = tuple(members.at(value) for value in values)
+    # a family is no blur of Pillow's, which has weights for none; but a threshold is not left out
+    levels = (members.at(value) for value in values)
+    kernels = tuple(k if k.blur and k.blur.threshold else replace(k, blur=None) for k in levels)
     return Family(_file_name(text), kernels, tuple(values), np.array(strengths), np.array(places), error)
 
 
@@ -123,7 +125,7 @@ def toml_text(family: Family) -> str:
         "places": family.places.tolist(), "error": family.error,
     }  # fmt: skip
     text = "".join(f"{key} = {toml_value(value)}\n" for key, value in rows.items())
-    levels = (replace(kernel, name="", about="", title="", source="", blur=None) for kernel in family.kernels)
+    levels = (replace(kernel, name="", about="", title="", source="") for kernel in family.kernels)
     return f"\n[vary]\n{text}" + "".join(f"\n[[vary.kernel]]\n{kernel_text(level)}" for level in levels)
 
 
