@@ -138,6 +138,23 @@ def test_a_run_that_ends_between_journal_and_name_leaves_the_older_result_known(
     assert statuses("--resume") == "s" * COUNT
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes are POSIX's")
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda name: os.symlink("../own", name)])
+def test_what_is_no_journal_is_said_and_left_as_it_is(make):
+    Path("own").write_text("mine")
+    os.mkdir("out")
+    make("out/.imgconv-journal")
+    done = subprocess.run(command("--resume"), capture_output=True, text=True, check=False, timeout=60)
+    path = os.path.realpath("out") + "/.imgconv-journal"
+    told = f"imgconv: {path}: is not a regular file; --resume goes by the journal there\n"
+    assert (done.returncode, done.stderr) == (2, told)
+    done = subprocess.run(command(), capture_output=True, text=True, check=False, timeout=60)
+    told = f"imgconv: {path}: is not a regular file; --resume will not know what has been done\n"
+    assert (done.returncode, done.stderr) == (0, told)
+    check_results()
+    assert Path("own").read_text() == "mine"
+
+
 def test_it_does_not_go_with_what_decides_otherwise():
     for words in (["--skip-existing"], ["--newer"]):
         done = subprocess.run(command("--resume", *words), capture_output=True, text=True, check=False)

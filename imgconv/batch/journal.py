@@ -8,6 +8,8 @@ the file is done again.
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,9 @@ from typing import BinaryIO, NamedTuple
 
 NAME = ".imgconv-journal"
 PIECE = 2**20
+PLAINLY = getattr(os, "O_NOFOLLOW", 0) | getattr(
+    os, "O_NONBLOCK", 0
+)  # no link to elsewhere, no pipe that is waited for
 
 
 class Entry(NamedTuple):
@@ -49,7 +54,7 @@ def note(target: Path, part: os.stat_result, source: str, recipe: str) -> None:
     entry = {"result": path.name, **Entry(part.st_size, part.st_mtime_ns, source, recipe)._asdict()}
     with suppress(OSError):  # the file will be done again, which is no harm
         # in one piece, behind a line that a full disk may have cut; several processes write at once
-        descriptor = os.open(path.with_name(NAME), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        descriptor = os.open(path.with_name(NAME), os.O_WRONLY | os.O_CREAT | os.O_APPEND | PLAINLY, 0o666)
         try:
             os.write(descriptor, f"\n{json.dumps(entry)}\n".encode())
         finally:
@@ -61,7 +66,8 @@ def entries(folder: str) -> dict[str, list[Entry]]:
     import json
 
     found: dict[str, list[Entry]] = {}
-    with suppress(OSError), open(os.path.join(folder, NAME), encoding="utf-8", errors="replace") as file:
+    path = os.path.join(folder, NAME)
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace", opener=_plainly) as file:
         for line in file:
             with suppress(ValueError, KeyError, TypeError, AttributeError):
                 entry = json.loads(line)
@@ -69,7 +75,23 @@ def entries(folder: str) -> dict[str, list[Entry]]:
     return found
 
 
+def _plainly(path: str, flags: int) -> int:
+    return os.open(path, flags | PLAINLY)
+
+
 _kept = cache(entries)
+
+
+def refused(folders: Iterable[Path]) -> str:
+    """Why no journal can be kept in one of the folders, which it names; "" where there is one in each, or none yet."""
+    for folder in folders:
+        path = os.path.join(os.path.realpath(folder), NAME)
+        with suppress(OSError):
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                return f"{path}: is not a regular file"
+            if not os.access(path, os.R_OK | os.W_OK):
+                return f"{path}: permission denied"
+    return ""
 
 
 def entry_of(target: Path, *, fresh: bool = False) -> Entry | None:

@@ -158,7 +158,7 @@ def apply(
     if only_saved:
         recipes.save_recipe(click.get_current_context(), str(save_recipe), overwrite=overwrite)
         return DONE
-    from imgconv.batch import remote
+    from imgconv.batch import journal, remote
     from imgconv.batch.inputs import Inputs, Patterns, find_inputs, listed_in
     from imgconv.batch.job import Handling, Work
     from imgconv.batch.targets import Targets, check_embedding, check_encoder_options, make_jobs
@@ -192,6 +192,11 @@ def apply(
         raise UsageError(f"no pictures in {remote.hidden(where)} ({left})")
     if resume or (isinstance(folder, Path) and len(jobs) > 1):
         targets = targets._replace(journal=recipes.key(click.get_current_context()))
+        if why := journal.refused(dict.fromkeys(job.target.parent for job in jobs if isinstance(job.target, Path))):
+            if resume:
+                raise UsageError(f"{why}; --resume goes by the journal there")
+            if not quiet:
+                warn(f"{why}; --resume will not know what has been done")
     handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits._replace(memory=memory))
     if jobs:
         check_encoder_options(jobs, handling.encoder)
