@@ -198,10 +198,20 @@ def print_line(text: str, *, err: bool = False) -> None:
     try:
         print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
     except OSError as problem:
+        stop_again(problem)
         if not err:
             if isinstance(problem, BrokenPipeError):
                 raise
             _print_errors[:] = [problem]
+
+
+def stop_again(problem: OSError) -> None:
+    """Raises the signal's exception again whose place an error of printing took, as where the terminal has gone."""
+    before = problem.__context__
+    while before is not None:
+        if isinstance(before, SystemExit):
+            raise before
+        before = before.__context__
 
 
 def print_json(value: Any) -> None:

@@ -7,11 +7,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from imgconv.cli import console
+from imgconv.cli import console, one_line, stop_again
 
 if TYPE_CHECKING:
     from imgconv.batch.report import Count, Outcome
@@ -108,7 +108,7 @@ class Progress:
     def __exit__(self, *problem: object) -> None:
         self.drawn = 0.0
         self.tick(deque())
-        self.stack.close()
+        self._end()
 
     def tick(self, pending: Pending) -> None:
         """Draws the bar anew, if that was long ago."""
@@ -121,15 +121,31 @@ class Progress:
         done = [future for _, future in pending if future.done() and not future.cancelled()]
         found = [future.result() for future in done if not future.exception()]
         ready = len(done)
-        names = [PurePath(job.input).name for job, future in pending if future.running()][:NAMES]
+        in_work = [PurePath(job.input).name for job, future in pending if future.running()][:NAMES]
         megapixels = self.ended.megapixels + sum(outcome.megapixels for outcome in found)
         failed = self.ended.failed + sum(outcome.status == "failed" for outcome in found)
+        names = _as_printed("  ".join(in_work), self.bar.console.file)
         self.bar.update(
-            self.task, completed=self.ended.total + ready, names=escape("  ".join(names)),
+            self.task, completed=self.ended.total + ready, names=escape(names),
             rate=f"{megapixels:,.0f} MP  {megapixels / max(now - self.started, 1e-9):,.0f} MP/s",
             failed=f"{failed:,} failed" if failed else "",
         )  # fmt: skip
-        self.bar.refresh()
+        try:
+            self.bar.refresh()
+        except OSError as problem:  # the terminal has gone
+            self._end()
+            stop_again(problem)
+
+    def _end(self) -> None:
+        self.bar = None
+        with suppress(OSError):
+            self.stack.close()
+
+
+def _as_printed(text: str, stream: TextIO) -> str:
+    """What becomes of a text on a stream, so that its width is known."""
+    encoding = stream.encoding or "utf-8"
+    return one_line(text).encode(encoding, stream.errors or "backslashreplace").decode(encoding, "replace")
 
 
 def count(number: int, noun: str) -> str:
