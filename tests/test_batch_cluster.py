@@ -31,8 +31,8 @@ pytestmark = pytest.mark.filterwarnings("default")  # Dask's own affairs
 
 
 @pytest.fixture(scope="module")
-def scheduler(tmp_path_factory):
-    """The address of a scheduler with two workers, of which two may be killed by the same job."""
+def started(tmp_path_factory):
+    """A scheduler with two workers, of which two may be killed by the same job."""
     with (
         dask.config.set(
             {"distributed.scheduler.allowed-failures": 1, "temporary-directory": str(tmp_path_factory.mktemp("dask"))}
@@ -41,7 +41,14 @@ def scheduler(tmp_path_factory):
             n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50, memory_limit=0
         ) as started,
     ):  # fmt: skip
-        yield started.scheduler_address
+        yield started
+
+
+@pytest.fixture
+def scheduler(started):
+    """Its address; workers that an earlier test killed have been started again."""
+    started.wait_for_workers(2, timeout=120)
+    return started.scheduler_address
 
 
 @pytest.fixture
@@ -87,7 +94,7 @@ def assert_nothing_hidden(folder):
 def done_by(address, jobs, work):
     with Cluster(address, work) as workers:
         futures = [workers.submit(job) for job in jobs]
-        return [future.result(60) for future in futures]
+        return [future.result(180) for future in futures]
 
 
 def test_jobs_are_done_as_they_would_be_here(scheduler, folder):
@@ -147,8 +154,8 @@ def test_a_job_that_kills_its_workers_fails_alone(scheduler, folder):
     with Cluster(scheduler, work) as workers:
         futures = [workers.submit(job) for job in jobs]
         with pytest.raises(RuntimeError, match="the workers that did it were killed"):
-            futures.pop(5).result(60)
-        assert [future.result(60).status for future in futures] == ["done"] * 3 + ["failed"] + ["done"] * 3
+            futures.pop(5).result(180)
+        assert [future.result(180).status for future in futures] == ["done"] * 3 + ["failed"] + ["done"] * 3
     assert_nothing_hidden(folder / "out")
     assert len(os.listdir("out")) == 6
 
@@ -183,10 +190,10 @@ def test_what_exists_is_skipped_and_what_is_cancelled_is_not_written(scheduler, 
     (folder / "out" / "0.sharpen.png").write_bytes(b"there")
     with Cluster(scheduler, work) as workers:
         first, *others = [workers.submit(job) for job in jobs]
-        assert first.result(60).status == "skipped"
+        assert first.result(180).status == "skipped"
         cancelled = [future for future in others if future.cancel()]
         done = [future for future in others if future not in cancelled]
-        assert all(future.result(60).status in ("done", "failed") for future in done)
+        assert all(future.result(180).status in ("done", "failed") for future in done)
     assert_nothing_hidden(folder / "out")
     assert len(os.listdir("out")) <= 1 + len(done)
     assert (folder / "out" / "0.sharpen.png").read_bytes() == b"there"

@@ -177,8 +177,7 @@ class Cluster:
         return told
 
     def _send(self, way: _Way, *, again: bool = False) -> None:
-        source = way.job.source.absolute() if isinstance(way.job.source, Path) else way.job.source
-        job = way.job._replace(source=source, target=way.hidden or way.job.target, begun=None)
+        job = way.job._replace(source=_absolute(way.job.source), target=way.hidden or way.job.target, begun=None)
         journaled = bool(self.work.targets.journal)
         sent = self.executor.submit(filter_file, job, way.target, self.run, self.version, journaled)
         sent.add_done_callback(partial(self._take, way, again))
@@ -212,13 +211,12 @@ class Cluster:
 
     def _named(self, way: _Way, outcome: Outcome, content: str) -> Outcome:
         """An outcome as it would be here, with the result under its own name."""
-        there, job = outcome.job, way.job
-        outcome.job = job
+        outcome.job = job = way.job
         if way.hidden is None or not isinstance(job.target, Path):
             return outcome
         if outcome.error is not None:
             folders = way.hidden.parent, job.target.parent
-            for theirs, ours in ((way.hidden, job.target), (there.source, job.source), folders):
+            for theirs, ours in ((way.hidden, job.target), (_absolute(job.source), job.source), folders):
                 outcome.error = outcome.error.replace(str(theirs), str(ours))
         if outcome.status == "done":
             targets = self.work.targets
@@ -228,6 +226,10 @@ class Cluster:
             except WriteError as problem:
                 outcome.status, outcome.error = "failed", str(problem)
         return outcome
+
+
+def _absolute(source: Path | Remote | None) -> Path | Remote | None:
+    return source.absolute() if isinstance(source, Path) else source
 
 
 def _started(number: int, stack: ExitStack) -> LocalCluster:

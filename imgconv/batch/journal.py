@@ -15,11 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from imgconv.formats.place import followed
+
 NAME = ".imgconv-journal"
 PIECE = 2**20
-PLAINLY = getattr(os, "O_NOFOLLOW", 0) | getattr(
-    os, "O_NONBLOCK", 0
-)  # no link to elsewhere, no pipe that is waited for
+PLAINLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link is followed, no pipe waited for
 
 
 class Entry(NamedTuple):
@@ -50,15 +50,22 @@ def note(target: Path, part: os.stat_result, source: str, recipe: str) -> None:
     """Puts down that `part` is about to become `target`."""
     import json
 
-    path = Path(os.path.realpath(target))
-    entry = {"result": path.name, **Entry(part.st_size, part.st_mtime_ns, source, recipe)._asdict()}
+    folder, name = os.path.split(followed(os.fspath(target))[0])
+    entry = {"result": name, **Entry(part.st_size, part.st_mtime_ns, source, recipe)._asdict()}
     with suppress(OSError):  # the file will be done again, which is no harm
         # in one piece, behind a line that a full disk may have cut; several processes write at once
-        descriptor = os.open(path.with_name(NAME), os.O_WRONLY | os.O_CREAT | os.O_APPEND | PLAINLY, 0o666)
-        try:
-            os.write(descriptor, f"\n{json.dumps(entry)}\n".encode())
-        finally:
-            os.close(descriptor)
+        os.write(_opened(os.path.abspath(folder)), f"\n{json.dumps(entry)}\n".encode())
+
+
+@cache
+def _opened(folder: str) -> int:
+    """The journal of a folder, to be written at its end: the last that was asked for stays open."""
+    _opened.cache_clear()
+    while _descriptors:
+        os.close(_descriptors.pop())
+    path = os.path.join(folder, NAME)
+    _descriptors.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | PLAINLY, 0o666))
+    return _descriptors[-1]
 
 
 def entries(folder: str) -> dict[str, list[Entry]]:
@@ -80,6 +87,7 @@ def _plainly(path: str, flags: int) -> int:
 
 
 _kept = cache(entries)
+_descriptors: list[int] = []
 
 
 def refused(folders: Iterable[Path]) -> str:
@@ -96,7 +104,7 @@ def refused(folders: Iterable[Path]) -> str:
 
 def entry_of(target: Path, *, fresh: bool = False) -> Entry | None:
     """What the journal says of a result that is still as it was written; None of any other file."""
-    path = os.path.realpath(target)
+    path, _ = followed(os.fspath(target))
     folder, name = os.path.split(path)
     with suppress(OSError):
         status = os.stat(path)

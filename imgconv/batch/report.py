@@ -42,6 +42,10 @@ class Outcome:
     total_s: float = 0.0
     trace: str = ""  # where it went wrong, when nobody foresaw that
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the job, which whoever gave it out has."""
+        return {name: value for name, value in vars(self).items() if name != "job"}
+
     @property
     def megapixels(self) -> float:
         """Of the input, where its result was written."""

@@ -122,6 +122,7 @@ def over(
             job, future = waiting[0]
             try:
                 outcome = future.result(TICK_S)
+                outcome.job = job
             except TimeoutError:
                 if not future.done():
                     continue
