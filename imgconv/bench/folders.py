@@ -25,7 +25,7 @@ from imgconv.peers import Run
 SMALL = 64  # rows and columns of small files
 DISTINCT = 16  # pictures; the other files are copies of theirs
 TRIAL = 16  # files that are done to warm up, and to estimate the time and to know what starting costs
-TOO_LONG_S, PATIENCE_S = 200.0, 600.0  # as `measure` has them, for whole folders
+TOO_LONG_S, PATIENCE_S = 60.0, 600.0  # as `measure` has them, for whole folders
 MANY_CORES = 16  # of the model
 SOME = 40  # files on which imgconv's CPU time is divided
 
