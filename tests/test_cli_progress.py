@@ -82,3 +82,18 @@ def test_names_in_work_take_one_line(monkeypatch):
         progress.drawn = 0.0
         progress.tick(deque([(jobs[0], running)]))
         assert progress.bar.tasks[0].fields["names"] == r"new\nl\udcffne \x1b[31m\xfc.png"
+
+
+@pytest.mark.parametrize("color", [None, False, True])
+def test_the_bar_is_drawn_without_colour_too(monkeypatch, color):
+    stream = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    jobs = [Job(Path(f"{n}.png"), Path(f"{n}.blur.png"), "PNG") for n in range(2)]
+    with click.Context(click.Command("apply"), obj={}, color=color), Progress(jobs, Count()):
+        pass
+    drawn = stream.buffer.getvalue().decode()
+    assert "0/2" in drawn
+    assert ("\x1b[32m" in drawn) is (color is not False)
