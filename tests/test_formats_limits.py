@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -204,3 +205,11 @@ def test_arrays_are_as_large_as_their_files(tmp_path):
     done = imgconv("apply", "a.npy", "-k", "blur", "--border", "wrap", "--max-pixels", "9", "-o", "b.npy", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert Path(tmp_path / "b.npy").exists()
+
+
+def test_a_refusal_of_memory_says_sizes_that_differ(tmp_path):
+    (tmp_path / "a.png").write_bytes(saved(Image.new("L", (4, 4)), "PNG"))
+    done = imgconv("apply", "a.png", "-k", "blur", "--memory", "64M", cwd=tmp_path)
+    found = re.fullmatch(r"imgconv: a\.png: needs about (\d+) MB of memory; --memory allows 67 MB\n", done.stderr)
+    assert found is not None
+    assert int(found[1]) > 67

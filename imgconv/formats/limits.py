@@ -105,18 +105,22 @@ def check_memory(need: int, size: int, limits: Limits) -> None:
     """Raises PictureError where a job needs more memory than there is, or than a file of `size` bytes is worth."""
     need += BASE
     if limits.memory is not None and need > limits.memory:
-        raise PictureError(f"needs about {need / 1e9:.1f} GB of memory; --memory allows {limits.memory / 1e9:.1f} GB")
+        raise PictureError(f"needs about {_bytes(need)} of memory; --memory allows {_bytes(limits.memory)}")
     worth = max(SMALL_JOB, MEMORY_RATIO * size)
     if not limits.vouched and need > worth:
         raise PictureError(
-            f"needs about {need / 1e9:.1f} GB of memory for {size:,} bytes, which look like a bomb;"
-            " --max-pixels N takes it"
+            f"needs about {_bytes(need)} of memory for {size:,} bytes, which look like a bomb; --max-pixels N takes it"
         )
     if limits.ask is not None:
         limits.ask(need)
     there = memory_there()
     if need > there:
-        raise PictureError(f"needs about {need / 1e9:.1f} GB of memory; {there / 1e9:.1f} GB are there")
+        raise PictureError(f"needs about {_bytes(need)} of memory; {_bytes(there)} are there")
+
+
+def _bytes(number: int) -> str:
+    """So that two of them differ where it matters: 70 MB, 6.1 GB."""
+    return f"{number / 1e6:,.0f} MB" if number < 1e9 else f"{number / 1e9:.1f} GB"
 
 
 def memory_there() -> int:
