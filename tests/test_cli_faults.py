@@ -99,6 +99,13 @@ def test_where_only_ascii_is_printed_the_line_is_ascii(jobs):
         assert "Error" not in imgconv(*words, env=environment).stderr
 
 
+@pytest.mark.parametrize("inputs", ["0.png", "-r ."])
+def test_a_folder_that_has_been_deleted_is_said(inputs):
+    done = shell(f"mkdir gone; cd gone; rmdir ../gone; imgconv apply {inputs} -k blur --out-dir out")
+    assert done.returncode == 1
+    assert done.stderr == "imgconv: the folder in which it was started has been deleted\n"
+
+
 # threads, memory, exceptions
 
 

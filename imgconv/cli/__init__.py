@@ -158,6 +158,8 @@ def main() -> NoReturn:
             import_module("imgconv.formats.place").abandon()
         os._exit(stop.code)
     except Exception as problem:
+        if isinstance(problem, FileNotFoundError) and problem.filename is None:  # os.getcwd
+            fail("the folder in which it was started has been deleted", FAILED)
         if isinstance(problem, OSError) and problem.filename is None:
             # what is printed goes nowhere: the reader has gone, as `| head` does, or the disk is full
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
