@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -149,6 +150,23 @@ else:
     print("still there")
 """)
     assert lines == []
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries do as they like")
+def test_memory_that_a_job_has_freed_is_the_next_ones():
+    (faults,) = script("""
+import resource
+
+def work(job, threads, ask):
+    for _ in range(20):
+        bytearray(2**23)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+with Workers(work, 1, 2**30) as workers:
+    first, second = [workers.submit(n) for n in range(2)]
+    print(second.result() - first.result())
+""")
+    assert int(faults) < 20 * 2**23 / 4096 / 4
 
 
 def test_where_threads_are_about_they_are_spawned():
