@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError, reason
-from imgconv.formats.place import PIECE
+from imgconv.formats.place import PART, PIECE
 from imgconv.formats.read import LARGEST_FILE
 
 REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)(://|::)", re.IGNORECASE)  # one letter is a drive of Windows
@@ -26,6 +26,7 @@ WEB = ("http", "https")  # only read from; folders are pages with links, and the
 # an object appears there when its upload is complete; elsewhere a file has another name until then
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 EXCLUSIVE = ("s3", "s3a", "gs", "gcs")  # of them, those that can refuse to replace an object
+WRITTEN = ("Last-Modified", "LastModified", "last_modified", "mtime", "created")  # when, as file systems call it
 WHOLE_BYTES = 2**24  # larger files are read by ranges of so many bytes
 SINGLY = 3  # results in a folder that are asked for one by one; for more it is listed
 
@@ -200,13 +201,10 @@ def changed(here: Remote) -> int | None:
 
     with _told(here, PictureError):
         info = _info(here) or {}
-        time: Any = next(
-            (info[key] for key in ("LastModified", "last_modified", "mtime", "created") if key in info), None
-        )
-        time = parsedate_to_datetime(info["Last-Modified"]) if "Last-Modified" in info else time
-        if time is None:
-            return None
-        return int(1e9 * (time.timestamp() if hasattr(time, "timestamp") else time))
+        time: Any = next((info[key] for key in WRITTEN if key in info), None)
+        if isinstance(time, str):
+            time = parsedate_to_datetime(time)
+        return None if time is None else int(1e9 * (time.timestamp() if hasattr(time, "timestamp") else time))
 
 
 def start(here: Remote, count: int) -> bytes:
@@ -281,7 +279,7 @@ def put(here: Remote, parts: Iterable[bytes], *, overwrite: bool) -> None:
             return
         folder = path.rpartition("/")[0]
         system.makedirs(folder, exist_ok=True)
-        part = f"{folder}/.imgconv-{os.urandom(8).hex()}.part"
+        part = f"{folder}/{PART.replace('*', os.urandom(8).hex())}"
         try:
             _upload(system, part, parts, "wb")
             system.mv(part, path)

@@ -24,7 +24,7 @@ FIELDS = ("dir", "stem", "kernel", "ext", "index")
 
 
 class Targets(NamedTuple):
-    """Where results go, and which are made: at most one of the last four is true, but for `newer` and `overwrite`."""
+    """Where results go, and which are made; `make_jobs` says which of these exclude each other."""
 
     output: str | None = None  # a file, a template, or "-"
     out_dir: Path | Remote | None = None

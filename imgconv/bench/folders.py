@@ -183,25 +183,16 @@ class Result:
                 table.append([t.name, "failed", *[""] * (len(head) - 1)])
                 problems.append(f"{t.name}: {t.problem}")
                 continue
-            numbers = (
-                rate,
-                rate * self.folder.megapixels,
-                ratio,
-                cpu_s and cpu_s * 1e3,
-                many,
-                (t.size_bytes or 0) / 1e6,
-            )
-            cells = [
-                f"{number:.3g}" if number and number < 1000 else f"{number:.0f}" if number else "" for number in numbers
-            ]
+            megabytes, cpu_ms = (t.size_bytes or 0) / 1e6, (cpu_s or 0) * 1e3
+            numbers = (rate, rate * self.folder.megapixels, ratio, cpu_ms, many, megabytes)
+            cells = [(f"{number:.3g}" if number < 1000 else f"{number:.0f}") if number else "" for number in numbers]
             table.append([t.name, ("≈ " if t.estimated else "") + cells[0], *cells[1:]])
         if markdown:
             lines = [f"| {' | '.join(cells)} |" for cells in table]
             lines.insert(1, f"|---|{'---:|' * len(head)}")
         else:
             widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-            ways = [str.ljust, *[str.rjust] * len(head)]
-            lines = ["  ".join(map(lambda way, *given: way(*given), ways, cells, widths)) for cells in table]
+            lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in table]
         parts = [f"{name} {seconds * 1e3:.3g}" for name, seconds in self.parts_s.items()]
         return [*lines, "", *problems, f"CPU milliseconds of imgconv for a file: {', '.join(parts)}"]
 

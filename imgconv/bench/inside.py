@@ -53,10 +53,9 @@ def main() -> None:
 
         from imgconv.native import kept
 
-        core: Any = Image
         for name in ("_getdecoder", "_getencoder"):
-            make = getattr(core, name)
-            setattr(core, name, lambda *given, make=make: timed(make(*given), "codecs"))
+            make = getattr(Image, name)
+            setattr(Image, name, lambda *given, make=make: timed(make(*given), "codecs"))
         for module, made, plain in ((isal_zlib, "decompressobj", ("crc32", "adler32")), (zlib_ng, "compressobj", ())):
             make = getattr(module, made)
             setattr(module, made, lambda *given, make=make: timed(make(*given), "codecs"))

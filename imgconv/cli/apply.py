@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -150,9 +150,8 @@ def apply(
     from imgconv.formats.decode import begin
 
     # the first picture is decoded while the rest is being imported
-    alone = len(inputs) == 1 and list_file is None
-    early = alone and not (dry_run or skip_existing or newer or resume or watch)
-    early = early and not (cluster or inputs[0] == "-" or options["threads"] == 1)
+    early = len(inputs) == 1 and list_file is None and inputs[0] != "-" and options["threads"] != 1
+    early = early and not (dry_run or skip_existing or newer or resume or watch or cluster)
     begun = begin(Path(inputs[0])) if early else None
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
     if only_saved:
@@ -173,18 +172,15 @@ def apply(
     newer |= watch and not (overwrite or skip_existing or resume)
     targets = Targets(output, folder, form, overwrite, in_place, skip_existing, newer, resume)
     find = partial(find_inputs, names, targets, recursive, Patterns(include, exclude))
+    rounds: Iterator[tuple[Inputs, set[Any] | None]] = iter(())  # what there is; which of it is to be done, if not all
     if watch:
         from imgconv.cli.watch import watched
 
         imports_done()
         rounds = watched(names, find, targets, quiet=quiet)
-        found, ready = next(rounds, (Inputs([], [], [], []), set()))
-    else:
-        found = find()
+    found, ready = next(rounds, (Inputs([], [], [], []), None)) if watch else (find(), None)
     jobs, results = make_jobs(found.files, recipe.name, targets)
-    if watch:
-        jobs = [job for job in jobs if job.source in ready]
-    jobs += found.problems
+    jobs = [job for job in jobs if ready is None or job.source in ready] + found.problems
     if not jobs and not watch:
         where = ", ".join([*inputs, *([list_file] if list_file else ())])
         left = f"{count(len(found.others), 'file')} of other kinds"
@@ -212,20 +208,16 @@ def apply(
     if save_recipe is not None:
         recipes.save_recipe(click.get_current_context(), save_recipe, overwrite=overwrite)
     unwanted = "left out by --include or --exclude"
-    for left_out, why in (
-        (results, "an earlier run's result"),
-        (found.others, "of another kind"),
-        (found.unwanted, unwanted),
+    for left_out, noun, why, how in (
+        (results, "result", "an earlier run's result", f"of an earlier run left out, such as {[*results, ''][0]}"),
+        (found.others, "file", "of another kind", "of other kinds passed over"),
+        (found.unwanted, "file", unwanted, unwanted),
     ):
         for name in left_out if as_json else ():
             line = {"input": name, "output": None, "kernel": recipe.name, "status": "passed over", "notes": [why]}
             print_json(line)
-    if not quiet and results:
-        warn(f"{count(len(results), 'result')} of an earlier run left out, such as {results[0]}")
-    if not quiet and found.others:
-        warn(f"{count(len(found.others), 'file')} of other kinds passed over")
-    if not quiet and found.unwanted:
-        warn(f"{count(len(found.unwanted), 'file')} {unwanted}")
+        if left_out and not quiet:
+            warn(f"{count(len(left_out), noun)} {how}")
     for given in given_lines(click.get_current_context()) if explain and not (as_json or quiet) else ():
         print_line(given, err=to_stdout)
     if dry_run:
@@ -236,7 +228,6 @@ def apply(
     if begun is not None and jobs and begun.path == jobs[0].source:
         jobs[0] = jobs[0]._replace(begun=begun)
     work = Work(recipe, targets, handling)
-    printing = Printing(as_json, quiet, verbose, explain, to_stdout)
     passed_over = len(results) + len(found.others) + len(found.unwanted)
     if cluster is None:
         from imgconv.batch.run import run
@@ -246,46 +237,36 @@ def apply(
         from imgconv.batch.cluster import run_on
 
         by = partial(run_on, cluster)
-    ended = _do(jobs, work, by, keep_going, printing, passed_over)
+    do = partial(
+        _do, by=by, keep_going=keep_going, to_stdout=to_stdout, as_json=as_json, quiet=quiet, verbose=verbose,
+        explain=explain,
+    )  # fmt: skip
+    ended = do(jobs, work, passed_over)
     if not watch:
         return ended.exit_status
     later = replace(work, targets=targets._replace(newer=False, overwrite=not (skip_existing or resume)))
     while (keep_going or not ended.failed) and (more := next(rounds, None)):
         found, ready = more
         try:
-            jobs = [job for job in make_jobs(found.files, recipe.name, later.targets)[0] if job.source in ready]
+            jobs, _ = make_jobs(found.files, recipe.name, later.targets)
+            jobs = [job for job in jobs if ready is None or job.source in ready]
             if embed:
                 check_embedding(jobs, embedded)
         except UsageError as problem:  # names that clash: until one of them has gone
             warn(str(problem))
             continue
-        ended = _do(jobs, later, by, keep_going, printing)
+        ended = do(jobs, later)
     return DONE if keep_going else ended.exit_status
 
 
-class Printing(NamedTuple):
-    """What is printed of each file, and where."""
-
-    as_json: bool
-    quiet: bool
-    verbose: bool
-    explain: bool
-    to_stdout: bool  # a picture goes there
-
-
 def _do(
-    jobs: list[Job],
-    work: Work,
-    by: Callable[..., Generator[Outcome]],
-    keep_going: bool,
-    printing: Printing,
-    passed_over: int = 0,
-) -> Count:
+    jobs: list[Job], work: Work, passed_over: int = 0, *, by: Callable[..., Generator[Outcome]], keep_going: bool,
+    to_stdout: bool, as_json: bool, quiet: bool, verbose: bool, explain: bool,
+) -> Count:  # fmt: skip
     """Has the jobs done by `run.run`, or what does as much, and prints what becomes of them."""
     from imgconv.batch.report import Count
     from imgconv.batch.report import as_json as outcome_as_json
 
-    as_json, quiet, verbose, explain, to_stdout = printing
     recipe, ended, started = work.recipe, Count(), time.perf_counter()
     progress = Progress(jobs, ended)
     with progress, contextlib.closing(by(jobs, work, keep_going=keep_going, tick=progress.tick)) as outcomes:

@@ -58,7 +58,7 @@ def summary_lines(ended: Count, total: int, passed_over: int, seconds: float) ->
         "done": ended.done,
         "skipped": ended.skipped,
         "failed": ended.failed,
-        "not begun": total - ended.done - ended.skipped - ended.failed,
+        "not begun": total - ended.total,
         "passed over": passed_over,
     }
     line = f"{count(total, 'file')}: {', '.join(f'{number:,} {end}' for end, number in ends.items() if number)}"

@@ -260,18 +260,15 @@ def _found(option: click.Option, value: Any, folder: Path | None) -> Any:
 
         if isinstance(value, dict) and isinstance(value.get("file"), str) and folder:
             return value | {"file": str(folder / value["file"])}
-        if isinstance(value, dict) or (isinstance(value, str) and is_shape(value)):
+        if isinstance(value, str) and is_shape(value):
             return value
-        return str((folder or Path()) / _word(value))
-    if option.name == "recipe":
-        return str((folder or Path()) / _word(value))
-    if option.name in ("kernels", "vary") and isinstance(value, dict):
+    if isinstance(value, dict) and option.name in ("mask", "kernels", "vary"):
         return value
-    if option.name == "kernels":
+    if option.name == "kernels" and folder and isinstance(value, str):
         from imgconv.kernels.spec import names_file
 
-        return str(folder / value) if folder and isinstance(value, str) and names_file(value) else _word(value)
-    return _word(value)
+        return str(folder / value) if names_file(value) else _word(value)
+    return str((folder or Path()) / _word(value)) if option.name in ("mask", "recipe") else _word(value)
 
 
 def _word(value: Any) -> str:
