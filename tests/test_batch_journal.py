@@ -205,6 +205,18 @@ def test_two_runs_at_once_do_not_disturb_each_other():
     check_results()
 
 
+def test_what_another_run_has_done_meanwhile_is_known(tmp_path):
+    target = tmp_path / "a.png"
+    for recipe in ("first", "another"):
+        target.write_text(recipe)
+        assert journal.entry_of(target) is None
+        written = os.stat(target).st_mtime_ns
+        line = {"result": "a.png", "size": len(recipe), "written_ns": written, "input": "", "recipe": recipe}
+        with open(tmp_path / journal.NAME, "a") as file:
+            file.write(f'\n{json.dumps(line)}\n{{"result": ')  # the last is not whole yet
+        assert journal.entry_of(target).recipe == recipe
+
+
 @pytest.mark.skipif(os.name != "posix", reason="processes are forked")
 def test_a_disk_that_is_full_for_a_while_costs_only_the_files_of_that_while():
     full = (

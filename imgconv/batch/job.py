@@ -79,7 +79,7 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
             raise PictureError(job.problem)
         _do(job, recipe, targets, handling, outcome)
     except ImgconvError as problem:
-        if targets.resume and is_journaled(job, targets, fresh=True):  # another run was first
+        if targets.resume and is_journaled(job, targets):  # another run was first
             outcome.status, outcome.how = "skipped", "done before"
             return outcome
         outcome.status = "failed"

@@ -68,25 +68,36 @@ def _opened(folder: str) -> int:
     return _descriptors[-1]
 
 
-def entries(folder: str) -> dict[str, list[Entry]]:
-    """The entries of each result in a folder, oldest first; lines that cannot be read are passed over."""
-    import json
+class Journal:
+    """What a folder's journal says: the entries of each result, oldest first.
 
-    found: dict[str, list[Entry]] = {}
-    path = os.path.join(folder, NAME)
-    with suppress(OSError), open(path, encoding="utf-8", errors="replace", opener=_plainly) as file:
-        for line in file:
-            with suppress(ValueError, KeyError, TypeError, AttributeError):
-                entry = json.loads(line)
-                found.setdefault(str(entry.pop("result")), []).append(Entry(**entry))
-    return found
+    Lines that cannot be read are passed over. It is read on, from where it ended.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path, self.place = os.path.join(folder, NAME), 0
+        self.entries: dict[str, list[Entry]] = {}
+
+    def read_on(self) -> None:
+        """Takes in the lines that are new, but for one that is not whole yet."""
+        import json
+
+        with suppress(OSError), open(self.path, "rb", opener=_plainly) as file:
+            file.seek(self.place)
+            text = file.read()
+            text = text[: text.rfind(b"\n") + 1]
+            self.place += len(text)
+            for line in text.splitlines():
+                with suppress(ValueError, KeyError, TypeError, AttributeError):
+                    entry = json.loads(line)
+                    self.entries.setdefault(str(entry.pop("result")), []).append(Entry(**entry))
 
 
 def _plainly(path: str, flags: int) -> int:
     return os.open(path, flags | PLAINLY)
 
 
-_kept = cache(entries)
+_journal = cache(Journal)
 _descriptors: list[int] = []
 
 
@@ -102,13 +113,16 @@ def refused(folders: Iterable[Path]) -> str:
     return ""
 
 
-def entry_of(target: Path, *, fresh: bool = False) -> Entry | None:
+def entry_of(target: Path) -> Entry | None:
     """What the journal says of a result that is still as it was written; None of any other file."""
     path, _ = followed(os.fspath(target))
     folder, name = os.path.split(path)
     with suppress(OSError):
-        status = os.stat(path)
-        for entry in reversed((entries if fresh else _kept)(folder).get(name, [])):
-            if (status.st_size, status.st_mtime_ns) == (entry.size, entry.written_ns):
-                return entry
+        status, known = os.stat(path), _journal(folder)
+        for others in (False, True):  # what other runs have written is read where it is missed
+            if others:
+                known.read_on()
+            for entry in reversed(known.entries.get(name, [])):
+                if (status.st_size, status.st_mtime_ns) == (entry.size, entry.written_ns):
+                    return entry
     return None

@@ -304,9 +304,9 @@ def is_skipped(job: Job, targets: Targets) -> bool:
     return made is not None and given is not None and made >= given
 
 
-def is_journaled(job: Job, targets: Targets, *, fresh: bool = False) -> bool:
-    """Whether the journal says that a job is done, as it is now; `fresh` as other runs may have left it by now."""
-    entry = journal.entry_of(job.target, fresh=fresh) if isinstance(job.target, Path) else None
+def is_journaled(job: Job, targets: Targets) -> bool:
+    """Whether the journal says that a job is done, as it is now."""
+    entry = journal.entry_of(job.target) if isinstance(job.target, Path) else None
     if entry is None or entry.recipe != targets.journal or job.source is None:
         return False
     return targets.in_place or entry.input == content_of(job.source)  # in place, the input is the result
