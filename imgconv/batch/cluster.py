@@ -88,7 +88,7 @@ class Cluster:
     Parameters
     ----------
     address : str
-        Of a scheduler, such as tcp://10.0.0.1:8786; or local:N for N processes on this machine.
+        Of a scheduler, such as tcp://scheduler:8786; or local:N for N processes on this machine.
     work : Work
         What is done with each job.
 
@@ -113,7 +113,7 @@ class Cluster:
         local = re.fullmatch(r"local:0*([1-9]\d{0,3})", self.address, re.ASCII)
         if not local and not re.fullmatch(r"(tcp|tls|wss?)://[^/]+:\d+", self.address, re.ASCII):
             raise UsageError(
-                f"--cluster {self.address}: is neither a scheduler, such as tcp://10.0.0.1:8786,"
+                f"--cluster {self.address}: is neither a scheduler, such as tcp://scheduler:8786,"
                 " nor local:N for N workers here"
             )
         try:

@@ -111,7 +111,7 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 @max_pixels_option
 @click.option("--cluster", metavar="ADDRESS|local:N",
               help="Have the files done by workers of Dask.distributed: those of a scheduler, such as"
-              " tcp://10.0.0.1:8786, or N processes of this machine.")  # fmt: skip
+              " tcp://scheduler:8786, or N processes of this machine.")  # fmt: skip
 @click.option("--keep-going/--fail-fast", default=True, help="After a file failed: do the rest, or stop.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
