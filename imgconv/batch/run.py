@@ -156,7 +156,7 @@ def worth(jobs: Sequence[Job], most: int | None) -> int:
         seconds += JOB_S + size / BYTES_PER_S
     busy = available_cores() * (1 + SYNC_S * len(jobs) / seconds) if seconds else 1
     elsewhere = any(isinstance(end, Remote) for job in jobs for end in job[:2])
-    return max(1, min(round(busy), len(jobs), int(seconds / (WORTH_ELSEWHERE_S if elsewhere else WORTH_S))))
+    return max(1, min(int(busy + 0.75), len(jobs), int(seconds / (WORTH_ELSEWHERE_S if elsewhere else WORTH_S))))
 
 
 def rehearse(work: Work, jobs: Sequence[Job]) -> None:
