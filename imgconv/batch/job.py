@@ -13,15 +13,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from imgconv.arrayfile import opened
 from imgconv.batch import journal, remote
-from imgconv.batch.remote import Remote
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job, Targets, content_of, is_journaled, is_skipped
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
 from imgconv.formats.limits import DEFAULT, Limits, limits_for
 from imgconv.formats.picture import Picture, unread
-from imgconv.formats.place import PIECE, placed, put, sweep_once
+from imgconv.formats.place import PIECE, followed, placed, put, sweep_once
 from imgconv.formats.read import frames_of
 from imgconv.formats.table import GREY_MODES, METADATA, select
 from imgconv.formats.write import fitted, sink_of
@@ -72,7 +70,7 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
     if is_skipped(job, targets):
         outcome.status, outcome.how = "skipped", "done before" if targets.resume else "exists"
         if isinstance(job.target, Path):  # a killed run may have left its second name
-            sweep_once(os.path.dirname(os.path.realpath(job.target)))
+            sweep_once(os.path.dirname(followed(os.fspath(job.target))[0]))
         return outcome
     try:
         if job.problem:
@@ -201,10 +199,8 @@ def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: 
 
 def _opened(job: Job) -> tuple[BinaryIO, int]:
     """The input, and its size in bytes; what comes through standard input is held in memory as it is."""
-    if isinstance(job.source, Remote):
-        return remote.opened(job.source)
     if job.source is not None:
-        return opened(job.source, PictureError, buffering=0)
+        return remote.opened(job.source)
     try:
         data = sys.stdin.buffer.read()
     except (OSError, AttributeError):  # closed by the caller: <&-

@@ -57,15 +57,14 @@ def note(target: Path, part: os.stat_result, source: str, recipe: str) -> None:
         os.write(_opened(os.path.abspath(folder)), f"\n{json.dumps(entry)}\n".encode())
 
 
-@cache
 def _opened(folder: str) -> int:
     """The journal of a folder, to be written at its end: the last that was asked for stays open."""
-    _opened.cache_clear()
-    while _descriptors:
-        os.close(_descriptors.pop())
-    path = os.path.join(folder, NAME)
-    _descriptors.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | PLAINLY, 0o666))
-    return _descriptors[-1]
+    if folder not in _descriptors:
+        while _descriptors:
+            os.close(_descriptors.popitem()[1])
+        path = os.path.join(folder, NAME)
+        _descriptors[folder] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | PLAINLY, 0o666)
+    return _descriptors[folder]
 
 
 class Journal:
@@ -98,7 +97,7 @@ def _plainly(path: str, flags: int) -> int:
 
 
 _journal = cache(Journal)
-_descriptors: list[int] = []
+_descriptors: dict[str, int] = {}
 
 
 def refused(folders: Iterable[Path]) -> str:

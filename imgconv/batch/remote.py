@@ -17,6 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from imgconv.arrayfile import opened as opened_here
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError, reason
 from imgconv.formats.place import PART, PIECE
 from imgconv.formats.read import LARGEST_FILE
@@ -215,11 +216,13 @@ def start(here: Remote, count: int) -> bytes:
         return data[:count]  # servers may send all
 
 
-def opened(here: Remote) -> tuple[BinaryIO, int]:
-    """A file with random access and without a buffer, and its size: whole in memory, or read by ranges if it is large.
+def opened(here: Path | Remote) -> tuple[BinaryIO, int]:
+    """A file with random access and without a buffer, and its size; one elsewhere whole in memory, or read by ranges.
 
     Raises PictureError, as reading does.
     """
+    if isinstance(here, Path):
+        return opened_here(here, PictureError, buffering=0)
     with _told(here, PictureError):
         system, path = _found(here)
         file = system.open(path, "rb", block_size=WHOLE_BYTES)

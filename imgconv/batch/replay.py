@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imgconv.arrayfile import opened
 from imgconv.batch import remote
 from imgconv.batch.job import Handling
 from imgconv.batch.remote import Remote
@@ -63,6 +62,6 @@ def replay(result: Picture, original: Path | Remote, recipe: Recipe, handling: H
 
 def _read(path: Path | Remote, limits: Limits, *, auto_orient: bool = False) -> Picture:
     """A picture here or elsewhere."""
-    file, size = remote.opened(path) if isinstance(path, Remote) else opened(path, PictureError, buffering=0)
+    file, size = remote.opened(path)
     with file, named(str(path)):
         return next(frames_of(file, size, str(path), path.suffix, auto_orient=auto_orient, limits=limits)).whole(limits)

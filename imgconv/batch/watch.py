@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from threading import Event
 
 from imgconv.batch.inputs import Inputs
 from imgconv.batch.remote import Remote, place
@@ -21,13 +21,7 @@ Round = tuple[Inputs, set[Path | Remote | None]]  # all inputs, and those of the
 State = tuple[int, int, int]  # of a file: what it is, its size, when it was written
 
 
-class Stop(Protocol):
-    """Says that waiting is to end, such as threading.Event."""
-
-    def is_set(self) -> bool: ...
-
-
-def watched(names: Sequence[str], find: Callable[[], Inputs], stop: Stop) -> Iterator[Round]:
+def watched(names: Sequence[str], find: Callable[[], Inputs], stop: Event) -> Iterator[Round]:
     """All inputs that are there, and those of them to be done: all, then each time those that appeared or changed.
 
     A file is given once it has been still, so not while it is being written. The system says that something happened
@@ -39,7 +33,7 @@ def watched(names: Sequence[str], find: Callable[[], Inputs], stop: Stop) -> Ite
         Files and folders of this machine, as the user named them.
     find : callable
         Gives the inputs that are there now.
-    stop
+    stop : threading.Event
         Ends the waiting.
 
     Raises
@@ -57,7 +51,7 @@ def watched(names: Sequence[str], find: Callable[[], Inputs], stop: Stop) -> Ite
     return _rounds(names, find, stop)
 
 
-def _rounds(names: Sequence[str], find: Callable[[], Inputs], stop: Stop) -> Iterator[Round]:
+def _rounds(names: Sequence[str], find: Callable[[], Inputs], stop: Event) -> Iterator[Round]:
     done: dict[str, State] = {}
     waiting: dict[str, tuple[State, float]] = {}
     look_until = time.monotonic() + SETTLE_S
@@ -95,7 +89,7 @@ def _still_since(state: State, now: float) -> float:
     return now - min(max(time.time() - state[2] / 1e9, 0), STILL_S)
 
 
-def _events(names: Sequence[str], stop: Stop) -> Iterator[bool]:
+def _events(names: Sequence[str], stop: Event) -> Iterator[bool]:
     """Whether something happened where the inputs are, again and again, until it is to stop."""
     from watchfiles import watch
 

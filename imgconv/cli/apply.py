@@ -172,13 +172,15 @@ def apply(
     newer |= watch and not (overwrite or skip_existing or resume)
     targets = Targets(output, folder, form, overwrite, in_place, skip_existing, newer, resume)
     find = partial(find_inputs, names, targets, recursive, Patterns(include, exclude))
-    rounds: Iterator[tuple[Inputs, set[Any] | None]] = iter(())  # what there is; which of it is to be done, if not all
+    rounds: Iterator[tuple[Inputs, set[Any] | None]]  # what there is; which of it is to be done, if not all
     if watch:
         from imgconv.cli.watch import watched
 
         imports_done()
         rounds = watched(names, find, targets, quiet=quiet)
-    found, ready = next(rounds, (Inputs([], [], [], []), None)) if watch else (find(), None)
+    else:
+        rounds = iter([(find(), None)])
+    found, ready = next(rounds, (Inputs([], [], [], []), None))
     jobs, results = make_jobs(found.files, recipe.name, targets)
     jobs = [job for job in jobs if ready is None or job.source in ready] + found.problems
     if not jobs and not watch:

@@ -52,19 +52,13 @@ def rename(path: Path, name: Path, *, overwrite: bool, sealed: Callable[[os.stat
     """
     target, mode = followed(os.fspath(name))
     try:
-        if overwrite and mode:
-            with open(path, "rb") as file:
-                _take_rights(file.fileno(), target)
-        if sealed is not None:
-            sealed(os.stat(path))
-        if overwrite:
-            os.replace(path, target)
-        else:
-            _place(os.fspath(path), target)
-    except FileExistsError:
-        raise WriteError(f"{name}: exists; --overwrite replaces it") from None
-    except OSError as problem:
-        raise WriteError(f"{name}: {reason(problem)}; nothing was written") from None
+        with _refusals(name):
+            if overwrite and mode:
+                with open(path, "rb") as file:
+                    _take_rights(file.fileno(), target)
+            if sealed is not None:
+                sealed(os.stat(path))
+            _place(os.fspath(path), target, overwrite=overwrite)
     finally:
         with contextlib.suppress(OSError):
             os.unlink(path)
@@ -93,31 +87,36 @@ def placed(
     folder = os.path.dirname(target)
     sweep_once(folder)
     try:
-        if replaces and not stat.S_ISREG(mode):
-            raise OSError("is not a regular file")
-        part, descriptor = _begun_part(folder, 0o600 if replaces else 0o666)
-        with open(descriptor, "wb", buffering=0) as file:
-            yield file
-            if replaces:
-                _take_rights(descriptor, target)
-            os.fsync(descriptor)
-            if sealed is not None:
-                sealed(os.fstat(descriptor))
-            if os.name == "nt":  # elsewhere it is locked until it has its name
-                file.close()
-            if overwrite:
-                os.replace(part, target)
-            else:
-                _place(part, target)
-    except FileExistsError:
-        raise WriteError(f"{path}: exists; --overwrite replaces it") from None
-    except OSError as problem:
-        raise WriteError(f"{path}: {reason(problem)}; nothing was written") from None
+        with _refusals(path):
+            if replaces and not stat.S_ISREG(mode):
+                raise OSError("is not a regular file")
+            part, descriptor = _begun_part(folder, 0o600 if replaces else 0o666)
+            with open(descriptor, "wb", buffering=0) as file:
+                yield file
+                if replaces:
+                    _take_rights(descriptor, target)
+                os.fsync(descriptor)
+                if sealed is not None:
+                    sealed(os.fstat(descriptor))
+                if os.name == "nt":  # elsewhere it is locked until it has its name
+                    file.close()
+                _place(part, target, overwrite=overwrite)
     finally:
         if part:
             with contextlib.suppress(OSError):
                 os.unlink(part)
             _parts.discard(part)
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """What the system refuses in the block becomes a WriteError."""
+    try:
+        yield
+    except FileExistsError:
+        raise WriteError(f"{path}: exists; --overwrite replaces it") from None
+    except OSError as problem:
+        raise WriteError(f"{path}: {reason(problem)}; nothing was written") from None
 
 
 def abandon() -> None:
@@ -209,8 +208,11 @@ def _take_rights(descriptor: int, target: str) -> None:
         os.fchmod(descriptor, mode)
 
 
-def _place(part: str, target: str) -> None:
-    """Gives `part` the target's name; raises FileExistsError when somebody else was first."""
+def _place(part: str, target: str, *, overwrite: bool) -> None:
+    """Gives `part` the target's name; raises FileExistsError when somebody else was first and is not to be replaced."""
+    if overwrite:
+        os.replace(part, target)
+        return
     try:
         os.link(part, target)
     except FileExistsError:
