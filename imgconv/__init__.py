@@ -12,9 +12,10 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # as in typing, without the time that importing it takes: a signal may come
 if TYPE_CHECKING:
     from imgconv import pillow
-    from imgconv.api import apply, compare_with, convolve, correlate, fit_kernel, match_convention
+    from imgconv.api import apply, compare_with, convolve, correlate, explain_pixel, fit_kernel, match_convention
     from imgconv.compare import Comparison
     from imgconv.errors import ImgconvError, KernelError, PictureError, UsageError, WriteError
+    from imgconv.explain import PixelSum
     from imgconv.fit import Fit
     from imgconv.kernels.spec import kernel, kernel_names
     from imgconv.kernels.value import Kernel
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApplyOptions", "Comparison", "Explanation", "FilterOptions", "Fit", "ImgconvError", "Kernel", "KernelError",
-    "Match", "PictureError", "PillowFilter", "UsageError", "WriteError", "__version__", "apply", "compare_with",
-    "convolve", "correlate", "fit_kernel", "kernel", "kernel_names", "map_blocks",
+    "Match", "PictureError", "PillowFilter", "PixelSum", "UsageError", "WriteError", "__version__", "apply",
+    "compare_with", "convolve", "correlate", "explain_pixel", "fit_kernel", "kernel", "kernel_names", "map_blocks",
     "match_convention", "pillow",
 ]  # fmt: skip
 
@@ -34,9 +35,18 @@ __all__ = [
 # above instead: to them __getattr__ would make every name valid.
 if not TYPE_CHECKING:
     _HOMES = {
-        "imgconv.api": ("apply", "compare_with", "convolve", "correlate", "fit_kernel", "match_convention"),
+        "imgconv.api": (
+            "apply",
+            "compare_with",
+            "convolve",
+            "correlate",
+            "explain_pixel",
+            "fit_kernel",
+            "match_convention",
+        ),
         "imgconv.compare": ("Comparison",),
         "imgconv.errors": ("ImgconvError", "KernelError", "PictureError", "UsageError", "WriteError"),
+        "imgconv.explain": ("PixelSum",),
         "imgconv.fit": ("Fit",),
         "imgconv.kernels.spec": ("kernel", "kernel_names"),
         "imgconv.kernels.value": ("Kernel",),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from imgconv.compare import Comparison
+    from imgconv.explain import PixelSum
     from imgconv.fit import Fit
     from imgconv.formats.picture import Picture
     from imgconv.kernels.spec import KernelLike, KernelsLike
@@ -282,6 +283,40 @@ def compare_with(
     if not isinstance(rounds, int) or rounds < 1:
         raise UsageError(f"rounds must be a whole number from 1 up, not {rounds!r}")
     return compare(peer, _picture(picture), recipe_from("compare_with", kernel, options), rounds)
+
+
+def explain_pixel(
+    picture: PictureLike, row: int, column: int, kernel: KernelsLike, **options: Unpack[ApplyOptions]
+) -> PixelSum:
+    """Works the sum of one pixel of a result: what lies under the kernel, the products, and what becomes of them.
+
+    Parameters
+    ----------
+    picture : path, PIL.Image.Image, or array_like of shape (rows, columns) or (rows, columns, channels)
+    row, column : int
+        Of the result, counted from 0.
+    kernel : str, path, Kernel, array_like, or a list of them
+        As `apply` takes it; of a chain the last one is worked.
+    **options
+        Those of `apply`, but for `vary`.
+
+    Returns
+    -------
+    PixelSum
+        ``channels[0].result`` is the sample that filtering gives, ``.terms`` the window with its weights, products
+        and sums for each channel that is added up, ``.steps`` what follows; ``as_dict()`` has all of it for JSON.
+
+    Raises
+    ------
+    KernelError, PictureError
+        As `apply` does, and when the picture cannot be read.
+    UsageError
+        When the pixel lies outside the result, or an option is out of range.
+    """
+    from imgconv.explain import explain
+
+    given = _picture(picture)
+    return explain(given.array, given.mode, recipe_from("explain_pixel", kernel, options), row, column)
 
 
 def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: Mapping[str, Any]) -> Array:

@@ -29,7 +29,7 @@ FLOORS = (
     ("kernels", "formats"),
     ("masks", "peers"),
     ("recipe",),
-    ("batch", "compare", "match", "fit"),
+    ("batch", "compare", "explain", "match", "fit"),
     ("api",),
     ("bench", "lazy", "pillow"),
     ("",),  # imgconv itself, which loads the library on demand

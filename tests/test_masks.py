@@ -204,6 +204,12 @@ def test_a_result_of_other_channels_cannot_be_mixed():
         imgconv.correlate(noise(), np.ones((1, 1, 3, 1)), mask="radial")
 
 
+def test_nor_can_that_of_a_chain_whose_first_kernel_leaves_other_channels():
+    one_of_two = np.ones((1, 1, 2, 1))
+    with pytest.raises(UsageError, match="the result has 1 channels, the picture 2"):
+        recipe([one_of_two, "blur"], mask="radial").apply(noise(shape=(5, 5, 2)))
+
+
 def smooth(u):
     u = min(1.0, max(0.0, u))
     return u * u * (3 - 2 * u)

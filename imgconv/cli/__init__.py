@@ -37,6 +37,7 @@ COMMANDS = {
     "kernels": "List the named kernels, or show one in detail.",
     "compare": "Do the same work in Pillow, SciPy, OpenCV: same bytes? how much faster?",
     "match": "Find which convention (flip, border, anchor, scale) made a result.",
+    "explain": "Show how one pixel of a result comes about: the worked sum.",
     "fit": "Find the kernel that best explains a picture made from another.",
     "replay": "Do again what a result's embedded recipe says: the same pixels?",
     "bench": "Measure this machine: every method against every peer that is installed.",

@@ -132,7 +132,7 @@ def describe(kernel: Kernel) -> list[str]:
     """The lines of `kernels show`."""
     lines = [kernel.title or kernel.name, *filter(None, [kernel.about])]
     for heading, plane in _planes(kernel):
-        rows, columns = (_shown(count) for count in plane.shape)
+        rows, columns = (shown_lines(count) for count in plane.shape)
         cells = [["…" if None in (y, x) else f"{plane[y, x]:g}" for x in columns] for y in rows]
         width = max(len(cell) for row in cells for cell in row)
         lines += ["", *filter(None, [heading])]
@@ -163,7 +163,7 @@ def describe(kernel: Kernel) -> list[str]:
     return [*lines, "", *(f"{name:{width}}  {fact}" for name, fact in facts.items())]
 
 
-def _shown(count: int) -> list[int | None]:
+def shown_lines(count: int) -> list[int | None]:
     """Which rows or columns are shown: of many the first and the last, and None for those between."""
     every: list[int | None] = [*range(count)]
     return every if count <= SIDE_SHOWN else [*every[:EDGE_SHOWN], None, *every[-EDGE_SHOWN:]]

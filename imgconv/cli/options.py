@@ -233,10 +233,7 @@ place_options = together(
             " gaussian:sigma=0..8. -v says how close that is to the kernel of each pixel."),
 )  # fmt: skip
 
-# what changes the numbers
-filter_options = together(
-    setting("--mode", type=click.Choice(MODES), default="correlate", show_default=True,
-            help="Slide the kernel as written, or turned by 180°."),
+_sizes_and_values = together(
     setting("--border", type=to_border, metavar="BORDER", shell_complete=one_of(*BORDERS),
             help="What stands in for pixels outside: " + ", ".join(BORDERS).replace("constant", "constant[:V]")
             + ".  [default: the kernel's own, else edge]"),
@@ -266,10 +263,24 @@ filter_options = together(
     setting("--linear", is_flag=True, help="Filter in linear light: samples are taken as sRGB."),
     setting("--combine", type=click.Choice(COMBINES),
             help="Apply every kernel to the picture itself, and take this of the results."),
-    setting("--like", type=click.Choice(tuple(LIKES)), help="Do as that tool does; single options still win."),
     setting("--method", type=click.Choice(METHODS), default="auto", show_default=True,
             help="Which way it is computed."),
 )  # fmt: skip
+
+
+def _filter_options(*, twice: bool) -> Callable[[F], F]:
+    """What changes the numbers; --mode and --like once, or `twice` for two sides that are compared."""
+    modes: Any = ("correlate",) if twice else "correlate"
+    return together(
+        setting("--mode", type=click.Choice(MODES), default=modes, show_default=True, multiple=twice,
+                help="Slide the kernel as written, or turned by 180°."),
+        _sizes_and_values,
+        setting("--like", type=click.Choice(tuple(LIKES)), multiple=twice,
+                help="Do as that tool does; single options still win."),
+    )  # fmt: skip
+
+
+filter_options, sides_options = _filter_options(twice=False), _filter_options(twice=True)
 
 threads_option = click.option(
     "-t", "--threads", type=click.IntRange(1), metavar="N", help="Threads in one picture.  [default: the cores]"

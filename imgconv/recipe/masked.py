@@ -25,7 +25,7 @@ def mix(values: Array, before: Array, mask: GeneratedMask | Mask, filters: Seque
     """
     size = filters[0].shape[0], values.shape[1]
     full = np.empty(values.shape[:2], bool)
-    space = _space(filters)
+    space = mixing_space(filters)
     for rows in row_blocks(values.shape[0]):
         here = slice(rows.start + start, min(rows.stop, len(values)) + start)
         share = mask.strengths(size, here, slice(None)).astype(values.dtype)
@@ -46,7 +46,7 @@ def vary(
     (ndarray, tuple of Plan)
         The floating results, and the plans of each level.
     """
-    space, first = _space(filters), filters[0]
+    space, first = mixing_space(filters), filters[0]
     reach = [0, 0]
     for item in filters:
         c = item.correlation
@@ -77,7 +77,7 @@ def vary(
     return result, plans
 
 
-def _space(filters: Sequence[Filter]) -> MixingSpace:
+def mixing_space(filters: Sequence[Filter]) -> MixingSpace:
     """In which terms results are mixed: those in which the kernels add."""
     options, layout = filters[0].options, filters[0].layout
     weigh = not layout.premultiplied and options.channels == "each"

@@ -118,10 +118,11 @@ class Floating:
         self.dtype = self.parts[0].dtype if self.floating else self.layout.back if last else first.kind
         if self.mask is not None:
             self.mask.check(*first.shape[:2])
-            if family is None and self.target_shape != first.shape:
+            before = mixed[0].shape if mixed else first.shape
+            if family is None and self.target_shape != before:
                 raise UsageError(
                     f"a mask mixes the result with the picture, but the result has {self.target_shape[2]} channels,"
-                    f" the picture {first.shape[2]}"
+                    f" the picture {before[2]}"
                 )
         self.halo = self.least_rows = max(item.correlation.weights.shape[0] - 1 for item in filters)
         self.local = (

@@ -1,0 +1,591 @@
+"""One pixel of a result as a worked sum: what lies under the kernel, the products in the order of adding, what follows.
+
+Every number is what the engine has on the way. Where it sums in another order than the definition, the definition's is
+worked, and the method's bound says how far the result may be from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from imgconv.arrayfile import Array
+from imgconv.engine import channels
+from imgconv.engine.correlation import SUM_TYPES
+from imgconv.engine.methods.direct import NDIMAGES_ZERO
+from imgconv.engine.stage import Span, border_map, by_axis
+from imgconv.errors import UsageError
+from imgconv.recipe import about_of
+from imgconv.recipe.filtering import Correlator, Filter, FloatingFilter, View
+from imgconv.recipe.layout import samples_of
+from imgconv.recipe.settings import pillow_blur
+from imgconv.recipe.steps import combined, next_step
+
+if TYPE_CHECKING:
+    from imgconv.engine.run import Filtered
+    from imgconv.recipe import Recipe
+
+FLIPS = {
+    (False, False): "", (False, True): "rotated by 180°", (True, False): "flipped top to bottom",
+    (True, True): "flipped left to right",
+}  # fmt: skip
+ROUNDINGS = {
+    "half-up": "to the nearest, halves up", "half-even": "to the nearest, halves to even", "wrap": "cut toward zero",
+}  # fmt: skip
+
+
+class RowSum(NamedTuple):
+    """What a row of the kernel adds, in the order of adding."""
+
+    row: int  # of the weights as they lie
+    sum: float | None  # of its products; None where they are added to the total one by one
+    total: float  # of all so far
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A channel of the picture under a plane of weights.
+
+    Attributes
+    ----------
+    kernel, channel : str
+    rows, columns : ndarray of int
+        Where the taps lie in the picture, counted from 0; some lie outside.
+    window : ndarray of float64, shape (rows, columns)
+        The values there; NaN where nothing counts (border renormalize).
+    made : ndarray of bool
+        Those that the border made up, for they lie outside.
+    weights : ndarray of float64
+        As they lie on the window: turned for a convolution.
+    scale : float
+        Divides every weight before it is multiplied.
+    products : ndarray of float64
+    offset, start : float
+        What the sum begins with: the offset, and ½ where it is then cut to a whole sample.
+    sums : tuple of RowSum
+        In the order of adding.
+    share : float or None
+        With border renormalize, what the weights that count sum to, where they are not all.
+    total : float
+    sum_type : str
+        "float32" or "float64".
+    """
+
+    kernel: str
+    channel: str
+    rows: Array
+    columns: Array
+    window: Array
+    made: Array
+    weights: Array
+    scale: float
+    products: Array
+    offset: float
+    start: float
+    sums: tuple[RowSum, ...]
+    share: float | None
+    total: float
+    sum_type: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field, as JSON has it."""
+        return {name: _plain(value) for name, value in vars(self).items()}
+
+
+class Step(NamedTuple):
+    """What happens to a sum."""
+
+    name: str
+    value: float
+    says: str
+
+
+class Channel(NamedTuple):
+    """A channel of the result.
+
+    `result` is the sample that filtering gives, `worked` what the steps come to: the same, unless the method's bound
+    lets the sums differ.
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    steps: tuple[Step, ...]
+    worked: float
+    result: float
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSum:
+    """A pixel of a result, worked.
+
+    Attributes
+    ----------
+    row, column : int
+        Of the result, counted from 0.
+    home : (int, int)
+        The row and column of the picture on which the anchor lies.
+    kernel : str
+    flip : str
+        How the weights lie beside how they are written; "" for as written.
+    like : str
+        The tool whose conventions hold, or "".
+    mode, border, padding : str
+    before : tuple of str
+        Kernels of a chain that come before; the window is of what they made.
+    method, exactness : str
+        How it is computed, and how far that may be from the sum as it is worked.
+    channels : tuple of Channel
+    """
+
+    row: int
+    column: int
+    home: tuple[int, int]
+    kernel: str
+    flip: str
+    like: str
+    mode: str
+    border: str
+    padding: str
+    before: tuple[str, ...]
+    method: str
+    exactness: str
+    channels: tuple[Channel, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field, as JSON has it."""
+        made = {name: _plain(value) for name, value in vars(self).items() if name != "channels"}
+        return made | {
+            "channels": [
+                {
+                    "name": one.name,
+                    "terms": [term.as_dict() for term in one.terms],
+                    "steps": [step._asdict() | {"value": _plain(step.value)} for step in one.steps],
+                    "worked": _plain(one.worked),
+                    "result": _plain(one.result),
+                }
+                for one in self.channels
+            ]
+        }
+
+
+class Parting(NamedTuple):
+    """Where two sums part: the first step in which they differ, and what it is in each."""
+
+    step: str
+    channel: str
+    first: str
+    second: str
+
+
+def explain(array: Array, mode: str, recipe: Recipe, row: int, column: int) -> PixelSum:
+    """One pixel of what a recipe makes of a picture, as a worked sum.
+
+    Parameters
+    ----------
+    array, mode
+        As `Recipe.apply` takes them.
+    recipe : Recipe
+        Of a chain the last kernel is worked, over what the others make.
+    row, column : int
+        Of the result, counted from 0.
+
+    Raises
+    ------
+    PictureError
+        As `Recipe.apply` does.
+    UsageError
+        When the pixel lies outside the result, or it is no sum: with vary, or under Pillow's own blur.
+    """
+    options, kernels = recipe.options, recipe.kernels
+    if recipe.family is not None:
+        raise UsageError("vary mixes a kernel for each pixel; give one of them to explain, such as gaussian:sigma=2")
+    last = kernels if options.combine else kernels[-1:]
+    for kernel in last:
+        if pillow_blur(kernel, options):
+            raise UsageError(
+                f"{kernel.name}: like pillow is Pillow's own blur, which is rounded between its passes and no one sum;"
+                " leave like out"
+            )
+    result, _, report = recipe.apply(array, mode)
+    height, width = result.shape[:2]
+    if not (0 <= row < height and 0 <= column < width):
+        raise UsageError(
+            f"row {row}, column {column} lies outside the result, which has {height} rows and {width} columns (counted"
+            " from 0)"
+        )
+    given, layout = samples_of(array, mode)
+    with np.errstate(all="ignore"):  # as in Recipe.apply
+        mixed: list[Filter] = []
+        if options.mask is not None and len(kernels) > 1 and not options.combine:
+            mixed = [Filter(kernel, about_of(given, layout, options)) for kernel in kernels]
+        samples, left = given, kernels
+        while len(left) > 1 and not options.combine:
+            step = next_step(left, None, about_of(samples, layout, options), mixed)
+            if step.count == len(left):
+                step = next_step(left[:-1], None, about_of(samples, layout, options), mixed)
+            samples, layout = step.run(View(samples), None, options.threads, View(given)).samples, step.layout
+            left = left[step.count :]
+        filters = [Filter(kernel, about_of(samples, layout, options)) for kernel in last]
+        mask = options.mask
+        share = 1.0
+        if mask is not None:
+            share = float(mask.strengths(given.shape[:2], slice(row, row + 1), slice(column, column + 1))[0, 0])
+        worked = _Pixel(filters, samples, row, column)
+        if filters[0].plain and share == 1 and not options.combine:
+            worked.plain()
+        else:
+            worked.floating()
+            if mask is not None:
+                from imgconv.recipe.masked import mixing_space
+
+                worked.mix(share, given[row, column], mixing_space(mixed or filters))
+            worked.round()
+    layout = filters[0].layout.of_channels(len(worked.values))
+    if layout.letters == "lab":
+        stored = layout.shift(worked.values[None, None].copy())[0, 0]
+        worked.step("stored", stored, "as files have it: a and b have a sign")
+    s, plan, home = filters[0].settings, report.plans[-1], worked.home
+    return PixelSum(
+        row=row,
+        column=column,
+        home=home,
+        kernel="+".join(kernel.name for kernel in last),
+        flip=FLIPS[s.flip == "vertical", options.mode == "convolve"],
+        like=options.like or "",
+        mode=options.mode,
+        border=f"constant:{s.outside:g}" if s.border == "constant" else s.border,
+        padding=s.padding,
+        before=tuple(kernel.name for kernel in kernels[: -len(last)]),
+        method=plan.method,
+        exactness=plan.exactness,
+        channels=worked.channels(result[row, column]),
+    )
+
+
+class _Pixel:
+    """A pixel on its way: the values of its channels, and what became of them step by step."""
+
+    def __init__(self, filters: Sequence[Filter], samples: Array, row: int, column: int) -> None:
+        first = filters[0]
+        self.filters, self.samples, self.options = filters, samples, first.options
+        self.result = row, column
+        down, across = self.options.stride
+        self.row, self.column = row * down, column * across  # as if there were no strides
+        self.values: Array = np.empty(0)
+        self.home = (0, 0)
+        self.names: Sequence[str] = ()
+        self.terms: list[list[Term]] = []
+        self.steps: list[tuple[str, Array, str, Sequence[int]]] = []  # each with the channels that it is for
+
+    def step(self, name: str, values: Array, says: str = "", of: Sequence[int] | None = None) -> None:
+        """What the values become."""
+        self.values = values
+        self.steps.append((name, values, says, range(len(values)) if of is None else of))
+
+    def channels(self, result: Array) -> tuple[Channel, ...]:
+        """Each channel of the result with its own terms and steps."""
+        found = np.atleast_1d(result)
+        return tuple(
+            Channel(
+                name,
+                tuple(self.terms[n]),
+                tuple(Step(step, float(values[n]), says) for step, values, says, of in self.steps if n in of),
+                float(self.values[n]),
+                float(found[n]),
+            )
+            for n, name in enumerate(self.names)
+        )
+
+    def plain(self) -> None:
+        """One correlation from samples to samples: cut and clipped to the type's range."""
+        f, count = self.filters[0], self.samples.shape[2]
+        names = _names(f, count)
+        self.names, self.terms = names, [[] for _ in names]
+        totals = []
+        for n in range(count):
+            term = self._term(f, f.correlator, View(self.samples), n, names[n])
+            self.terms[n] += [term] if term else []
+            totals.append(term.total if term else float(self.samples[(*self.home, n)]))
+        copied = not any(self.terms)
+        values = np.array(totals, SUM_TYPES[f.kind.name])
+        self.step("copied" if copied else "sum", values, "border keep: the window leaves the picture" * copied)
+        back = f.layout.back
+        if back.kind == "f":
+            self.values = self.values.astype(back)
+        elif f.kind.kind == "f":
+            self.round()
+        else:
+            whole = np.floor(values.astype(np.float64))
+            if not copied:
+                self.step("rounded", whole, "down, after the ½ that it began with")
+            self._clip(whole, channels.to_samples(whole, back)[0])
+
+    def floating(self) -> None:
+        """Floating sums, with what follows them: bias, alpha, light, several kernels' results as one, `after`."""
+        o, f = self.options, self.filters[0]
+        s, layout = self.filters[-1].settings, f.layout
+        results = [self._part(item, whole=s.after == "minmax") for item in self.filters]
+        values, line = results[0]
+        if o.combine:
+            values = combined([whole for whole, _ in results], o.combine)
+            if layout.has_alpha:
+                values[:, :, -1] = combined([whole[:, :, -1] for whole, _ in results], "max")
+            self.step(o.combine, values[line, self.result[1]], f"of {len(results)} kernels' results")
+        layout = layout.of_channels(values.shape[2])
+        count, signed = values.shape[2] - layout.has_alpha, self.filters[-1].signed
+        if s.after not in ("float", "clip"):
+            if signed and s.after in ("minmax", "offset128"):
+                count = 1
+            here, at = self.values[None, None, :count], (0, 0)  # the worked sums; a stretch takes all of the picture
+            if s.after == "minmax":
+                here, at = values[:, :, :count], (line, self.result[1])
+            become = self.values.copy()
+            become[:count] = channels.after(here, s.after, layout.top, layout.back.kind == "f")[at]
+            self.step(f"after {s.after}", become, of=range(count))
+        if signed:
+            shifted = self.values.copy()
+            shifted[1:] += 128
+            self.step("128 more", shifted, "a and b as bytes", of=range(1, len(shifted)))
+
+    def mix(self, share: float, before: Array, space: Any) -> None:
+        """Mixes the values with the picture's own."""
+        from imgconv.masks import blend
+
+        mine = self.values[None, None]
+        strength = np.full((1, 1), share, mine.dtype)
+        mixed = blend([(1 - strength, before[None, None].astype(mine.dtype)), (strength, mine)], space)[0, 0]
+        self.step("mask", mixed, f"{share:.4g} of it, {1 - share:.4g} of the picture as it was")
+
+    def round(self) -> None:
+        """Floating values as samples, unless they are left floating."""
+        s, back = self.filters[-1].settings, self.filters[0].layout.back
+        if s.after == "float" or back.kind == "f":
+            self.values = self.values.astype(back if back.kind == "f" else self.values.dtype)
+            return
+        values = self.values.astype(np.float64)
+        if s.rounding == "wrap":
+            whole = np.trunc(values)
+        else:
+            whole = np.rint(values) if s.rounding == "half-even" else np.floor(self.values + 0.5).astype(np.float64)
+            whole = np.where(np.abs(values) < 2**52, whole, values)
+        samples = channels.to_samples(self.values, back, s.rounding)[0]
+        self.step("rounded", whole, ROUNDINGS[s.rounding])
+        self._clip(whole, samples, "modulo the range" if s.rounding == "wrap" else "")
+
+    def _clip(self, whole: Array, samples: Array, how: str = "") -> None:
+        back = self.filters[0].layout.back
+        outside = np.flatnonzero(samples.astype(np.float64) != whole).tolist()
+        low, top = (0, 1) if back.kind == "b" else (np.iinfo(back).min, np.iinfo(back).max)
+        self.step("wrapped" if how else "clipped", samples, how or f"to the range from {low} to {top}", of=outside)
+
+    def _part(self, f: Filter, *, whole: bool) -> tuple[Array, int]:
+        """The floating results of a kernel: all, or those of the pixel's row; and which of the rows is the pixel's."""
+        part, o = FloatingFilter(f), self.options
+        part.correlators = [[(channel, _Watched(inner)) for channel, inner in terms] for terms in part.correlators]
+        if whole or o.combine or not all(inner.local for inner in part.all_correlators):
+            values, line = part.run(View(self.samples), None, o.threads), self.result[0]
+        else:
+            rows = Span(self.row, self.row + 1)
+            near = part.needed(rows)
+            values, line = part.run(View(self.samples[near.start : near.stop], near.start), rows, o.threads), 0
+        engine = values[line, self.result[1]]
+        names_in, count = _names(f, f.shape[2]), len(engine)
+        self.names = _names(f, count)
+        self.terms = self.terms or [[] for _ in range(count)]
+        places = part.chosen or [*range(count - (f.alpha == "keep"))]
+        sums, copied = engine.copy(), False
+        for n, place in enumerate(places):
+            together = part.correlators[0][0][0] == slice(None)
+            total = None
+            for channel, inner in part.correlators[0 if together else n]:
+                source = n if together else channel.start
+                name = names_in[part.chosen[source] if part.chosen else source]
+                assert isinstance(inner, _Watched)
+                term = self._term(f, inner, inner.seen, n if together else 0, name)
+                if term is None:
+                    copied = True
+                    y, x = self.home
+                    add = inner.seen.samples[y - inner.seen.first, x, n if together else 0]
+                else:
+                    self.terms[place].append(term)
+                    add = term.total
+                total = add if total is None else part.dtype.type(total) + part.dtype.type(add)
+            assert total is not None
+            sums[place] = total
+        label = f.kernel.name if o.combine else "copied" if copied else "sum"
+        says = self._about(f) or "border keep: the window leaves the picture" * copied
+        if len(part.correlators[0]) > 1:
+            says = f"of {len(part.correlators[0])} channels" + f"; {says}" * bool(says)
+        self.step(label, sums, says, of=places)
+        weighed = f.alpha in ("premultiply", "mean")
+        if part.bias is not None and not weighed:
+            become = self.values.copy()
+            become[places] += part.bias
+            self.step("bias", become, of=places)
+        if weighed or o.linear or (f.layout.premultiplied and f.alpha != "straight"):
+            said = ["colours over alpha's own sum" + ", with offset and bias" * (part.bias is not None)] * weighed
+            said += ["linear light as sRGB again"] * o.linear
+            self.step("alpha" if weighed else "light", engine, ", ".join(said))
+        left = [n for n in range(count) if n not in places]
+        if left:
+            self.step("left", self.values, "the pixel's own: this channel is not filtered", of=left)
+        return values, line
+
+    def _about(self, f: Filter) -> str:
+        """What the values of the window are, where they are not the picture's as they stand."""
+        said = ["linear light"] * self.options.linear + ["colours times alpha"] * (f.alpha in ("premultiply", "mean"))
+        return f"of {', '.join(said)}" if said else ""
+
+    def _term(self, f: Filter, inner: Correlator, view: View, source: int, name: str) -> Term | None:
+        """A channel of what a correlator was given under its weights; None where the border keeps the pixel."""
+        c, stage, steps = inner.plan.correlation, inner.stage, self.options.dilation
+        self.home = stage.window[0].start + self.row, stage.window[1].start + self.column
+        at, lines = [], []
+        for axis in (0, 1):
+            start, size = self.home[axis] - c.anchor[axis], f.shape[axis]
+            at.append(np.arange(start, start + c.weights.shape[axis])[:: steps[axis]])
+            lines.append(border_map(start, c.weights.shape[axis], size, by_axis(c.border)[axis])[:: steps[axis]])
+        out = [(place < 0) | (place >= size) for place, size in zip(at, f.shape, strict=False)]
+        made = out[0][:, None] | out[1][None, :]
+        if c.border == "keep" and not all(
+            span.start <= place < span.stop for span, place in zip(stage.inner, self.home, strict=True)
+        ):
+            return None
+        seen = view.samples[:, :, source]
+        sum_type = np.dtype(SUM_TYPES[seen.dtype.name]).type
+        rows, columns = lines[0] - view.first * (lines[0] >= 0), lines[1]
+        known = (lines[0][:, None] >= 0) & (columns[None, :] >= 0)
+        window = np.where(known, seen[rows[:, None], columns[None, :]], sum_type(c.outside)).astype(sum_type)
+        partly = c.border == "renormalize" and bool((~known).any() or (seen.dtype.kind == "f" and np.isnan(seen).any()))
+        if partly:
+            known &= ~np.isnan(window)
+            window[~known] = np.nan
+        weights = c.weights[:: steps[0], :: steps[1]]
+        over = weights.astype(sum_type) / sum_type(c.scale)
+        used = np.abs(over) > (NDIMAGES_ZERO if c.in_order and sum_type is np.float64 else 0)
+        products = np.where(used & (known | (not partly)), over * window, sum_type(0))
+        half = 0.5 if seen.dtype.kind in "ui" else 0.0
+        start = sum_type(0 if partly else c.offset + half)
+        ordered = c.in_order and sum_type is np.float64
+        sums = _row_sums(products, used, start, one_by_one=ordered)
+        total = sums[-1].total if sums else start
+        share = None
+        if partly:
+            counting = used & known
+            ones = _row_sums(np.where(counting, over, sum_type(0)), used, sum_type(0), one_by_one=ordered)
+            share = float(ones[-1].total) if ones else 0.0
+            nothing = 0.0 if seen.dtype.kind in "ui" else math.nan
+            total = sum_type(np.float64(total) * (over.sum(dtype=np.float64) / share) if share else nothing)
+            total = sum_type(total + sum_type(c.offset) + sum_type(half))
+            if math.isnan(total) and f.layout.back.kind in "iub":
+                total = sum_type(c.offset)
+        plain = tuple(RowSum(row, None if own is None else float(own), float(so_far)) for row, own, so_far in sums)
+        return Term(
+            kernel=f.kernel.name,
+            channel=name,
+            rows=at[0],
+            columns=at[1],
+            window=window.astype(np.float64),
+            made=made,
+            weights=weights,
+            scale=c.scale,
+            products=products.astype(np.float64),
+            offset=0.0 if partly else c.offset,
+            start=float(start),
+            sums=plain,
+            share=share,
+            total=float(total),
+            sum_type=np.dtype(sum_type).name,
+        )
+
+
+class _Watched(Correlator):
+    """A correlator that keeps what it was given."""
+
+    seen: View
+
+    def __init__(self, inner: Correlator) -> None:
+        self.inner, self.plan, self.stage, self.layout = inner, inner.plan, inner.stage, inner.layout
+
+    def run(self, view: View, rows: Span | None, threads: int | None) -> Filtered:
+        """Rows of the result, or all of them."""
+        self.seen = view
+        return self.inner.run(view, rows, threads)
+
+
+def _row_sums(products: Array, used: Array, start: Any, *, one_by_one: bool) -> list[RowSum]:
+    """Sums as the direct method adds them: by rows, bottom one first, each from the left; or all taps one by one."""
+    sums, total = [], start
+    rows = range(len(products))
+    for row in rows if one_by_one else reversed(rows):
+        own = None
+        for product in products[row, used[row]]:
+            if one_by_one:
+                total = total + product
+            else:
+                own = product if own is None else own + product
+        if own is not None:
+            total = total + own
+        if used[row].any():
+            sums.append(RowSum(row, own, total))
+    return sums
+
+
+def _names(f: Filter, count: int) -> Sequence[str]:
+    """A name for each channel: the letter of a picture's, the number of an array's."""
+    letters = f.layout.of_channels(count).letters
+    return letters.upper() if len(letters) == count else [str(n) for n in range(count)] if count > 1 else [""]
+
+
+def first_parting(one: PixelSum, other: PixelSum) -> Parting | None:
+    """The first step in which two sums of the same pixel differ, in the order of working; None where none does."""
+    if len(one.channels) != len(other.channels):
+        return Parting("channels", "", str(len(one.channels)), str(len(other.channels)))
+    partings = []
+    for first, second in zip(one.channels, other.channels, strict=True):
+        looks = zip(_looks(first, one), _looks(second, other), strict=False)
+        differ = ((n, mine, theirs) for n, (mine, theirs) in enumerate(looks) if mine[1] != theirs[1])
+        if found := next(differ, None):
+            number, (step, _, said), (_, _, said_there) = found
+            partings.append((number, Parting(step, first.name, said, said_there)))
+    return min(partings, key=lambda parting: parting[0])[1] if partings else None
+
+
+def _looks(channel: Channel, whole: PixelSum) -> Iterator[tuple[str, Any, str]]:
+    """What is compared of a channel, step by step: what it is called, its value, and that in words."""
+    terms = channel.terms
+    yield "the channels added up", len(terms), ", ".join(term.channel for term in terms) or channel.steps[0].name
+    for term in terms:
+        ends = [f"{axis[0]} to {axis[-1]}" for axis in (term.rows, term.columns)]
+        yield "where the window lies", (*term.rows, *term.columns), f"rows {ends[0]}, columns {ends[1]}"
+        yield "how the weights lie", term.weights.tolist(), whole.flip or "as written"
+        yield "what the border makes up", [*map(_same, term.window.ravel().tolist())], f"border {whole.border}"
+        yield "the scale", term.scale, f"{term.scale:g}"
+        yield "the type of the sums", term.sum_type, term.sum_type
+        yield "what the sum begins with", term.start, f"{term.start:g}"
+        yield "the order of adding", _same(term.total), f"{term.total:g}"
+    for step in channel.steps:
+        yield f"{step.name}", (step.name, _same(step.value)), f"{step.name} {step.value:g} {step.says}".strip()
+    yield "the result", _same(channel.result), f"{channel.result:g}"
+
+
+def _same(value: float) -> float | None:
+    """The number, or None for NaN, which is not even equal to itself."""
+    return None if math.isnan(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: arrays as lists, what is not finite as None."""
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: _plain(inner) for name, inner in value._asdict().items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
