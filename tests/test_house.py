@@ -29,6 +29,7 @@ FLOORS = (
     ("kernels", "formats"),
     ("masks", "peers"),
     ("recipe",),
+    ("page",),
     ("batch", "compare", "explain", "match", "fit"),
     ("api",),
     ("bench", "lazy", "pillow"),

@@ -48,11 +48,19 @@ class Work:
     recipe: Recipe
     targets: Targets
     handling: Handling
+    report: str = ""  # what a page is to show of each: "whole", "small", or nothing
 
     def __call__(self, job: Job, threads: int | None = None, ask: Callable[[int], None] | None = None) -> Outcome:
         """Does a job with so many threads, unless the recipe says how many; `ask` is that of `Limits`."""
         recipe, limits = with_threads(self.recipe, threads), self.handling.limits._replace(ask=ask)
-        return run_one(job, recipe, self.targets, self.handling._replace(limits=limits))
+        handling, looked = self.handling._replace(limits=limits), None
+        if self.report and not job.problem and not is_skipped(job, self.targets):
+            from imgconv.batch.look import section_of  # here, because few runs have a report
+
+            looked = section_of(job, recipe, handling, small=self.report == "small")  # before --in-place replaces it
+        outcome = run_one(job, recipe, self.targets, handling)
+        outcome.looked = looked
+        return outcome
 
 
 @cache

@@ -28,6 +28,7 @@ from imgconv.cli.options import (
     to_metadata,
 )
 from imgconv.cli.progress import Progress, count, human_line, summary_lines
+from imgconv.cli.report import check_report, report_option, section_of, write_report
 from imgconv.cli.sources import given_lines, origins, setting, use_recipe
 from imgconv.errors import UsageError
 from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
@@ -47,7 +48,7 @@ SECTIONS = {  # of --help, by the first option of each
     "encoder": "What the files hold",
     "recipe": "Recipes",
     "most": "How the work is done",
-    "dry_run": "What is said",
+    "report": "What is said",
 }
 ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
 
@@ -113,6 +114,7 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
               help="Have the files done by workers of Dask.distributed: those of a scheduler, such as"
               " tcp://scheduler:8786, or N processes of this machine.")  # fmt: skip
 @click.option("--keep-going/--fail-fast", default=True, help="After a file failed: do the rest, or stop.")
+@report_option
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -128,7 +130,7 @@ def apply(
     overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, watch: bool, dry_run: bool,
     as_json: bool, quiet: bool, verbose: bool, explain: bool, keep_going: bool, most: int | None, memory: int | None,
     cluster: str | None, encoder: tuple[str, ...], metadata: frozenset[str], auto_orient: bool,
-    save_recipe: str | None, embed: bool, limits: Limits, **options: Any,
+    save_recipe: str | None, embed: bool, report: str | None, limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -147,6 +149,10 @@ def apply(
         raise click.UsageError("-0 says how names end in the list of --files-from.")
     if cluster is not None and most is not None:
         raise click.UsageError("-j is how many processes here do the files; --cluster has workers of its own.")
+    if report is not None and (watch or "-" in inputs):
+        what = "--watch has no end" if watch else "standard input can be read only once"
+        raise UsageError(f"--report is a page about what was done, from its files: {what}")
+    check_report(report, overwrite=overwrite)
     from imgconv.formats.decode import begin
 
     # the first picture is decoded while the rest is being imported
@@ -229,7 +235,7 @@ def apply(
         imports_done()
     if begun is not None and jobs and begun.path == jobs[0].source:
         jobs[0] = jobs[0]._replace(begun=begun)
-    work = Work(recipe, targets, handling)
+    work = Work(recipe, targets, handling, "" if report is None else "whole" if len(jobs) == 1 else "small")
     passed_over = len(results) + len(found.others) + len(found.unwanted)
     if cluster is None:
         from imgconv.batch.run import run
@@ -243,7 +249,11 @@ def apply(
         _do, by=by, keep_going=keep_going, to_stdout=to_stdout, as_json=as_json, quiet=quiet, verbose=verbose,
         explain=explain,
     )  # fmt: skip
-    ended = do(jobs, work, passed_over)
+    looked: list[dict[str, Any]] = []
+    ended = do(jobs, work, passed_over, looked=looked)
+    if report is not None:
+        title = looked[0]["title"] if len(looked) == 1 else f"{recipe.name}: {count(len(looked), 'picture')}"
+        write_report(report, title, recipe.all_kernels, looked, overwrite=overwrite)
     if not watch:
         return ended.exit_status
     later = replace(work, targets=targets._replace(newer=False, overwrite=not (skip_existing or resume)))
@@ -264,6 +274,7 @@ def apply(
 def _do(
     jobs: list[Job], work: Work, passed_over: int = 0, *, by: Callable[..., Generator[Outcome]], keep_going: bool,
     to_stdout: bool, as_json: bool, quiet: bool, verbose: bool, explain: bool,
+    looked: list[dict[str, Any]] | None = None,
 ) -> Count:  # fmt: skip
     """Has the jobs done by `run.run`, or what does as much, and prints what becomes of them."""
     from imgconv.batch.report import Count
@@ -274,6 +285,8 @@ def _do(
     with progress, contextlib.closing(by(jobs, work, keep_going=keep_going, tick=progress.tick)) as outcomes:
         for outcome in outcomes:
             ended.add(outcome)
+            if work.report and looked is not None:
+                looked.append(section_of(outcome, recipe.name, [*details(outcome, recipe, explain)]))
             for note in outcome.notes:
                 warn(f"{outcome.job.input}: {note}")
             if outcome.error:

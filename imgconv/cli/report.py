@@ -1,0 +1,73 @@
+"""--report: a page of its own that shows what was done."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imgconv import __version__
+from imgconv.cli.options import FILE
+from imgconv.errors import UsageError
+
+if TYPE_CHECKING:
+    from imgconv.batch.report import Outcome
+    from imgconv.kernels.value import Kernel
+
+LONGEST_COMMAND = 400  # letters
+
+report_option = click.option(
+    "--report", type=FILE, metavar="FILE.html",
+    help="Write a page for a browser: before and after, pixels and the sums that they are, histograms, the kernel.",
+)  # fmt: skip
+
+
+def check_report(path: str | None, *, overwrite: bool) -> None:
+    """Raises UsageError where a page could not be written in the end."""
+    if path is None:
+        return
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report {path}: is a page, so its name ends in .html")
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise UsageError(f"--report {path}: there is no folder {os.path.dirname(path)}")
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{path}: exists; --overwrite replaces it")
+
+
+def write_report(
+    path: str, title: str, kernels: Sequence[Kernel], sections: Sequence[dict[str, Any]], *, overwrite: bool
+) -> None:
+    """Writes the page; each section has its title and facts."""
+    from imgconv.batch.remote import hidden
+    from imgconv.formats.place import write
+    from imgconv.page import page
+
+    command = shlex.join(["imgconv", *map(hidden, sys.argv[1:])])
+    if len(command) > LONGEST_COMMAND:
+        command = f"{command[:LONGEST_COMMAND]} …"
+    write(Path(path), page(title, f"imgconv {__version__}: {command}", kernels, sections), overwrite=overwrite)
+
+
+def section_of(outcome: Outcome, recipe_name: str, details: Sequence[str]) -> dict[str, Any]:
+    """What a page says of a job besides what it shows."""
+    title = f"{outcome.job.input} → {outcome.job.output}"
+    if outcome.looked is None or outcome.status != "done":
+        return {"title": title, "error": outcome.error or f"{outcome.status}: {outcome.how}"}
+    shape = outcome.shape or ()
+    size = "×".join(map(str, (shape[1], shape[0], *shape[2:])[: 2 if outcome.mode else 3]))
+    facts = [
+        ["picture", f"{size} {outcome.mode or outcome.dtype}" + (", 16 bits" if outcome.dtype == "uint16" else "")],
+        ["kernel", recipe_name],
+        ["computed", f"{outcome.how}, {outcome.threads} thread{'s' * (outcome.threads > 1)}"],
+        *(["why", line] for line in details),
+        *(["note", note] for note in outcome.notes),
+        ["shown", "what filtering gives, before it is encoded"],
+    ]
+    times = {"read": outcome.read_s, "compile": outcome.compile_s, "filter": outcome.filter_s or 0.0,
+             "write": outcome.write_s}  # fmt: skip
+    return outcome.looked | {"title": title, "facts": facts, "times": [[k, s] for k, s in times.items() if s]}
