@@ -77,7 +77,7 @@ def explained(folder, row, column):
     """What `imgconv explain` says of the first channel of a pixel."""
     done = command("explain", f"cup.png@{row},{column}", "-k", "emboss", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["channels"][0]
+    return json.loads(done.stdout)["sums"][0]["channels"][0]
 
 
 def test_the_slider_moves_by_keys_and_by_dragging(report, show):
