@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.conventions import COMPARED, PADDINGS, Compared, is_pair
+from imgconv.engine.run import workers_for
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.kernels.value import Kernel
-from imgconv.recipe import Recipe
+from imgconv.recipe import Recipe, prepared, recipe_from
 from imgconv.recipe.layout import layout_of
-from imgconv.recipe.options import Options
+from imgconv.recipe.options import options_from
+from imgconv.threads import in_threads
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -37,15 +38,34 @@ if TYPE_CHECKING:
     PictureLike = str | PathLike[str] | Image | npt.ArrayLike
 
 
-def correlate(array: npt.ArrayLike, kernel: KernelLike | None = None, **options: Unpack[FilterOptions]) -> Array:
+@overload
+def correlate(  # type: ignore[overload-overlap]  # a list of arrays is array_like, too
+    array: list[Array] | tuple[Array, ...],
+    kernel: KernelLike | None = None,
+    *,
+    out: None = None,
+    **options: Unpack[FilterOptions],
+) -> list[Array]: ...
+@overload
+def correlate(
+    array: npt.ArrayLike,
+    kernel: KernelLike | None = None,
+    *,
+    out: Array | None = None,
+    **options: Unpack[FilterOptions],
+) -> Array: ...
+def correlate(array: Any, kernel: Any = None, *, out: Array | None = None, **options: Any) -> Any:
     """Slides a kernel over an array as it is written.
 
     Parameters
     ----------
-    array : array_like, shape (rows, columns) or (rows, columns, channels)
-        Any real type. Channels are filtered each by itself.
+    array : array_like, shape (rows, columns) or (rows, columns, channels), or a batch
+        Any real type. Channels are filtered each by itself. A batch is an array of shape (n, rows, columns, channels),
+        or a list of arrays, which need not be of one shape.
     kernel : str, path, Kernel or array_like
         Whatever `imgconv.kernel` takes: a name, a file, a matrix. None with `vary`.
+    out : ndarray, optional
+        Where the result is written, C-contiguous; it may be the array itself, which takes a copy.
     **options
         border : {"edge", "reflect", "symmetric", "wrap", "wrap-x", "constant", "keep", "renormalize"} or "constant:V"
             What stands in for pixels outside. Default "edge", or the kernel's own.
@@ -88,9 +108,9 @@ def correlate(array: npt.ArrayLike, kernel: KernelLike | None = None, **options:
 
     Returns
     -------
-    ndarray
-        Of the array's type and number of dimensions. Integers are rounded half up and clipped to their range;
-        floating numbers are neither.
+    ndarray, or a list of them
+        Of the array's type and number of dimensions: `out`, if it is given; a list for a list. Integers are rounded
+        half up and clipped to their range; floating numbers are neither.
 
     Raises
     ------
@@ -99,7 +119,7 @@ def correlate(array: npt.ArrayLike, kernel: KernelLike | None = None, **options:
     PictureError
         When the array is no picture.
     UsageError
-        When options contradict each other or are out of range.
+        When options contradict each other or are out of range, or the result does not fit into `out`.
 
     Notes
     -----
@@ -113,10 +133,26 @@ def correlate(array: npt.ArrayLike, kernel: KernelLike | None = None, **options:
     array([[0, 1, 2],
            [0, 4, 5]])
     """
-    return _filter(array, kernel, "correlate", options)
+    return _filter(array, kernel, "correlate", out, options)
 
 
-def convolve(array: npt.ArrayLike, kernel: KernelLike | None = None, **options: Unpack[FilterOptions]) -> Array:
+@overload
+def convolve(  # type: ignore[overload-overlap]
+    array: list[Array] | tuple[Array, ...],
+    kernel: KernelLike | None = None,
+    *,
+    out: None = None,
+    **options: Unpack[FilterOptions],
+) -> list[Array]: ...
+@overload
+def convolve(
+    array: npt.ArrayLike,
+    kernel: KernelLike | None = None,
+    *,
+    out: Array | None = None,
+    **options: Unpack[FilterOptions],
+) -> Array: ...
+def convolve(array: Any, kernel: Any = None, *, out: Array | None = None, **options: Any) -> Any:
     """True convolution: as `correlate`, with the kernel turned by 180° and its anchor mirrored.
 
     With border="constant" it is ``scipy.signal.convolve2d(mode="same")``, even-sized kernels included.
@@ -129,7 +165,7 @@ def convolve(array: npt.ArrayLike, kernel: KernelLike | None = None, **options: 
     array([[2, 3, 0],
            [5, 6, 0]])
     """
-    return _filter(array, kernel, "convolve", options)
+    return _filter(array, kernel, "convolve", out, options)
 
 
 def apply(image: Image, kernel: KernelsLike | None = None, **options: Unpack[ApplyOptions]) -> Image:
@@ -156,23 +192,12 @@ def apply(image: Image, kernel: KernelsLike | None = None, **options: Unpack[App
     KernelError, PictureError, UsageError
         As `correlate` does.
     """
-    from imgconv.formats.image import ONLY_IN_MEMORY, back_in, filterable, from_array, to_array
-
     if not hasattr(image, "getbands"):
         kind = type(image).__name__
         raise PictureError(f"apply() takes a Pillow image, not {kind}; correlate() and convolve() take arrays")
-    prepared = image if image.mode in ONLY_IN_MEMORY else filterable(image)
-    array, mode, _ = recipe_from("apply", kernel, options).apply(to_array(prepared), prepared.mode)
-    result = from_array(array, mode)
-    if mode == prepared.mode:
-        result = back_in(image.mode, result)
-    result.info = {key: value for key, value in image.info.items() if key != "transparency"}
-    metadata = {key: image.info[key] for key in ("exif", "xmp") if isinstance(image.info.get(key), bytes)}
-    if metadata:
-        from imgconv.formats.exif import for_result
+    from imgconv.pillow import filtered
 
-        result.info.update(for_result(metadata, (image.height, image.width), array.shape, 1)[0].items())
-    return result
+    return filtered(image, kernel, options)
 
 
 def match_convention(before: PictureLike, kernel: KernelLike, result: PictureLike) -> Match:
@@ -319,26 +344,82 @@ def explain_pixel(
     return explain(given.array, given.mode, recipe_from("explain_pixel", kernel, options), row, column)
 
 
-def _filter(array: npt.ArrayLike, kernel: Any, mode: str, options: Mapping[str, Any]) -> Array:
-    if "mode" in options:
-        padding = f"padding={options['mode']!r} says how large the result is" if options["mode"] in PADDINGS else ""
-        raise UsageError(f"{mode}() takes no mode; {padding or 'correlate() and convolve() are the two'}")
-    if isinstance(kernel, (list, tuple)) and any(isinstance(item, (str, Kernel, PathLike)) for item in kernel):
-        raise KernelError(f"{mode}() takes one kernel; call it for each of a chain, or apply() to a Pillow image")
-    kernels = () if kernel is None else (to_kernel(kernel),)
-    recipe = Recipe(kernels, replace(_options(mode, options), mode=mode))
+def _filter(array: Any, kernel: Any, function: str, out: Any, options: Mapping[str, Any]) -> Any:
+    key = prepared.key_of(function, kernel, options)
+    if out is not None:
+        _check_out(out)
+    if type(array) is np.ndarray and array.ndim < 4:
+        ready = prepared.find(key, array) if key else None
+        if ready is not None and (out is None or ready.takes(array, out)):
+            return ready.run(array, out)
+    recipe = _recipe_of_one(kernel, function, options)
+    if isinstance(array, (list, tuple)) and array and all(isinstance(a, np.ndarray) and a.ndim > 1 for a in array):
+        if out is not None:
+            raise UsageError("out goes with one array; a list of arrays gives a list")
+        return _each(list(array), [None] * len(array), recipe)
     try:
         samples = np.asarray(array)
     except (TypeError, ValueError) as problem:
-        raise PictureError(f"{mode}() takes an array of numbers: {problem}") from None
-    return recipe.apply(samples)[0]
+        raise PictureError(f"{function}() takes an array of numbers: {problem}") from None
+    if samples.ndim == 4:
+        return _batch(samples, out, recipe)
+    result = recipe.apply(samples, out=out)[0]
+    if key:
+        prepared.keep(key, recipe, samples)
+    return result
 
 
-def recipe_from(function: str, kernel: Any, options: Mapping[str, Any]) -> Recipe:
-    """A kernel or a chain of them, with the options that a function of the library was given."""
-    chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
-    kernels = kernel if chain else [] if kernel is None else [kernel]
-    return Recipe(tuple(to_kernel(k) for k in kernels), _options(function, options))
+def _recipe_of_one(kernel: Any, function: str, options: Mapping[str, Any]) -> Recipe:
+    """What `correlate` and `convolve` were asked for."""
+    if "mode" in options:
+        padding = f"padding={options['mode']!r} says how large the result is" if options["mode"] in PADDINGS else ""
+        raise UsageError(f"{function}() takes no mode; {padding or 'correlate() and convolve() are the two'}")
+    if isinstance(kernel, (list, tuple)) and any(isinstance(item, (str, Kernel, PathLike)) for item in kernel):
+        raise KernelError(f"{function}() takes one kernel; call it for each of a chain, or apply() to a Pillow image")
+    kernels = () if kernel is None else (to_kernel(kernel),)
+    return Recipe(kernels, replace(options_from(function, options), mode=function))
+
+
+def _each(arrays: list[Array], outs: list[Array | None], recipe: Recipe) -> list[Array]:
+    """The result of each array: of small ones each by one thread, of others one after the other by all."""
+    arrays = [np.ascontiguousarray(array) for array in arrays]
+    kinds = {(array.shape, array.dtype): array for array in arrays}
+    ready = {kind: prepared.prepare(recipe, array) for kind, array in kinds.items()}
+    ways = [ready[array.shape, array.dtype] for array in arrays]
+    if not all(ways):
+        return [recipe.apply(array, out=out)[0] for array, out in zip(arrays, outs, strict=True)]
+    results: list[Any] = outs
+
+    def one(number: int) -> int:
+        way = ways[number]
+        assert way is not None
+        results[number] = way.run(arrays[number], outs[number])
+        return 0
+
+    work = sum(way.work for way in ways if way)
+    in_threads(lambda: one, range(len(arrays)), workers_for(work, len(arrays), recipe.options.threads))
+    return results
+
+
+def _batch(array: Array, out: Array | None, recipe: Recipe) -> Array:
+    """The results of an array of shape (n, rows, columns, channels), as such an array."""
+    if not len(array):
+        raise PictureError("a batch of no pictures has no results")
+    first = recipe.apply(array[0])[0]
+    shape = len(array), *first.shape
+    if out is not None and (out.shape, out.dtype) != (shape, first.dtype):
+        raise UsageError(f"out must be an array of {first.dtype} of shape {shape}, not {out.dtype} of {out.shape}")
+    result = np.empty(shape, first.dtype) if out is None or np.may_share_memory(array, out) else out
+    _each(list(array), list(result), recipe)
+    if out is not None and result is not out:
+        np.copyto(out, result)
+        result = out
+    return result
+
+
+def _check_out(out: Any) -> None:
+    if type(out) is not np.ndarray or not out.flags.c_contiguous or not out.flags.writeable:
+        raise UsageError("out must be a NumPy array that is C-contiguous and can be written")
 
 
 def _picture(given: Any) -> Picture:
@@ -357,14 +438,3 @@ def _picture(given: Any) -> Picture:
         raise PictureError(f"a picture is a path, a Pillow image or an array of numbers: {problem}") from None
     layout_of(picture.array, picture.mode)  # refuses what is no picture
     return picture
-
-
-def _options(function: str, given: Mapping[str, Any]) -> Options:
-    """Options from what a function of the library was given."""
-    known = [field.name for field in fields(Options)]
-    for name in given:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
-            raise UsageError(f"{function}() got an unknown option {name!r}; {hint}")
-    return Options(**given)

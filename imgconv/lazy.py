@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
-from imgconv.api import recipe_from
 from imgconv.arrayfile import Array
 from imgconv.engine.stage import border_map, by_axis
 from imgconv.errors import PictureError, UsageError
 from imgconv.formats.picture import unread
-from imgconv.recipe import Recipe
+from imgconv.recipe import Recipe, recipe_from
 from imgconv.recipe.filtering import About, OrderedCorrelator
 from imgconv.recipe.layout import layout_of
 from imgconv.recipe.steps import Blurred, Chained, next_step

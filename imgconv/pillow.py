@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from imgconv.api import apply
 from imgconv.engine.blur import Boxes, blurred, boxes
 from imgconv.engine.stage import Span
 from imgconv.errors import ImgconvError
-from imgconv.formats.image import changed, from_array, to_array
+from imgconv.formats.image import ONLY_IN_MEMORY, back_in, changed, filterable, from_array, to_array
+from imgconv.formats.picture import unread
 from imgconv.kernels.blur import MOST_PERCENT, MOST_THRESHOLD
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.kernels.value import Kernel
-from imgconv.recipe import Recipe
-from imgconv.recipe.steps import PILLOW_BLURS
+from imgconv.recipe import Recipe, recipe_from
+from imgconv.recipe.options import Options
+from imgconv.recipe.prepared import LARGEST, MOST_KEPT, Key, key_of, may_change, only_step
+from imgconv.recipe.settings import pillow_blur
+from imgconv.recipe.steps import PILLOW_BLURS, Blurred, Chained
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -30,7 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["PillowFilter", "install", "installed", "uninstall"]
 
 LARGEST_RADIUS = 100_000  # px; Pillow may have what is beyond
-FEWEST_PIXELS = 2**14  # fewer are left to Pillow, which is sooner done with them
+FEWEST_PIXELS = 2**11  # fewer are left to Pillow, which is sooner done with them
+PIXELS = {"L": 1, "RGB": 4, "RGBA": 4, "RGBX": 4, "CMYK": 4}  # bytes of one in Pillow's memory, each filtered by itself
+PILLOW_SHAPES = (3, 3), (5, 5)  # of its kernels
 KERNELS = (
     ImageFilter.Kernel, ImageFilter.BLUR, ImageFilter.CONTOUR, ImageFilter.DETAIL, ImageFilter.EDGE_ENHANCE,
     ImageFilter.EDGE_ENHANCE_MORE, ImageFilter.EMBOSS, ImageFilter.FIND_EDGES, ImageFilter.SHARPEN, ImageFilter.SMOOTH,
@@ -71,13 +77,95 @@ class PillowFilter(ImageFilter.MultibandFilter):
     def filter(self, image: Any) -> Any:
         """Filters what Pillow hands to its filters: an image without its Python side."""
         kernel, options = self.kernel, self.options
+        key = _key("PillowFilter", kernel, options, image)
+        change = _kept.get(key) if key else None
+        result = change(image) if change else None
+        if result is not None:
+            return result
         if {*options} <= {"threads"} and image.mode in PILLOW_BLURS and isinstance(kernel, str | Kernel):
             kernel = to_kernel(kernel)
             if kernel.blur is not None and not kernel.blur.lacks:
                 options = {**options, "like": "pillow"}
-        result = apply(Image.Image()._new(image), kernel, **options)
-        result.load()
-        return result.im
+        if key and key not in _kept and not may_change(self.kernel):
+            _keep(key, recipe_from("PillowFilter", kernel, options), image)
+        done = filtered(Image.Image()._new(image), kernel, options)
+        done.load()
+        return done.im
+
+
+def filtered(image: Image.Image, kernel: Any, options: Mapping[str, Any]) -> Image.Image:
+    """What `imgconv.apply` gives."""
+    key = _key("apply", kernel, options, image) if "transparency" not in image.info else None
+    change = _kept.get(key) if key else None
+    core = change(image.im) if change else None
+    if core is not None:
+        result = image._new(core)
+        after = core.size[::-1]
+    else:
+        recipe = recipe_from("apply", kernel, options)
+        prepared = image if image.mode in ONLY_IN_MEMORY else filterable(image)
+        array, mode, _ = recipe.apply(to_array(prepared), prepared.mode)
+        result, after = from_array(array, mode), array.shape
+        if mode == prepared.mode:
+            result = back_in(image.mode, result)
+        if key and key not in _kept and not may_change(kernel):
+            _keep(key, recipe, image)
+        result.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    metadata = {key: image.info[key] for key in ("exif", "xmp") if isinstance(image.info.get(key), bytes)}
+    if metadata:
+        from imgconv.formats.exif import for_result
+
+        result.info.update(for_result(metadata, (image.height, image.width), after, 1)[0].items())
+    return result
+
+
+Change = Callable[[Any], Any]  # makes Pillow's memory of a result from that of an image, or None
+_kept: dict[Key, Change | None] = {}
+
+
+def _key(function: str, kernel: Any, options: Mapping[str, Any], image: Any) -> Key | None:
+    """What a call can be looked up by, None where it cannot; of an image with or without its Python side."""
+    key = key_of(function, kernel, options) if image.mode in PIXELS else None
+    return (*key, image.mode, image.size) if key else None
+
+
+def _keep(key: Key, recipe: Recipe, image: Any) -> None:
+    """Keeps what a recipe does to such images, where that is one step and little work."""
+    if len(_kept) >= MOST_KEPT:
+        _kept.clear()
+    _kept[key] = _prepared(recipe, image.mode, image.size)
+
+
+def _prepared(recipe: Recipe, mode: str, size: tuple[int, int]) -> Change | None:
+    columns, rows = size
+    if columns * rows < FEWEST_PIXELS and (own := _pillows_own(recipe)):
+        return own
+    bands = Image.getmodebands(mode)
+    array = unread((rows, columns, bands)[: 3 if bands > 1 else 2], np.dtype(np.uint8))
+    step = only_step(recipe, array, mode) if array.nbytes <= LARGEST else None
+    small = step.small(PIXELS[mode]) if isinstance(step, Chained) else None
+    if small is not None and small.target_shape[:2] == (rows, columns):
+        return partial(changed, change=small.fill)
+    if isinstance(step, Blurred):
+        return lambda core: changed(core, lambda old, new: blurred(old, Span(0, rows), step.boxes, target=new))
+    return None
+
+
+def _pillows_own(recipe: Recipe) -> Change | None:
+    """Pillow's filter, where it has the recipe's, as code that takes tiny images."""
+    (kernel, *more), options = recipe.kernels or (None,), recipe.options
+    if more or kernel is None or replace(options, like=None, threads=None) != Options():
+        return None
+    if (blur := pillow_blur(kernel, options)) is not None:
+        radii = blur.x, blur.y
+        if blur.percent is not None:
+            return ImageFilter.UnsharpMask(blur.x, blur.percent, blur.threshold).filter if blur.x == blur.y else None
+        return (ImageFilter.BoxBlur if blur.passes == 1 else ImageFilter.GaussianBlur)(radii).filter
+    if (options.like or kernel.like) != "pillow" or (kernel.anchor, kernel.border) != (None, None):
+        return None
+    if kernel.weights.shape not in PILLOW_SHAPES:
+        return None
+    return ImageFilter.Kernel(kernel.shape, kernel.weights.ravel().tolist(), kernel.scale, kernel.offset).filter
 
 
 @contextmanager
@@ -121,18 +209,26 @@ def _filter(self: Image.Image, filter: Any) -> Image.Image:
     if self.mode in PILLOW_BLURS and self.width * self.height >= FEWEST_PIXELS:
         made = filter() if isinstance(filter, type) and filter.__module__ == ImageFilter.__name__ else filter
         blur, kernel = _boxes_of(made), _kernel_of(made)
-        rows, result = Span(0, self.height), None
+        rows, core, result = Span(0, self.height), None, None
         if blur is not None:
             core = changed(self.im, lambda old, new: blurred(old, rows, blur, target=new))
-            if core is not None:
-                return self._new(core)
-            result = blurred(to_array(self).reshape(self.height, self.width, -1), rows, blur)
+            if core is None:
+                result = blurred(to_array(self).reshape(self.height, self.width, -1), rows, blur)
         elif kernel is not None:
-            result = Recipe((kernel,)).apply(to_array(self), self.mode)[0]
+            key = _key("filter", kernel, {}, self)
+            change = _kept.get(key) if key else None
+            core = change(self.im) if change else None
+            if core is None:
+                recipe = Recipe((kernel,))
+                result = recipe.apply(to_array(self), self.mode)[0]
+                if key and key not in _kept:
+                    _keep(key, recipe, self)
         if result is not None:
             image = from_array(result, self.mode)
             image.load()
-            return self._new(image.im)
+            core = image.im
+        if core is not None:
+            return self._new(core)
     return _pillows(self, filter)
 
 
@@ -168,6 +264,6 @@ def _kernel_of(filter: Any) -> Kernel | None:
 
 @lru_cache(maxsize=32)
 def _kept_kernel(size: tuple[int, ...], scale: float, offset: float, weights: tuple[float, ...]) -> Kernel | None:
-    if size not in ((3, 3), (5, 5)) or len(weights) != size[0] * size[1]:
+    if size not in PILLOW_SHAPES or len(weights) != size[0] * size[1]:
         return None
     return Kernel(np.reshape(weights, size), scale, offset, like="pillow")

@@ -31,8 +31,9 @@ FLOORS = (
     ("recipe",),
     ("page",),
     ("batch", "compare", "explain", "match", "fit"),
+    ("pillow",),
     ("api",),
-    ("bench", "lazy", "pillow"),
+    ("bench", "lazy"),
     ("",),  # imgconv itself, which loads the library on demand
     ("cli",),
     ("__main__",),

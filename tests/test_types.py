@@ -27,6 +27,8 @@ image = Image.new("L", (5, 5))
 ACCEPTED = """imgconv.correlate(array, "blur", border="wrap", stride=2, dilation=(1, 2), anchor=(1, 1), after=None)
 imgconv.correlate(array, border="constant:7", bias=[1.0, 2.0], mask=array, threads=1, vary="gaussian:sigma=0..8")
 imgconv.convolve([[1, 2], [3, 4]], [[1, 2]], channels="rgb", like="scipy").astype(float)
+imgconv.correlate(array, "blur", out=np.empty_like(array), border="wrap").astype(float)
+imgconv.convolve([array, array], "blur", border="wrap").append(array)
 imgconv.apply(image, ["blur", imgconv.kernel("blur"), Path("a.toml")], mode="convolve", combine="hypot").getbbox()
 image.filter(imgconv.PillowFilter("blur", alpha="keep", mode="convolve"))
 imgconv.match_convention(image, "blur", "b.png").best.border.upper()
@@ -37,10 +39,11 @@ options: imgconv.ApplyOptions = {"border": "wrap", "mode": "convolve"}
 imgconv.apply(image, "blur", **options)
 """
 REFUSED = {
-    'imgconv.correlate(array, "blur", boarder="wrap")': 'Unexpected keyword argument "boarder"',
-    'imgconv.correlate(array, "blur", stride="three")': 'Argument "stride"',
-    'imgconv.convolve(array, "blur", mode="correlate")': 'Unexpected keyword argument "mode"',
-    'imgconv.convolve(array, "blur", padding="all")': 'Argument "padding"',
+    'imgconv.correlate(array, "blur", boarder="wrap")': 'No overload variant of "correlate"',
+    'imgconv.correlate(array, "blur", stride="three")': 'No overload variant of "correlate"',
+    'imgconv.correlate([array], "blur").astype(float)': '"list[ndarray',
+    'imgconv.convolve(array, "blur", mode="correlate")': 'No overload variant of "convolve"',
+    'imgconv.convolve(array, "blur", padding="all")': 'No overload variant of "convolve"',
     'imgconv.apply(image, "blur", like="gimp")': 'Argument "like"',
     'imgconv.apply(array, "blur")': "Argument 1",
     'imgconv.PillowFilter("blur", boarder="wrap")': 'Unexpected keyword argument "boarder"',

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -101,6 +103,13 @@ class Chain:
         self._loops = [stage.loop() for stage in self.stages]
         self._idle: list[list[ThreadLoop]] = []
 
+    @cached_property
+    def small(self) -> Small | None:
+        """What filters a small picture, of one plan; None where several threads pay, or it has several plans."""
+        stage = self.stages[0]
+        work = math.prod(self.target_shape) * stage.plan.cost
+        return Small(stage, self._loops[0], work) if len(self.stages) == 1 and work < THREAD_WORK else None
+
     @property
     def halo(self) -> int:
         """How many rows more than it gives a part takes, where no border is near."""
@@ -112,7 +121,14 @@ class Chain:
             rows = stage.needed(rows)
         return rows
 
-    def run(self, source: Array, first: int = 0, rows: Span | None = None, threads: int | None = None) -> Filtered:
+    def run(
+        self,
+        source: Array,
+        first: int = 0,
+        rows: Span | None = None,
+        threads: int | None = None,
+        target: Array | None = None,
+    ) -> Filtered:
         """Rows of the result, all of them by default.
 
         Parameters
@@ -123,11 +139,14 @@ class Chain:
         rows : Span, optional
             Of the result. Over parts that together are the whole result, clipped samples add up to those of the whole.
         threads : int, optional
+        target : ndarray, optional
+            Where they are to be written, C-contiguous.
         """
         rows = rows or Span(0, self.target_shape[0])
         count = rows.stop - rows.start
-        target = empty((count, *self.target_shape[1:]), source.dtype)
-        workers = _workers(target.size * sum(stage.plan.cost for stage in self.stages), count, threads)
+        if target is None:
+            target = empty((count, *self.target_shape[1:]), source.dtype)
+        workers = workers_for(target.size * sum(stage.plan.cost for stage in self.stages), count, threads)
         band = _band_rows(count, self.halo, workers, one=len(self.stages) == 1)
         used: list[list[ThreadLoop]] = []
 
@@ -173,6 +192,51 @@ class Chain:
         return Filtered(target, clipped)
 
 
+class Small:
+    """A plan over whole pictures of one shape, by the thread that calls it: what `Chain.run` comes to for small ones.
+
+    Attributes
+    ----------
+    target_shape : (int, int, int)
+    work : float
+        Samples of the result, times the plan's cost.
+    """
+
+    def __init__(self, stage: Stage, make: Callable[[], ThreadLoop], work: float) -> None:
+        (top, left), (rows, columns) = (span.start for span in stage.window), stage.inner
+        itemsize = np.dtype(stage.plan.variant.dtype).itemsize
+        self.target_shape, self.work = stage.target_shape, work
+        self._make, self._rows = make, Span(0, rows.stop - rows.start)
+        self._computes = rows.stop > rows.start and columns.stop > columns.start
+        self._row_bytes = stage.target_shape[1] * stage.target_shape[2] * itemsize
+        self._corner = (rows.start - top) * self._row_bytes + (columns.start - left) * stage.target_shape[2] * itemsize
+        self._idle: list[ThreadLoop] = []
+        keeps = stage.plan.correlation.border == "keep"
+        strips = frame(stage.window, stage.inner) if keeps else ()
+        # those of the result that are copied, and where they are in the source
+        self._copied = [(inside(strip, stage.window), inside(strip, WHOLE)) for strip in strips]
+
+    def fill(self, source: Array, target: Array) -> None:
+        """Writes the result of a picture, shape (rows, columns[, channels]), C-contiguous, into `target`."""
+        if self._computes:
+            try:
+                loop = self._idle.pop()
+            except IndexError:
+                loop = self._make()
+            loop(_address(source), _address(target) + self._corner, self._row_bytes, self._rows)
+            self._idle.append(loop)
+        for to, at in self._copied:
+            target[to] = source[at]
+
+
+def _address(array: Array) -> int:
+    """Where an array's samples begin; NumPy's own word for it takes three times as long."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    except TypeError:  # read-only
+        return array.ctypes.data
+
+
 def _fill(
     stage: Stage, call: ThreadLoop, source: Array, first: int, target: Array, target_first: int, rows: Span
 ) -> int:
@@ -202,7 +266,8 @@ def _fill(
     return clipped
 
 
-def _workers(work: float, rows: int, threads: int | None) -> int:
+def workers_for(work: float, rows: int, threads: int | None) -> int:
+    """How many threads pay for samples × cost, in so many rows or pictures."""
     return max(1, min(threads or available_cores(), int(work / THREAD_WORK) + 1, rows))
 
 
@@ -228,7 +293,7 @@ def _by_tiles(stage: Stage, source: Array, target: Array, threads: int | None) -
         )
     ]
     tiles = fourier.tiles(source, target, chosen.weights, maps[0], maps[1], c.outside, chosen.base)
-    return in_threads(lambda: lambda tile: tile(), tiles, _workers(target.size * chosen.cost, len(target), threads))
+    return in_threads(lambda: lambda tile: tile(), tiles, workers_for(target.size * chosen.cost, len(target), threads))
 
 
 def _renormalized(chosen: Plan, source: Array, window: Window, threads: int | None) -> tuple[Array, int]:

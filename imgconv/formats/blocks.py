@@ -79,6 +79,8 @@ def new(mode: str, size: tuple[int, int]) -> Block | None:
     """The memory of a new image, whose pixels are still to be written; None where Pillow does not say where it is."""
     if not HAS_ARROW:
         return None
+    if size[0] * size[1] <= SMALL:  # Pillow does not divide it, and setting its blocks' size takes longer
+        return block_of(_core.new(mode, size))
     with _undivided():
         core = _core.new(mode, size)
     return block_of(core)

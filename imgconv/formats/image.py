@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ ONLY_IN_MEMORY = ("RGBX", "RGBa", "La")  # no file has them; bytes that can be f
 CODED = ("LA", "La", "LAB")
 SHARED = ("L", "RGBA", "CMYK", "I;16")  # Pillow makes images of these over the memory of an array
 MOVES = {name: kept.Function("imgconv.formats.pixels_loop", name, (), "ppi") for name in ("pack", "unpack")}
+BYTES = np.dtype(np.uint8)
 STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
 
 
@@ -140,8 +142,10 @@ def changed(core: Any, change: Callable[[Array, Array], object]) -> Any:
     after = blocks.new(core.mode, core.size) if before else None
     if before is None or after is None:
         return None
-    old, new = (_memory(block, np.dtype(np.uint8)) for block in (before, after))
-    change(*(pixels if pixels.ndim == 3 else pixels[:, :, None] for pixels in (old, new)))
+    old, new = _memory(before, BYTES), _memory(after, BYTES)
+    if old.ndim == 2:
+        old, new = old[:, :, None], new[:, :, None]
+    change(old, new)
     return after.core
 
 
@@ -166,10 +170,12 @@ class _Lent:
 
 
 def _memory(block: Block, dtype: np.dtype[Any]) -> Array:
-    """The pixels of an image as they lie there: shape (rows, columns) or (rows, columns, 4)."""
+    """The pixels of an image as they lie there, as long as it is: shape (rows, columns) or (rows, columns, 4)."""
     columns, rows = block.core.size
     several = block.size == 4 * dtype.itemsize * rows * columns
-    return np.asarray(_Lent(block, (rows, columns, 4) if several else (rows, columns), dtype))
+    memory = (ctypes.c_ubyte * block.size).from_address(block.address)
+    stored = np.dtype("<u2") if dtype == np.uint16 else dtype
+    return np.ndarray((rows, columns, 4) if several else (rows, columns), stored, memoryview(memory))
 
 
 def _move(kind: str, target: int, source: int, pixels: int) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import UsageError
+from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.native.kept import clock
 from imgconv.recipe.filtering import About, Filter, View
 from imgconv.recipe.layout import Layout, samples_of
-from imgconv.recipe.options import Options
+from imgconv.recipe.options import Options, options_from
 from imgconv.recipe.settings import Settings, correlation, pillow_blur, settle
 from imgconv.recipe.steps import next_step
 from imgconv.threads import available_cores
@@ -78,7 +80,7 @@ class Recipe:
         kernels = self.family.kernels[-1:] if self.family else self.kernels
         return [(kernel, settle(kernel, self.options, picture=picture)) for kernel in kernels]
 
-    def apply(self, array: Array, mode: str = "") -> tuple[Array, str, Report]:
+    def apply(self, array: Array, mode: str = "", out: Array | None = None) -> tuple[Array, str, Report]:
         """Filters an array of shape (rows, columns) or (rows, columns, channels) of any real type.
 
         Parameters
@@ -86,6 +88,8 @@ class Recipe:
         array : ndarray
         mode : str
             Pillow's mode of a picture, which says which channel is alpha; "" for a bare array.
+        out : ndarray, optional
+            Where the result is to be, C-contiguous.
 
         Returns
         -------
@@ -98,16 +102,29 @@ class Recipe:
         PictureError
             When the array is empty, has another shape, or holds what cannot be computed.
         UsageError
-            When an option does not fit the picture.
+            When an option does not fit the picture, or `out` not the result.
         """
         samples, layout = samples_of(array, mode)
+        target = None if out is None or np.may_share_memory(array, out) else out.reshape((*out.shape, 1)[:3])
         with np.errstate(all="ignore"):  # NaN and infinities are the user's own
-            result, layout, report = self.run(samples, layout)
+            result, layout, report = self.run(samples, layout, target)
         mode = layout.mode_of(result.shape[2], result.dtype)
-        return result[:, :, 0] if np.ndim(array) == 2 and result.shape[2] == 1 else result, mode, report
+        if np.ndim(array) == 2 and result.shape[2] == 1:
+            result = result[:, :, 0]
+        if out is not None:
+            if (out.shape, out.dtype) != (result.shape, result.dtype):
+                needs = f"{result.dtype} of shape {result.shape}"
+                raise UsageError(f"out must be an array of {needs}, not {out.dtype} of {out.shape}")
+            if target is None or not np.may_share_memory(result, out):
+                np.copyto(out, result)
+            result = out
+        return result, mode, report
 
-    def run(self, samples: Array, layout: Layout) -> tuple[Array, Layout, Report]:
-        """Filters samples as `samples_of` gives them; gives the result, its layout, and what was done."""
+    def run(self, samples: Array, layout: Layout, target: Array | None = None) -> tuple[Array, Layout, Report]:
+        """Filters samples as `samples_of` gives them; gives the result, its layout, and what was done.
+
+        The result may be written into `target`.
+        """
         started = clock()
         kernels, before, options, made = self.all_kernels, View(samples), self.options, []
         mixed: list[Filter] = []
@@ -117,7 +134,9 @@ class Recipe:
         floating = False
         while kernels:
             step = next_step(kernels, self.family, about_of(samples, layout, options), mixed)
-            made.append(step.run(View(samples), None, options.threads, before))
+            fits = target is not None and (target.shape, target.dtype) == (step.target_shape, step.dtype)
+            into = target if fits and step.count == len(kernels) else None
+            made.append(step.run(View(samples), None, options.threads, before, into))
             kernels, samples, layout, floating = kernels[step.count :], made[-1].samples, step.layout, step.floating
         samples = layout.finished(samples, floating)
         plans = tuple(plan for done in made for plan in done.plans)
@@ -138,3 +157,10 @@ class Recipe:
 def about_of(samples: Array, layout: Layout, options: Options) -> About:
     """What is known about a picture that is there as a whole."""
     return About(options, layout, samples.shape, samples.dtype, lambda: bool((samples[:, :, -1] == layout.top).all()))
+
+
+def recipe_from(function: str, kernel: Any, options: Mapping[str, Any]) -> Recipe:
+    """A kernel or a chain of them, with the options that a function of the library was given."""
+    chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
+    kernels = kernel if chain else [] if kernel is None else [kernel]
+    return Recipe(tuple(to_kernel(k) for k in kernels), options_from(function, options))

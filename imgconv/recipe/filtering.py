@@ -56,11 +56,11 @@ class Correlator:
         """Whether a row of the result depends on near rows only."""
         return is_local(self.plan)
 
-    def run(self, view: View, rows: Span | None, threads: int | None) -> Filtered:
-        """Rows of the result, or all of them."""
+    def run(self, view: View, rows: Span | None, threads: int | None, target: Array | None = None) -> Filtered:
+        """Rows of the result, or all of them; they may be written into `target`."""
         c, samples = self.plan.correlation, view.samples
         if self.plan.method != "fourier" and c.border != "renormalize":
-            return chain_of((self.plan,), self.stage.shape).run(samples, view.first, rows, threads)
+            return chain_of((self.plan,), self.stage.shape).run(samples, view.first, rows, threads, target)
         done = execute(self.plan, samples, threads)
         if c.border == "renormalize" and samples.dtype.kind == "f" and self.layout.back.kind in "iub":
             done.array[np.isnan(done.array)] = c.offset  # nothing was known there, and integers have no NaN
@@ -80,9 +80,9 @@ class OrderedCorrelator(Correlator):
             super().__init__(replace(c, exact=True), kind, shape, options, layout)
             self.bound = 0.0
 
-    def run(self, view: View, rows: Span | None, threads: int | None) -> Filtered:
+    def run(self, view: View, rows: Span | None, threads: int | None, target: Array | None = None) -> Filtered:
         """Rows of the result, or all of them."""
-        done = super().run(view, rows, threads)
+        done = super().run(view, rows, threads, target)
         unsure = [y for y, row in enumerate(done.array) if self._is_unsure(row)] if self.bound else []
         if not unsure:
             return done

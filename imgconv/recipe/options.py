@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import Any
 
@@ -124,3 +124,16 @@ class Options:
             return f"method {self.method}"
         angle = getattr(self.mask, "parameters", {}).get("angle", 0)
         return "" if angle % 45 == 0 else f"a mask of angle {angle:g} (unlike one of 45 or 90)"
+
+
+def options_from(function: str, given: Mapping[str, Any]) -> Options:
+    """Options from what a function of the library was given."""
+    known = [field.name for field in fields(Options)]
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches  # here, because few need it
+
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
+            raise UsageError(f"{function}() got an unknown option {name!r}; {hint}")
+    return Options(**given)

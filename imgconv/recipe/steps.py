@@ -26,6 +26,7 @@ from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
     from imgconv.engine.plan import Plan
+    from imgconv.engine.run import Small
     from imgconv.kernels.blur import Blur
     from imgconv.kernels.family import Family
     from imgconv.kernels.value import Kernel
@@ -81,10 +82,25 @@ class Chained:
         """The rows of the picture that rows of the result are computed from."""
         return (self.chain or self.alone.stage).needed(rows)
 
-    def run(self, view: View, rows: Span | None, threads: int | None, before: View) -> Done:
-        """Rows of the result, or all; where a wider type was computed, clipped to the range of the real one."""
+    def small(self, channels: int | None = None) -> Small | None:
+        """What filters a small picture of that shape, or of more channels; None where there is more to do."""
+        plan, (rows, columns, count) = self.plans[0], self.alone.stage.shape
+        if self.count > 1 or plan.method == "fourier" or plan.correlation.border == "renormalize":
+            return None
+        return chain_of(self.plans, (rows, columns, channels or count)).small
+
+    def run(
+        self, view: View, rows: Span | None, threads: int | None, before: View, target: Array | None = None
+    ) -> Done:
+        """Rows of the result, or all; where a wider type was computed, clipped to the range of the real one.
+
+        They may be written into `target`, of that shape and `dtype`, and C-contiguous.
+        """
         chain, back = self.chain, self.layout.back
-        samples, clipped = chain.run(*view, rows, threads) if chain else self.alone.run(view, rows, threads)
+        if chain:
+            samples, clipped = chain.run(*view, rows, threads, target)
+        else:
+            samples, clipped = self.alone.run(view, rows, threads, target)
         if samples.dtype != back and back.kind in "iub":
             samples, clipped = channels.to_samples(samples.astype(np.float64, copy=False), back)
             samples = samples.astype(self.dtype)
@@ -138,7 +154,9 @@ class Floating:
         spans = [part.needed(self._unstrided(rows)) for part in self.parts]
         return Span(min(span.start for span in spans), max(span.stop for span in spans))
 
-    def run(self, view: View, rows: Span | None, threads: int | None, before: View) -> Done:
+    def run(
+        self, view: View, rows: Span | None, threads: int | None, before: View, target: Array | None = None
+    ) -> Done:
         """Rows of the result, or all, in pieces where that can be; `before` is what a mask mixes them with."""
         wanted = rows or Span(0, self.target_shape[0])
         if not self.local:
@@ -146,18 +164,18 @@ class Floating:
         count, workers = wanted.stop - wanted.start, threads or available_cores()
         row_samples = view.samples[0].size * self.step
         height = max(1, PIECE_SAMPLES // row_samples, min(2 * self.halo // self.step, -(-count // workers)))
-        target = empty((count, *self.target_shape[1:]), self.dtype)
+        result = empty((count, *self.target_shape[1:]), self.dtype) if target is None else target
 
         def work(piece: Span) -> int:
             near = self.needed(piece)
             part = View(view.samples[near.start - view.first : near.stop - view.first], near.start)
             done = self._piece(part, piece, 1, before)
-            target[piece.start - wanted.start : piece.stop - wanted.start] = done.samples
+            result[piece.start - wanted.start : piece.stop - wanted.start] = done.samples
             return done.clipped
 
         pieces = [Span(start, min(start + height, wanted.stop)) for start in range(*wanted, height)]
         clipped = in_threads(lambda: work, pieces, min(workers, len(pieces)))
-        return Done(target, clipped, self.plans)
+        return Done(result, clipped, self.plans)
 
     def _unstrided(self, rows: Span) -> Span:
         return Span(rows.start * self.step, (rows.stop - 1) * self.step + 1)
@@ -226,11 +244,13 @@ class Blurred:
         """The rows of the picture that rows of the result are computed from."""
         return Span(max(0, rows.start - self.halo), min(self.target_shape[0], rows.stop + self.halo))
 
-    def run(self, view: View, rows: Span | None, threads: int | None, before: View) -> Done:
+    def run(
+        self, view: View, rows: Span | None, threads: int | None, before: View, target: Array | None = None
+    ) -> Done:
         """Rows of the result, or all."""
         start, stop = rows or (0, self.target_shape[0])
         wanted = Span(start - view.first, stop - view.first)
-        return Done(blurred(view.samples, wanted, self.boxes, threads), 0, self.plans)
+        return Done(blurred(view.samples, wanted, self.boxes, threads, target), 0, self.plans)
 
 
 Step = Chained | Floating | Blurred
@@ -252,6 +272,15 @@ def next_step(kernels: Sequence[Kernel], family: Family | None, about: About, mi
         given = tuple(kernels), options, layout, shape, dtype
         return _kept_step(*given, None) or _kept_step(*given, opaque()) or _new_step(kernels, family, about, mixed)
     return _new_step(kernels, family, about, mixed)
+
+
+def step_of_any_alpha(
+    kernels: tuple[Kernel, ...], options: Options, layout: Layout, shape: tuple[int, int, int], dtype: np.dtype[Any]
+) -> Step | None:
+    """As `next_step`, without a mask; None where it depends on whether alpha is full everywhere, or is too large."""
+    if sum(kernel.weights.size for kernel in kernels) > LARGEST_KEPT:
+        return None
+    return _kept_step(kernels, options, layout, shape, dtype, None)
 
 
 class _AskedForAlpha(Exception):
