@@ -511,10 +511,10 @@ class _Watched(Correlator):
     def __init__(self, inner: Correlator) -> None:
         self.inner, self.plan, self.stage, self.layout = inner, inner.plan, inner.stage, inner.layout
 
-    def run(self, view: View, rows: Span | None, threads: int | None) -> Filtered:
+    def run(self, view: View, rows: Span | None, threads: int | None, target: Array | None = None) -> Filtered:
         """Rows of the result, or all of them."""
         self.seen = view
-        return self.inner.run(view, rows, threads)
+        return self.inner.run(view, rows, threads, target)
 
 
 def _row_sums(products: Array, used: Array, start: Any, *, one_by_one: bool) -> list[RowSum]:
