@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imgconv.api import apply, compare_with, convolve, correlate, explain_pixel, fit_kernel, match_convention
     from imgconv.compare import Comparison
     from imgconv.errors import ImgconvError, KernelError, PictureError, UsageError, WriteError
-    from imgconv.explain import PixelSum
+    from imgconv.explain.result import PixelSum
     from imgconv.fit import Fit
     from imgconv.kernels.spec import kernel, kernel_names
     from imgconv.kernels.value import Kernel
@@ -46,7 +46,7 @@ if not TYPE_CHECKING:
         ),
         "imgconv.compare": ("Comparison",),
         "imgconv.errors": ("ImgconvError", "KernelError", "PictureError", "UsageError", "WriteError"),
-        "imgconv.explain": ("PixelSum",),
+        "imgconv.explain.result": ("PixelSum",),
         "imgconv.fit": ("Fit",),
         "imgconv.kernels.spec": ("kernel", "kernel_names"),
         "imgconv.kernels.value": ("Kernel",),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from imgconv.compare import Comparison
-    from imgconv.explain import PixelSum
+    from imgconv.explain.result import PixelSum
     from imgconv.fit import Fit
     from imgconv.formats.picture import Picture
     from imgconv.kernels.spec import KernelLike, KernelsLike

@@ -189,3 +189,16 @@ def text_bytes(array: Array, separator: str) -> bytes:
         return np.format_float_positional(value, trim="-") if positional else str(value)
 
     return "".join(separator.join(map(text, row)) + "\n" for row in array).encode()
+
+
+def as_json(value: Any) -> Any:
+    """A value as JSON has it: arrays as lists, what is not finite as None."""
+    if isinstance(value, np.ndarray):
+        return as_json(value.tolist())
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: as_json(inner) for name, inner in value._asdict().items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

@@ -17,7 +17,8 @@ from PIL import Image, ImageFilter
 import imgconv
 from imgconv.cli import cli
 from imgconv.errors import ImgconvError, UsageError
-from imgconv.explain import explain, first_parting
+from imgconv.explain import explain
+from imgconv.explain.result import first_parting
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 

@@ -30,7 +30,7 @@ FLOORS = (
     ("masks", "peers"),
     ("recipe",),
     ("page",),
-    ("batch", "compare", "explain", "match", "fit"),
+    ("batch", "compare", "difference", "explain", "match", "fit"),
     ("pillow",),
     ("api",),
     ("bench", "lazy"),

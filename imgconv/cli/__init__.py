@@ -35,7 +35,7 @@ AGAIN_S = 0.01  # a signal whose exception was lost comes again after this
 COMMANDS = {
     "apply": "Filter pictures (or arrays) and write them.",
     "kernels": "List the named kernels, or show one in detail.",
-    "compare": "Do the same work in Pillow, SciPy, OpenCV: same bytes? how much faster?",
+    "compare": "Do the same work in Pillow, SciPy, OpenCV: same bytes? how much faster? Or compare two pictures.",
     "match": "Find which convention (flip, border, anchor, scale) made a result.",
     "explain": "Show how one pixel of a result comes about: the worked sum.",
     "fit": "Find the kernel that best explains a picture made from another.",

@@ -1,4 +1,4 @@
-"""imgconv compare: the same work in Pillow, SciPy and OpenCV."""
+"""imgconv compare: the same work in Pillow, SciPy and OpenCV, or two pictures beside each other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from imgconv.cli import DONE, FAILED, print_json, print_line
 from imgconv.cli.options import (
@@ -18,16 +19,29 @@ from imgconv.cli.options import (
     threads_option,
 )
 from imgconv.cli.progress import duration
+from imgconv.cli.sources import key_of
 from imgconv.conventions import COMPARED
+from imgconv.errors import UsageError
+from imgconv.formats.table import endings, name_for
 
 if TYPE_CHECKING:
     from imgconv.compare import Comparison
+    from imgconv.difference import Difference
     from imgconv.formats.limits import Limits
+
+OF_TWO = {"other", "tolerance", "save", "overwrite"}  # what only two pictures take
 
 
 @click.command(cls=FileCommand)
 @click.argument("input", metavar="INPUT", type=FILE)
-@kernel_option(required=True)
+@click.argument("other", metavar="[OTHER]", type=FILE, required=False)
+@click.option("--tolerance", type=click.FloatRange(0), default=0, show_default=True, metavar="X",
+              help="Samples of OTHER that differ by no more count as equal.")  # fmt: skip
+@click.option("--save", metavar="FILE", type=FILE,
+              help="Write how INPUT and OTHER differ: a picture in which the largest difference is white, or, as .npy,"
+              " .txt or .csv, the numbers OTHER - INPUT.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@kernel_option(required=False)
 @filter_options
 @threads_option
 @click.option("--peer", type=click.Choice([*COMPARED, "all"]), default="all", show_default=True,
@@ -36,21 +50,34 @@ if TYPE_CHECKING:
 @max_pixels_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 def compare(
-    input: str, kernels: tuple[str, ...], peer: str, rounds: int, as_json: bool, limits: Limits, **options: Any
-) -> int:
-    """Do the same work in Pillow, SciPy, OpenCV: same bytes? how much faster?
+    input: str, other: str | None, tolerance: float, save: str | None, overwrite: bool,
+    kernels: tuple[str, ...], peer: str, rounds: int, as_json: bool, limits: Limits, **options: Any,
+) -> int:  # fmt: skip
+    """Do the same work in Pillow, SciPy, OpenCV: same bytes? how much faster? Or compare two pictures (or arrays).
 
     Each peer gets the border, anchor and flip that hold here, as far as it has them. SciPy sums in float64, and the
     sums are rounded as imgconv rounds; OpenCV rounds ties to even (so does imgconv with --like opencv).
 
     Exit status 0 when every byte is the same as Pillow's, 1 when not. Where Pillow cannot do the work or was not asked
-    for, the peers that can decide; 1 when there is none.
+    for, the peers that can decide; 1 when there is none. Of two pictures: 0 when they are equal, within --tolerance,
+    and 1 when they differ.
 
     \b
     imgconv compare photo.png -k edge_enhance
     imgconv compare photo.png -k gaussian:sigma=2 --peer scipy
     imgconv compare photo.png -k sharpen --like opencv --peer opencv
+    imgconv compare mine.png theirs.png --tolerance 1 --save where.png
     """
+    ctx = click.get_current_context()
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if wrong := sorted(given & OF_TWO if other is None else given - OF_TWO - {"input", "limits", "as_json"}):
+        (option,) = (one for one in ctx.command.params if one.name == wrong[0])
+        fits = "goes with two pictures" if other is None else "is for a kernel; two pictures are compared as they are"
+        raise UsageError(f"--{key_of(option)} {fits}")
+    if other is not None:
+        return _two(input, other, tolerance, save, overwrite, as_json, limits)
+    if not kernels:
+        raise click.UsageError("Missing option '-k' / '--kernel', or a second picture to compare with.")
     recipe = make_recipe(kernels, limits=limits, **options)
     from imgconv.compare import Comparison, compare
     from imgconv.formats.read import read
@@ -72,6 +99,60 @@ def compare(
     for name, result in results.items():
         print_line(f"{input}   {recipe.name}   {_line(PEERS[name].name, result, recipe.options.like)}")
     return status
+
+
+def _two(
+    input: str, other: str, tolerance: float, save: str | None, overwrite: bool, as_json: bool, limits: Limits
+) -> int:
+    """Compares two pictures."""
+    from imgconv.difference import amplified, difference
+    from imgconv.formats.read import read
+
+    form = ""
+    if save is not None:
+        form = name_for(Path(save).suffix) or ""
+        if not form:
+            raise UsageError(f"{save}: its ending says no format; it takes {endings()}")
+        if Path(save).exists() and not overwrite:
+            raise UsageError(f"{save}: exists; --overwrite replaces it")
+    one, two = (read(Path(name), limits=limits) for name in (input, other))
+    found = difference(one, two, tolerance)
+    if save is not None and not found.unlike:
+        from imgconv.formats.picture import Picture
+        from imgconv.formats.place import write
+        from imgconv.formats.write import encode
+
+        if form in ("NPY", "TEXT", "CSV"):
+            shown = Picture(two.array.reshape(one.array.shape).astype(float) - one.array, "", form)
+        else:
+            shown = amplified(one, two, found.largest)
+        write(Path(save), encode(shown, form)[0], overwrite=overwrite)
+    if as_json:
+        saved = save if save is not None and not found.unlike else None
+        print_json({"input": input, "other": other, "tolerance": tolerance, **found.as_dict(), "saved": saved})
+    else:
+        print_line(f"{input}   {other}   {_difference_line(found, tolerance)}")
+    return DONE if found.equal else FAILED
+
+
+def _difference_line(found: Difference, tolerance: float) -> str:
+    if found.unlike:
+        return f"they differ in {found.unlike}"
+    within = f", within {tolerance:g}" if tolerance else ""
+    if not found.largest:
+        return f"equal: {found.all_pixels:,} pixels"
+    share = 100 * found.pixels / found.all_pixels
+    numbers = f"largest {found.largest:.6g}, mean {found.mean:.4g}, PSNR {found.psnr:.2f} dB"
+    numbers += "" if found.ssim is None else f", SSIM {found.ssim:.6f}"
+    if found.equal:
+        return f"equal{within}   {numbers}"
+    (top, bottom), (left, right), (y, x) = found.rows or (0, 0), found.columns or (0, 0), found.first or (0, 0)
+    here, there = (" ".join(f"{value:.6g}" for value in samples) for samples in found.samples or ())
+    return (
+        f"{found.pixels:,} of {found.all_pixels:,} pixels differ{' by more than ' * bool(tolerance)}"
+        f"{f'{tolerance:g}' if tolerance else ''} ({share:.3g} %)   {numbers}"
+        f"   rows {top} to {bottom}, columns {left} to {right}; first at {y},{x}: {here} against {there}"
+    )
 
 
 def _line(peer: str, result: Comparison, like: str | None) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, Group, RenderableType
 
-    from imgconv.explain import Channel, PixelSum, Term
+    from imgconv.explain.result import Channel, PixelSum, Term
     from imgconv.formats.limits import Limits
 
 GAP = 3  # columns between what stands side by side
@@ -67,7 +67,8 @@ def explain(
     name, row, column = found[1], int(found[2]), int(found[3])
     if max(len(like), len(mode)) > 2:
         raise UsageError("two sides can be compared; --like and --mode are given once, or twice each")
-    from imgconv.explain import explain, first_parting
+    from imgconv.explain import explain
+    from imgconv.explain.result import first_parting
     from imgconv.formats.read import read
 
     count = max(len(like), len(mode))

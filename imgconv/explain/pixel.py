@@ -1,15 +1,10 @@
-"""One pixel of a result as a worked sum: what lies under the kernel, the products in the order of adding, what follows.
-
-Every number is what the engine has on the way. Where it sums in another order than the definition, the definition's is
-worked, and the method's bound says how far the result may be from it.
-"""
+"""A pixel on its way through a kernel: the sums of its channels, and what becomes of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,255 +13,19 @@ from imgconv.engine import channels
 from imgconv.engine.correlation import SUM_TYPES
 from imgconv.engine.methods.direct import NDIMAGES_ZERO
 from imgconv.engine.stage import Span, border_map, by_axis
-from imgconv.errors import UsageError
-from imgconv.recipe import about_of
+from imgconv.explain.result import Channel, RowSum, Step, Term
 from imgconv.recipe.filtering import Correlator, Filter, FloatingFilter, View
-from imgconv.recipe.layout import samples_of
-from imgconv.recipe.settings import pillow_blur
-from imgconv.recipe.steps import combined, next_step
+from imgconv.recipe.steps import combined
 
 if TYPE_CHECKING:
     from imgconv.engine.run import Filtered
-    from imgconv.recipe import Recipe
 
-FLIPS = {
-    (False, False): "", (False, True): "rotated by 180°", (True, False): "flipped top to bottom",
-    (True, True): "flipped left to right",
-}  # fmt: skip
 ROUNDINGS = {
     "half-up": "to the nearest, halves up", "half-even": "to the nearest, halves to even", "wrap": "cut toward zero",
 }  # fmt: skip
 
 
-class RowSum(NamedTuple):
-    """What a row of the kernel adds, in the order of adding."""
-
-    row: int  # of the weights as they lie
-    sum: float | None  # of its products; None where they are added to the total one by one
-    total: float  # of all so far
-
-
-@dataclass(frozen=True, eq=False)
-class Term:
-    """A channel of the picture under a plane of weights.
-
-    Attributes
-    ----------
-    kernel, channel : str
-    rows, columns : ndarray of int
-        Where the taps lie in the picture, counted from 0; some lie outside.
-    window : ndarray of float64, shape (rows, columns)
-        The values there; NaN where nothing counts (border renormalize).
-    made : ndarray of bool
-        Those that the border made up, for they lie outside.
-    weights : ndarray of float64
-        As they lie on the window: turned for a convolution.
-    scale : float
-        Divides every weight before it is multiplied.
-    products : ndarray of float64
-    offset, start : float
-        What the sum begins with: the offset, and ½ where it is then cut to a whole sample.
-    sums : tuple of RowSum
-        In the order of adding.
-    share : float or None
-        With border renormalize, what the weights that count sum to, where they are not all.
-    total : float
-    sum_type : str
-        "float32" or "float64".
-    """
-
-    kernel: str
-    channel: str
-    rows: Array
-    columns: Array
-    window: Array
-    made: Array
-    weights: Array
-    scale: float
-    products: Array
-    offset: float
-    start: float
-    sums: tuple[RowSum, ...]
-    share: float | None
-    total: float
-    sum_type: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Every field, as JSON has it."""
-        return {name: _plain(value) for name, value in vars(self).items()}
-
-
-class Step(NamedTuple):
-    """What happens to a sum."""
-
-    name: str
-    value: float
-    says: str
-
-
-class Channel(NamedTuple):
-    """A channel of the result.
-
-    `result` is the sample that filtering gives, `worked` what the steps come to: the same, unless the method's bound
-    lets the sums differ.
-    """
-
-    name: str
-    terms: tuple[Term, ...]
-    steps: tuple[Step, ...]
-    worked: float
-    result: float
-
-
-@dataclass(frozen=True, eq=False)
-class PixelSum:
-    """A pixel of a result, worked.
-
-    Attributes
-    ----------
-    row, column : int
-        Of the result, counted from 0.
-    home : (int, int)
-        The row and column of the picture on which the anchor lies.
-    kernel : str
-    flip : str
-        How the weights lie beside how they are written; "" for as written.
-    like : str
-        The tool whose conventions hold, or "".
-    mode, border, padding : str
-    before : tuple of str
-        Kernels of a chain that come before; the window is of what they made.
-    method, exactness : str
-        How it is computed, and how far that may be from the sum as it is worked.
-    channels : tuple of Channel
-    """
-
-    row: int
-    column: int
-    home: tuple[int, int]
-    kernel: str
-    flip: str
-    like: str
-    mode: str
-    border: str
-    padding: str
-    before: tuple[str, ...]
-    method: str
-    exactness: str
-    channels: tuple[Channel, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Every field, as JSON has it."""
-        made = {name: _plain(value) for name, value in vars(self).items() if name != "channels"}
-        return made | {
-            "channels": [
-                {
-                    "name": one.name,
-                    "terms": [term.as_dict() for term in one.terms],
-                    "steps": [step._asdict() | {"value": _plain(step.value)} for step in one.steps],
-                    "worked": _plain(one.worked),
-                    "result": _plain(one.result),
-                }
-                for one in self.channels
-            ]
-        }
-
-
-class Parting(NamedTuple):
-    """Where two sums part: the first step in which they differ, and what it is in each."""
-
-    step: str
-    channel: str
-    first: str
-    second: str
-
-
-def explain(array: Array, mode: str, recipe: Recipe, row: int, column: int) -> PixelSum:
-    """One pixel of what a recipe makes of a picture, as a worked sum.
-
-    Parameters
-    ----------
-    array, mode
-        As `Recipe.apply` takes them.
-    recipe : Recipe
-        Of a chain the last kernel is worked, over what the others make.
-    row, column : int
-        Of the result, counted from 0.
-
-    Raises
-    ------
-    PictureError
-        As `Recipe.apply` does.
-    UsageError
-        When the pixel lies outside the result, or it is no sum: with vary, or under Pillow's own blur.
-    """
-    options, kernels = recipe.options, recipe.kernels
-    if recipe.family is not None:
-        raise UsageError("vary mixes a kernel for each pixel; give one of them to explain, such as gaussian:sigma=2")
-    last = kernels if options.combine else kernels[-1:]
-    for kernel in last:
-        if pillow_blur(kernel, options):
-            raise UsageError(
-                f"{kernel.name}: like pillow is Pillow's own blur, which is rounded between its passes and no one sum;"
-                " leave like out"
-            )
-    result, _, report = recipe.apply(array, mode)
-    height, width = result.shape[:2]
-    if not (0 <= row < height and 0 <= column < width):
-        raise UsageError(
-            f"row {row}, column {column} lies outside the result, which has {height} rows and {width} columns (counted"
-            " from 0)"
-        )
-    given, layout = samples_of(array, mode)
-    with np.errstate(all="ignore"):  # as in Recipe.apply
-        mixed: list[Filter] = []
-        if options.mask is not None and len(kernels) > 1 and not options.combine:
-            mixed = [Filter(kernel, about_of(given, layout, options)) for kernel in kernels]
-        samples, left = given, kernels
-        while len(left) > 1 and not options.combine:
-            step = next_step(left, None, about_of(samples, layout, options), mixed)
-            if step.count == len(left):
-                step = next_step(left[:-1], None, about_of(samples, layout, options), mixed)
-            samples, layout = step.run(View(samples), None, options.threads, View(given)).samples, step.layout
-            left = left[step.count :]
-        filters = [Filter(kernel, about_of(samples, layout, options)) for kernel in last]
-        mask = options.mask
-        share = 1.0
-        if mask is not None:
-            share = float(mask.strengths(given.shape[:2], slice(row, row + 1), slice(column, column + 1))[0, 0])
-        worked = _Pixel(filters, samples, row, column)
-        if filters[0].plain and share == 1 and not options.combine:
-            worked.plain()
-        else:
-            worked.floating()
-            if mask is not None:
-                from imgconv.recipe.masked import mixing_space
-
-                worked.mix(share, given[row, column], mixing_space(mixed or filters))
-            worked.round()
-    layout = filters[0].layout.of_channels(len(worked.values))
-    if layout.letters == "lab":
-        stored = layout.shift(worked.values[None, None].copy())[0, 0]
-        worked.step("stored", stored, "as files have it: a and b have a sign")
-    s, plan, home = filters[0].settings, report.plans[-1], worked.home
-    return PixelSum(
-        row=row,
-        column=column,
-        home=home,
-        kernel="+".join(kernel.name for kernel in last),
-        flip=FLIPS[s.flip == "vertical", options.mode == "convolve"],
-        like=options.like or "",
-        mode=options.mode,
-        border=f"constant:{s.outside:g}" if s.border == "constant" else s.border,
-        padding=s.padding,
-        before=tuple(kernel.name for kernel in kernels[: -len(last)]),
-        method=plan.method,
-        exactness=plan.exactness,
-        channels=worked.channels(result[row, column]),
-    )
-
-
-class _Pixel:
+class Pixel:
     """A pixel on its way: the values of its channels, and what became of them step by step."""
 
     def __init__(self, filters: Sequence[Filter], samples: Array, row: int, column: int) -> None:
@@ -539,53 +298,3 @@ def _names(f: Filter, count: int) -> Sequence[str]:
     """A name for each channel: the letter of a picture's, the number of an array's."""
     letters = f.layout.of_channels(count).letters
     return letters.upper() if len(letters) == count else [str(n) for n in range(count)] if count > 1 else [""]
-
-
-def first_parting(one: PixelSum, other: PixelSum) -> Parting | None:
-    """The first step in which two sums of the same pixel differ, in the order of working; None where none does."""
-    if len(one.channels) != len(other.channels):
-        return Parting("channels", "", str(len(one.channels)), str(len(other.channels)))
-    partings = []
-    for first, second in zip(one.channels, other.channels, strict=True):
-        looks = zip(_looks(first, one), _looks(second, other), strict=False)
-        differ = ((n, mine, theirs) for n, (mine, theirs) in enumerate(looks) if mine[1] != theirs[1])
-        if found := next(differ, None):
-            number, (step, _, said), (_, _, said_there) = found
-            partings.append((number, Parting(step, first.name, said, said_there)))
-    return min(partings, key=lambda parting: parting[0])[1] if partings else None
-
-
-def _looks(channel: Channel, whole: PixelSum) -> Iterator[tuple[str, Any, str]]:
-    """What is compared of a channel, step by step: what it is called, its value, and that in words."""
-    terms = channel.terms
-    yield "the channels added up", len(terms), ", ".join(term.channel for term in terms) or channel.steps[0].name
-    for term in terms:
-        ends = [f"{axis[0]} to {axis[-1]}" for axis in (term.rows, term.columns)]
-        yield "where the window lies", (*term.rows, *term.columns), f"rows {ends[0]}, columns {ends[1]}"
-        yield "how the weights lie", term.weights.tolist(), whole.flip or "as written"
-        yield "what the border makes up", [*map(_same, term.window.ravel().tolist())], f"border {whole.border}"
-        yield "the scale", term.scale, f"{term.scale:g}"
-        yield "the type of the sums", term.sum_type, term.sum_type
-        yield "what the sum begins with", term.start, f"{term.start:g}"
-        yield "the order of adding", _same(term.total), f"{term.total:g}"
-    for step in channel.steps:
-        yield f"{step.name}", (step.name, _same(step.value)), f"{step.name} {step.value:g} {step.says}".strip()
-    yield "the result", _same(channel.result), f"{channel.result:g}"
-
-
-def _same(value: float) -> float | None:
-    """The number, or None for NaN, which is not even equal to itself."""
-    return None if math.isnan(value) else value
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: arrays as lists, what is not finite as None."""
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _plain(inner) for name, inner in value._asdict().items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
