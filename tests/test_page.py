@@ -128,3 +128,20 @@ def test_histograms_and_differences_count_every_sample(dtype):
     counts = histogram(before, low, high)
     assert [sum(channel) for channel in counts] == [2100] * 3
     assert counts[0] == np.bincount(as_bytes(before[:, :, 0], low, high).ravel(), minlength=256).tolist()
+
+
+def test_match_and_fit_show_what_they_found():
+    done = command("apply", "a.png", "-k", "1 2 -3; 4 7 2", "--mode", "convolve", "--scale", "13", "-o", "b.png")
+    assert done.returncode == 0
+    assert command("match", "a.png", "1 2 -3; 4 7 2", "b.png", "--report", "match.html").returncode == 0
+    assert command("fit", "a.png", "b.png", "--size", "2,3", "--report", "fit.html").returncode in (0, 1)
+    for name in ("match", "fit"):
+        data = data_of(f"{name}.html")
+        (told,) = data["sections"]
+        assert (data["title"], told["result_size"]) == ("a.png → b.png", [20, 30])
+        assert np.shape(told["sum"]["planes"]) == (1, 2, 3)
+        assert len(data["kernels"]) == 1
+    assert data_of("match.html")["sections"][0]["facts"][0][1].startswith("convolution (kernel flipped on both axes)")
+    again = command("match", "a.png", "blur", "b.png", "--report", "match.html")
+    assert (again.returncode, again.stderr) == (2, "imgconv: match.html: exists; --overwrite replaces it\n")
+    assert command("match", "a.png", "blur", "b.png", "--report", "match.html", "--overwrite").returncode == 1

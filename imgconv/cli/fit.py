@@ -10,6 +10,7 @@ import click
 
 from imgconv.cli import DONE, FAILED, print_line
 from imgconv.cli.options import FILE, FileCommand, max_pixels_option, to_steps
+from imgconv.cli.report import check_report, report_option, write_pair
 
 if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 @click.option("--size", type=to_steps, metavar="N|R,C",
               help="Rows and columns of the kernel.  [default: the smallest of 3, 5, 7 that will do]")  # fmt: skip
 @click.option("-o", "--output", metavar="PATH", type=FILE, help="A .toml file.  [default: standard output]")
+@report_option
 @max_pixels_option
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
-def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: bool, limits: Limits) -> int:
+@click.option("--overwrite", is_flag=True, help="Replace a file or page that exists.")
+def fit(
+    before: Path, after: Path, size: Any, output: str | None, report: str | None, overwrite: bool, limits: Limits
+) -> int:
     """Find the kernel (and offset) that best explains AFTER as a filtered BEFORE, by least squares.
 
     Prints it as a kernel file. A kernel of the catalogue, or small whole numbers over a scale, are taken where they
@@ -47,6 +51,7 @@ def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: boo
         raise UsageError(f"{target}: a kernel file is written as .toml")
     if target is not None and target.exists() and not overwrite:
         raise UsageError(f"{target}: exists; --overwrite replaces it")
+    check_report(report, overwrite=overwrite)
     first, second = read(before, limits=limits), read(after, limits=limits)
     result = find(first.array, second.array, size)
     text = toml_text(result.kernel)
@@ -55,8 +60,16 @@ def fit(before: Path, after: Path, size: Any, output: str | None, overwrite: boo
         sys.stdout.flush()
     else:
         write(target, text.encode(), overwrite=overwrite)
-    for line in result.lines():
-        print_line(line, err=True)
+    lines = result.lines()
     if not result.explains and second.format in ("JPEG", "WEBP"):
-        print_line(f"{second.format} changes the samples that it keeps; a PNG would tell more", err=True)
+        lines.append(f"{second.format} changes the samples that it keeps; a PNG would tell more")
+    if report is not None:
+        from imgconv.recipe import Recipe
+        from imgconv.recipe.options import Options
+
+        same = first.array.shape == second.array.shape
+        recipe = Recipe((result.kernel,), Options(padding=None if same else "valid", alpha="straight"))
+        write_pair(report, (str(before), str(after)), first, second, recipe, lines, overwrite=overwrite)
+    for line in lines:
+        print_line(line, err=True)
     return DONE if result.explains else FAILED

@@ -10,6 +10,7 @@ import click
 
 from imgconv.cli import DONE, FAILED, print_json, print_line
 from imgconv.cli.options import KernelCommand, max_pixels_option, offer_kernels
+from imgconv.cli.report import check_report, overwrite_page_option, report_option, write_pair
 
 if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 @click.argument("kernel", metavar="KERNEL", shell_complete=offer_kernels)
 @click.argument("result", metavar="RESULT", type=click.Path(path_type=Path))
 @max_pixels_option
+@report_option
+@overwrite_page_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
-def match(input: Path, kernel: str, result: Path, as_json: bool, limits: Limits) -> int:
+def match(
+    input: Path, kernel: str, result: Path, report: str | None, overwrite: bool, as_json: bool, limits: Limits
+) -> int:
     """Find which convention (flip, anchor, border, scale, offset, rounding, padding) made RESULT out of INPUT.
 
     RESULT is what another tool made of INPUT with KERNEL (whatever -k takes). Prints the convention, the tool that is
@@ -37,6 +42,7 @@ def match(input: Path, kernel: str, result: Path, as_json: bool, limits: Limits)
     imgconv match a.npy '1 2; 3 4' from_scipy.npy
     imgconv match in.txt kernel.txt from_keras.txt --json
     """
+    check_report(report, overwrite=overwrite)
     from imgconv.formats.read import read
     from imgconv.kernels.spec import kernel as to_kernel
     from imgconv.match import match as find
@@ -51,25 +57,29 @@ def match(input: Path, kernel: str, result: Path, as_json: bool, limits: Limits)
     notes = list(answer.notes)
     if not best.fit and after.format in ("JPEG", "WEBP"):
         notes.append(f"{after.format} changes the samples that it keeps; a PNG would tell more")
+    lines = [] if best.fit else ["no convention gives this result; the nearest:"]
+    lines.append(_line(best, weights) + (f"   that is {' or '.join(answer.like)}" if answer.like else ""))
+    if not best.fit:
+        border, all_border = best.differing - best.interior_differing, best.samples - best.interior
+        inside = f"{best.interior_differing:,} of {best.interior:,}"
+        lines.append(f"    interior: {inside} samples differ; border: {border:,} of {all_border:,}")
+    lines += [f"    {note}" for note in notes]
+    if runner_up:
+        lines.append(f"runner-up: {_line(runner_up, weights)}")
+    lines.append(command)
+    if report is not None:
+        from imgconv.recipe import Recipe
+
+        recipe = Recipe((to_kernel(best.matrix) if best.matrix else weights,), best.options)
+        write_pair(report, (str(input), str(result)), before, after, recipe, lines, overwrite=overwrite)
     if as_json:
         print_json({
             "input": str(input), "kernel": weights.name, "result": str(result), "fit": best.fit or None,
             "best": best.as_dict(), "runner_up": runner_up.as_dict() if runner_up else None,
             "like": answer.like, "notes": notes, "command": command,
         })  # fmt: skip
-        return DONE if best.fit else FAILED
-    if not best.fit:
-        print_line("no convention gives this result; the nearest:")
-    print_line(_line(best, weights) + (f"   that is {' or '.join(answer.like)}" if answer.like else ""))
-    if not best.fit:
-        border, all_border = best.differing - best.interior_differing, best.samples - best.interior
-        inside = f"{best.interior_differing:,} of {best.interior:,}"
-        print_line(f"    interior: {inside} samples differ; border: {border:,} of {all_border:,}")
-    for note in notes:
-        print_line(f"    {note}")
-    if runner_up:
-        print_line(f"runner-up: {_line(runner_up, weights)}")
-    print_line(command)
+    for line in lines if not as_json else ():
+        print_line(line)
     return DONE if best.fit else FAILED
 
 

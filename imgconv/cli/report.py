@@ -17,7 +17,9 @@ from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
     from imgconv.batch.report import Outcome
+    from imgconv.formats.picture import Picture
     from imgconv.kernels.value import Kernel
+    from imgconv.recipe import Recipe
 
 LONGEST_COMMAND = 400  # letters
 
@@ -25,6 +27,8 @@ report_option = click.option(
     "--report", type=FILE, metavar="FILE.html",
     help="Write a page for a browser: before and after, pixels and the sums that they are, histograms, the kernel.",
 )  # fmt: skip
+
+overwrite_page_option = click.option("--overwrite", is_flag=True, help="Replace a page that exists.")
 
 
 def check_report(path: str | None, *, overwrite: bool) -> None:
@@ -51,6 +55,20 @@ def write_report(
     if len(command) > LONGEST_COMMAND:
         command = f"{command[:LONGEST_COMMAND]} …"
     write(Path(path), page(title, f"imgconv {__version__}: {command}", kernels, sections), overwrite=overwrite)
+
+
+def write_pair(
+    path: str, names: tuple[str, str], before: Picture, after: Picture | None, recipe: Recipe | None,
+    lines: Sequence[str], *, overwrite: bool,
+) -> None:  # fmt: skip
+    """Writes a page about two pictures, or one and what the recipe makes of it; `lines` are what is said of them."""
+    from imgconv.page.section import section
+
+    title = " → ".join(names)
+    told = section(before, after.array if after else None, after.mode if after else "", recipe)
+    kernels = recipe.all_kernels if recipe else ()
+    facts = [["said" if not n else "", line] for n, line in enumerate(lines)]
+    write_report(path, title, kernels, [told | {"title": title, "facts": facts}], overwrite=overwrite)
 
 
 def section_of(outcome: Outcome, recipe_name: str, details: Sequence[str]) -> dict[str, Any]:

@@ -41,17 +41,20 @@ def section(
     small : bool
         One of many: no true samples.
     """
-    clipped = None
-    if after is None:
-        assert recipe is not None
-        after, mode, report = recipe.apply(before.array, before.mode)
-        clipped = report.clipped if after.dtype.kind in "iub" else None
+    clipped, given = None, after
+    if recipe is not None:
+        made, made_mode, report = recipe.apply(before.array, before.mode)
+        if given is None:
+            after, mode, clipped = made, made_mode, report.clipped if made.dtype.kind in "iub" else None
+        elif made.shape != given.shape:  # the sums would be those of other samples
+            recipe = None
+    assert after is not None
     one, other = before.array, after
     low, high = shown_range(one, other) if one.dtype == other.dtype else shown_range(one)
     ends = shown_range(other) if one.dtype != other.dtype else (low, high)
     side = SMALL_SIDE if small else SIDE
     shown = as_bytes(one, low, high), as_bytes(other, *ends)
-    made: dict[str, Any] = {
+    told: dict[str, Any] = {
         "size": [one.shape[0], one.shape[1]],
         "result_size": [other.shape[0], other.shape[1]],
         "before": _data(webp(shown[0], before.mode, side)),
@@ -69,14 +72,14 @@ def section(
     change = difference(one, other)
     if change is not None:
         largest = float(change.max())
-        made["largest"] = largest
-        made["differing"] = int(np.count_nonzero(change))
+        told["largest"] = largest
+        told["differing"] = int(np.count_nonzero(change))
         if not small:
             scaled = (change * (255 / largest if largest else 0)).astype(np.uint8)
-            made["difference"] = _data(webp(_blocks(scaled, made["scale"]), "", side))
+            told["difference"] = _data(webp(_blocks(scaled, told["scale"]), "", side))
     if not small:
-        made |= _regions(before, other, recipe, change)
-    return made
+        told |= _regions(before, other, recipe, change)
+    return told
 
 
 def _data(data: bytes) -> str:
