@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,13 +13,16 @@ from pathlib import Path
 
 import pytest
 from makers import leftovers, noise, saved
-from PIL import Image
+from PIL import Image, ImageFilter
 
 pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="workers are spawned there")
 
 START = """
 import os, signal, sys, threading, time
-from imgconv.batch.workers import Workers
+from imgconv.batch import workers as module
+
+def Workers(work, most, memory, part=None):
+    return module.Workers(lambda jobs, *given: [work(job, *given) for job in jobs], most, memory, part)
 
 def told(workers, jobs):
     for future in [workers.submit(job) for job in jobs]:
@@ -52,6 +56,24 @@ with Workers(work, 3, 2**30) as workers:
     assert lines == [expected.get(number, str(number)) for number in range(40)]
 
 
+def test_of_small_jobs_that_go_out_together_only_the_one_fails_that_kills_its_process():
+    lines = script("""
+def work(jobs, threads, ask):
+    if 17 in jobs:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [(job, len(jobs)) for job in jobs]
+
+with module.Workers(work, 2, 2**30, part=lambda job: 1 if job == 30 else 0.15) as workers:
+    told(workers, range(60))
+""")
+    results = [eval(line) if number != 17 else line for number, line in enumerate(lines)]
+    assert results.pop(17) == "its process was killed by SIGKILL, as the system does when memory is short"
+    assert [job for job, _ in results] == [number for number in range(60) if number != 17]
+    together = dict(results)
+    assert together[0] == 6  # with whom it fills what a worker is given
+    assert together[30] == together[16] == together[59] == 1  # large; was with 17; the last are shared out
+
+
 def test_large_jobs_wait_for_memory_and_the_largest_is_alone():
     lines = script("""
 def work(job, threads, ask):
@@ -72,7 +94,6 @@ with Workers(work, 4, 1000) as workers:
 
 def test_the_cores_are_shared_by_those_that_have_work():
     lines = script("""
-import imgconv.batch.workers as module
 module.available_cores = lambda: 8
 
 def work(job, threads, ask):
@@ -175,7 +196,7 @@ import operator
 if __name__ == "__main__":
     gate = threading.Event()
     threading.Thread(target=gate.wait, daemon=True).start()
-    with Workers(max, 1, 2**30) as workers:
+    with module.Workers(max, 1, 2**30) as workers:
         print(type(workers.workers[0].process).__name__)
     gate.set()
 """)
@@ -240,6 +261,45 @@ def test_a_file_fails_whose_process_is_killed_and_the_rest_goes_on(folder):
     assert line.endswith(": its process was killed by SIGKILL, as the system does when memory is short")
     assert len(leftovers(Path("out"))) == 0
     assert len(list(Path("out").glob("*.png"))) == 23
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
+def test_small_files_whose_process_is_killed_are_done_again(folder):
+    shutil.rmtree("in")
+    os.mkdir("in")
+    for number in range(60):
+        Path(f"in/{number:02}.png").write_bytes(saved(Image.fromarray(noise(8, 8, 3, seed=number)), "PNG"))
+    with subprocess.Popen(command(slow=0.02), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        lines = [run.stdout.readline()]
+        os.kill(children(run.pid)[0], signal.SIGKILL)
+        lines += run.stdout.readlines()
+        assert run.stderr.read() == ""
+    assert run.returncode == 0
+    assert [line.split()[0].rstrip(":") for line in lines] == [f"in/{number:02}.png" for number in range(60)]
+    assert leftovers(Path("out")) == []
+    for number in range(60):
+        with Image.open(f"in/{number:02}.png") as source, Image.open(f"out/{number:02}.blur.png") as result:
+            assert result.tobytes() == source.filter(ImageFilter.BLUR).tobytes()
+
+
+def test_results_of_small_files_wait_for_the_disk_together(folder):
+    counted = START.replace("told", "_") + (
+        "from imgconv.formats import place\n"
+        "real = place.os.fsync\n"
+        "def fsync(descriptor):\n"
+        "    parts = [name for name in os.listdir('out') if name.endswith('.part')]\n"
+        "    open('waiting', 'a').write(f'{len(parts)}\\n')\n"
+        "    real(descriptor)\n"
+        "place.os.fsync = fsync\n"
+        "sys.argv[0] = 'imgconv'\n"
+        "from imgconv.__main__ import main\n"
+        "main()"
+    )
+    small = noise(8, 8, 3)
+    for number in range(60):
+        Path(f"in/s{number:02}.png").write_bytes(saved(Image.fromarray(small), "PNG"))
+    subprocess.run([sys.executable, "-c", counted, *command("--include", "s*")[3:]], check=True, capture_output=True)
+    assert max(map(int, Path("waiting").read_text().split())) > 3  # as many as there are processes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")

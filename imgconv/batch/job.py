@@ -6,12 +6,12 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from imgconv.batch import journal, remote
 from imgconv.batch.report import Outcome
@@ -52,15 +52,29 @@ class Work:
 
     def __call__(self, job: Job, threads: int | None = None, ask: Callable[[int], None] | None = None) -> Outcome:
         """Does a job with so many threads, unless the recipe says how many; `ask` is that of `Limits`."""
-        recipe, limits = with_threads(self.recipe, threads), self.handling.limits._replace(ask=ask)
-        handling, looked = self.handling._replace(limits=limits), None
-        if self.report and not job.problem and not is_skipped(job, self.targets):
-            from imgconv.batch.look import section_of  # here, because few runs have a report
-
-            looked = section_of(job, recipe, handling, small=self.report == "small")  # before --in-place replaces it
-        outcome = run_one(job, recipe, self.targets, handling)
-        outcome.looked = looked
+        (outcome,) = self.together([job], threads, ask)
         return outcome
+
+    def together(
+        self, jobs: Sequence[Job], threads: int | None = None, ask: Callable[[int], None] | None = None
+    ) -> list[Outcome]:
+        """Does jobs: all their results are on the way to the disk before the first is waited for."""
+        recipe, limits = with_threads(self.recipe, threads), self.handling.limits._replace(ask=ask)
+        handling = self.handling._replace(limits=limits)
+        looked = [self._look(job, recipe, handling) for job in jobs]  # before --in-place replaces it
+        begun = [_steps(job, recipe, self.targets, handling) for job in jobs]
+        written = [_written(steps) for steps in begun] if len(jobs) > 1 else [None]
+        outcomes = [outcome or _ended(steps) for outcome, steps in zip(written, begun, strict=True)]
+        for outcome, section in zip(outcomes, looked, strict=True):
+            outcome.looked = section
+        return outcomes
+
+    def _look(self, job: Job, recipe: Recipe, handling: Handling) -> Any:
+        if not self.report or job.problem or is_skipped(job, self.targets):
+            return None
+        from imgconv.batch.look import section_of  # here, because few runs have a report
+
+        return section_of(job, recipe, handling, small=self.report == "small")
 
 
 @cache
@@ -73,6 +87,31 @@ def with_threads(recipe: Recipe, threads: int | None) -> Recipe:
 
 def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Outcome:
     """Reads, filters and writes one file. What goes wrong is in the outcome, unless nobody reads standard output."""
+    return _ended(_steps(job, recipe, targets, handling))
+
+
+def _ended(steps: Generator[BinaryIO, None, Outcome]) -> Outcome:
+    """Goes to the end, past the result that waits for its name."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        return cast(Outcome, end.value)
+
+
+def _written(steps: Generator[BinaryIO, None, Outcome]) -> Outcome | None:
+    """Goes on until a result waits for its name, and has the system begin to put it on the disk; else to the end."""
+    try:
+        file = next(steps)
+    except StopIteration as end:
+        return cast(Outcome, end.value)
+    with suppress(OSError, AttributeError):  # only some systems have it, and only a file a descriptor
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # pages that are not on the disk stay
+    return None
+
+
+def _steps(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Generator[BinaryIO, None, Outcome]:
+    """Does what `run_one` does, in two steps: in between, the result is written, and waits for its name."""
     outcome = Outcome(job)
     started, compiled = time.perf_counter(), compile_seconds()
     if is_skipped(job, targets):
@@ -83,9 +122,13 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
     try:
         if job.problem:
             raise PictureError(job.problem)
-        _do(job, recipe, targets, handling, outcome)
+        for result in _do(job, recipe, targets, handling, outcome):
+            paused = time.perf_counter(), compile_seconds()
+            yield result
+            started, compiled = started + time.perf_counter() - paused[0], compiled + compile_seconds() - paused[1]
     except ImgconvError as problem:
-        if targets.resume and is_journaled(job, targets):  # another run was first
+        # another run was first, or a process that was killed before it could tell
+        if (targets.resume or (targets.journal and not targets.replaces)) and is_journaled(job, targets):
             outcome.status, outcome.how = "skipped", "done before"
             return outcome
         outcome.status = "failed"
@@ -103,10 +146,12 @@ def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> O
         outcome.trace = "".join(traceback.format_exception(problem))
     outcome.total_s = time.perf_counter() - started
     outcome.compile_s = compile_seconds() - compiled
+    if outcome.filter_s is not None:
+        outcome.write_s = outcome.total_s - outcome.compile_s - outcome.read_s - outcome.filter_s
     return outcome
 
 
-def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> None:
+def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> Iterator[BinaryIO]:
     started, threads = clock(), recipe.options.threads
     limits = limits_for(handling.limits, recipe.options, job.format)
     content = content_of(job.source) if targets.journal and job.source else ""
@@ -141,11 +186,11 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
                     sink.write(strip)
             sink.end()
             file.close()  # it may be replaced now
+            yield target
     outcome.notes += sink.notes
     outcome.put_down(work.report())
     outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
     outcome.read_s += work.waited_s
-    outcome.write_s = clock() - started - outcome.read_s - (outcome.filter_s or 0)
 
 
 @contextmanager

@@ -37,6 +37,7 @@ TICK_S = 0.1
 JOB_S, BYTES_PER_S = 0.0015, 2e7  # of CPU: what a job takes at least, and more for each byte of its file
 SYNC_S = 0.005  # until a result is on the disk: meanwhile another process has the core
 SIZE_ELSEWHERE = 2**22  # of a file that is not here: to be asked would take long, as fetching it does
+TOGETHER_S = 0.02  # of small jobs that a process does together, which wait for the disk once
 WORTH_S = 0.02  # of work that a process must have to be worth its start
 WORTH_ELSEWHERE_S = 1.0  # where fsspec has a thread, so that the process is spawned, and imports all anew
 
@@ -72,7 +73,10 @@ def run(
         rehearse(work, jobs)
         compiled = compile_seconds() - compiled
         with suppress(OSError):  # the system gives no more processes
-            workers = Workers(work, number, work.handling.limits.memory or memory("MemTotal") // 2)
+            budget = work.handling.limits.memory or memory("MemTotal") // 2
+            # what replaces files is not done again when a process has died: it may have replaced its input
+            together = keep_going and not work.targets.replaces
+            workers = Workers(work.together, number, budget, _part if together else None)
     if workers is not None:
         with workers:
             for outcome in over(jobs, workers.submit, keep_going, tick):
@@ -147,16 +151,24 @@ def worth(jobs: Sequence[Job], most: int | None) -> int:
         return 1
     if most is not None:
         return min(most, len(jobs))
-    seconds = 0.0
-    for job in jobs:
-        size = SIZE_ELSEWHERE
-        if isinstance(job.source, Path):
-            with suppress(OSError):
-                size = os.stat(job.source).st_size
-        seconds += JOB_S + size / BYTES_PER_S
-    busy = available_cores() * (1 + SYNC_S * len(jobs) / seconds) if seconds else 1
+    seconds = sum(map(_seconds, jobs))
+    busy = available_cores() * (1 + SYNC_S * sum(map(_part, jobs)) / seconds) if seconds else 1
     elsewhere = any(isinstance(end, Remote) for job in jobs for end in job[:2])
     return max(1, min(int(busy + 0.75), len(jobs), int(seconds / (WORTH_ELSEWHERE_S if elsewhere else WORTH_S))))
+
+
+def _seconds(job: Job) -> float:
+    """Of CPU that a job takes, about."""
+    size = SIZE_ELSEWHERE
+    if isinstance(job.source, Path):
+        with suppress(OSError):
+            size = os.stat(job.source).st_size
+    return JOB_S + size / BYTES_PER_S
+
+
+def _part(job: Job) -> float:
+    """What part of those that are done together a job is."""
+    return _seconds(job) / TOGETHER_S
 
 
 def rehearse(work: Work, jobs: Sequence[Job]) -> None:

@@ -1,8 +1,10 @@
 """Processes that do one job at a time each. When one is killed, the job that it had in hand fails, and no other.
 
+Small jobs go out several at a time. When a process is killed that had such, each of them is done again, by itself.
+
 The thread that waits for a result looks after all of them, so that the parent stays a process of one thread, which may
 be forked: a worker costs milliseconds then. (ProcessPoolExecutor has threads of its own, and declares every pending job
-broken.) Each worker has the next job at hand while it does one, so that it waits for nobody.
+broken.) Each worker has what is next at hand while it does something, so that it waits for nobody.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ from typing import Any
 from imgconv.formats.place import abandon
 from imgconv.threads import available_cores
 
-AT_HAND = 2  # jobs that a worker has: one it does, one that waits
+AT_HAND = 2  # messages with jobs that a worker has: one it works on, one that waits
 FREE = 4  # a share of the memory that every worker may take without asking, all of them together
 MALLOC = {-3: 2**25, -1: 2**27}  # M_MMAP_THRESHOLD, which can be no larger, and M_TRIM_THRESHOLD
 PATIENCE_S = 5.0  # for a worker that is to end
 
-Work = Callable[..., Any]  # of a job, threads, and how it asks for memory
+Work = Callable[..., Any]  # of a list of jobs, threads, and how it asks for memory
 
 
 class _Pending(Future[Any]):
@@ -49,11 +51,11 @@ class _Pending(Future[Any]):
 
 
 class _Worker:
-    """A process, the parent's end of the pipe to it, the jobs it has, and the memory that it has claimed."""
+    """A process, the parent's end of the pipe to it, the jobs it has by message, and the memory it has claimed."""
 
     def __init__(self, process: Any, connection: Any) -> None:
         self.process, self.connection = process, connection
-        self.jobs: deque[tuple[_Pending, Any]] = deque()
+        self.jobs: deque[list[tuple[_Pending, Any]]] = deque()
         self.claim = 0
 
 
@@ -63,12 +65,16 @@ class Workers:
     Parameters
     ----------
     work : callable
-        Is given a job, a number of threads and a function that it calls with the bytes of memory that it is about to
-        take, which waits until they are free. Job and result must be picklable; under spawn `work`, too.
+        Is given a list of jobs, a number of threads and a function that it calls with the bytes of memory that it is
+        about to take, which waits until they are free; returns a list of results. Jobs and results must be picklable;
+        under spawn `work`, too.
     most : int
         Processes. They are forked where that is safe: by a process of one thread, and not on macOS.
     memory : int
         Bytes that all jobs may take together. One that needs more is done alone.
+    part : callable, optional
+        Is given a job, and says what part it is of what a worker is given at once: half, a tenth. Each is all of it
+        when not given.
 
     Raises
     ------
@@ -76,8 +82,10 @@ class Workers:
         When the system gives no process.
     """
 
-    def __init__(self, work: Work, most: int, memory: int) -> None:
+    def __init__(self, work: Work, most: int, memory: int, part: Callable[[Any], float] | None = None) -> None:
         self.work, self.most = work, most
+        self.part = part or (lambda job: 1.0)
+        self.alone: set[_Pending] = set()  # those that were at a worker when it died
         self.free = memory // FREE // most
         self.room = memory - self.free * most
         self.waiting: deque[tuple[_Pending, Any]] = deque()
@@ -98,7 +106,7 @@ class Workers:
         for key, _ in self.selector.select(timeout):
             worker: _Worker = key.data
             try:
-                asked, result = worker.connection.recv()
+                asked, results = worker.connection.recv()
             except (EOFError, OSError):
                 self._bury(worker)
                 continue
@@ -106,7 +114,8 @@ class Workers:
             if asked:
                 self.asking.append((worker, asked))
             else:
-                worker.jobs.popleft()[0].set_result(result)
+                for (future, _), result in zip(worker.jobs.popleft(), results, strict=True):
+                    future.set_result(result)
         self._grant()
 
     def _hand_out(self) -> None:
@@ -119,19 +128,26 @@ class Workers:
                 break
         for have in range(AT_HAND):
             for worker in self.workers if have == 0 or len(self.waiting) > len(self.workers) else ():
-                if len(worker.jobs) == have and (pair := self._next()):
-                    worker.jobs.append(pair)
+                if len(worker.jobs) == have and (pairs := self._next()):
+                    worker.jobs.append(pairs)
                     busy = sum(bool(worker.jobs) for worker in self.workers)
                     threads = max(1, available_cores() // min(self.most, busy + len(self.waiting)))
                     with suppress(OSError):  # it has died, which shows when it is listened to
-                        worker.connection.send((pair[1], threads))
+                        worker.connection.send(([job for _, job in pairs], threads))
 
-    def _next(self) -> tuple[_Pending, Any] | None:
-        while self.waiting:
-            pair = self.waiting.popleft()
-            if pair[0].running() or pair[0].set_running_or_notify_cancel():
-                return pair
-        return None
+    def _next(self) -> list[tuple[_Pending, Any]]:
+        """What a worker is given next: no more than leaves something for all the others."""
+        pairs: list[tuple[_Pending, Any]] = []
+        most, room = len(self.waiting) // (AT_HAND * self.most) + 1, 1.0
+        while self.waiting and len(pairs) < most and room > 0:
+            future, job = self.waiting[0]
+            room -= 1.0 if future in self.alone else self.part(job)
+            if pairs and room < 0:
+                break
+            self.waiting.popleft()
+            if future.running() or future.set_running_or_notify_cancel():
+                pairs.append((future, job))
+        return pairs
 
     def _grant(self) -> None:
         """Memory for those that ask, in turn: whoever is alone gets what he wants."""
@@ -165,15 +181,17 @@ class Workers:
         self.selector.register(ours, selectors.EVENT_READ, worker)
 
     def _bury(self, worker: _Worker) -> None:
-        """A worker that has died: its job fails, what it had at hand is for the others."""
+        """A worker that has died: its job fails, or is tried alone if it had several; the rest is for the others."""
         self.workers.remove(worker)
         self.asking = deque((asking, size) for asking, size in self.asking if asking is not worker)
         self.selector.unregister(worker.connection)
         worker.connection.close()
         worker.process.join()
-        if worker.jobs:
-            worker.jobs.popleft()[0].set_exception(Died(worker.process.exitcode))
-        self.waiting.extendleft(reversed(worker.jobs))
+        if worker.jobs and len(worker.jobs[0]) == 1:
+            worker.jobs.popleft()[0][0].set_exception(Died(worker.process.exitcode))
+        elif worker.jobs:
+            self.alone.update(future for future, _ in worker.jobs[0])
+        self.waiting.extendleft(pair for pairs in reversed(worker.jobs) for pair in reversed(pairs))
 
     def __enter__(self) -> Workers:
         return self
@@ -210,7 +228,7 @@ def _serve(connection: Any, others: list[Any], work: Work, free: int, parent: in
     signal.signal(signal.SIGTERM, _leave)
     _end_with(parent)
     _keep_freed_memory()
-    queued: deque[tuple[Any, int]] = deque()
+    queued: deque[tuple[list[Any], int]] = deque()
 
     def ask(size: int) -> None:
         if size > free:
@@ -220,8 +238,8 @@ def _serve(connection: Any, others: list[Any], work: Work, free: int, parent: in
 
     with suppress(EOFError, OSError):
         while True:
-            job, threads = queued.popleft() if queued else connection.recv()
-            connection.send((0, work(job, threads, ask)))
+            jobs, threads = queued.popleft() if queued else connection.recv()
+            connection.send((0, work(jobs, threads, ask)))
     os._exit(0)
 
 
