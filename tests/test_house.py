@@ -30,7 +30,7 @@ FLOORS = (
     ("masks", "peers"),
     ("recipe",),
     ("page",),
-    ("batch", "compare", "difference", "explain", "match", "fit"),
+    ("batch", "compare", "difference", "explain", "match", "fit", "sheet"),
     ("pillow",),
     ("api",),
     ("bench", "lazy"),
