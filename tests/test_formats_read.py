@@ -163,7 +163,7 @@ def test_of_several_frames_the_first_is_taken_and_they_are_counted(form):
     extra = {"lossless": True} if form == "WEBP" else {}
     data = saved(frames[0], form, save_all=True, append_images=frames[1:], **extra)
     picture = parse(data, "a")
-    assert picture.frames == 3
+    assert picture.frames + picture.others == 3
     if form != "GIF":
         assert np.array_equal(picture.array, np.asarray(frames[0]))
 

@@ -67,6 +67,8 @@ def run_on(
     for job in jobs:
         if not job.problem and job.only_here:
             raise UsageError("--cluster takes files: standard input and output, and memory, are here only")
+        if job.each:
+            raise UsageError("--cluster makes one result of each input; {frame} in the name makes several")
         if work.targets.in_place and isinstance(job.target, Remote):
             raise UsageError(f"{job.target}: --cluster may do a job twice, which --in-place allows for files only")
     with Cluster(address, work) as workers:

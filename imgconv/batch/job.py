@@ -7,25 +7,28 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from imgconv.arrayfile import Array
 from imgconv.batch import journal, remote
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job, Targets, content_of, is_journaled, is_skipped
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
 from imgconv.formats.limits import DEFAULT, Limits, limits_for
-from imgconv.formats.picture import Picture, unread
+from imgconv.formats.picture import FIRST, Frame, Picture, unread, wanted_of
 from imgconv.formats.place import PIECE, followed, placed, put, sweep_once
 from imgconv.formats.read import frames_of
-from imgconv.formats.table import GREY_MODES, METADATA, select
+from imgconv.formats.sink import Rows
+from imgconv.formats.table import GREY_MODES, METADATA, TIMING, by_name, frames_in, select
 from imgconv.formats.write import fitted, sink_of
 from imgconv.native.kept import clock, compile_seconds
 from imgconv.recipe import Recipe
-from imgconv.recipe.strips import filter_frame
+from imgconv.recipe.strips import AtOnce, InStrips, filter_frame
 
 SPOOLED_BYTES = 2**24  # results from larger samples wait on the disk for standard output
 STANDARD_INPUT = "standard input"  # as messages call it
@@ -128,7 +131,8 @@ def _steps(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Ge
             started, compiled = started + time.perf_counter() - paused[0], compiled + compile_seconds() - paused[1]
     except ImgconvError as problem:
         # another run was first, or a process that was killed before it could tell
-        if (targets.resume or (targets.journal and not targets.replaces)) and is_journaled(job, targets):
+        again = not job.each and (targets.resume or (targets.journal and not targets.replaces))
+        if again and is_journaled(job, targets):
             outcome.status, outcome.how = "skipped", "done before"
             return outcome
         outcome.status = "failed"
@@ -159,38 +163,94 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     with file:
         name, ending = (str(job.source), job.source.suffix) if job.source else (STANDARD_INPUT, "")
         frames = frames_of(
-            file, size, name, ending,
+            file, size, name, ending, wanted=targets.frames,
             auto_orient=handling.auto_orient, limits=limits, threads=threads, begun=job.begun,
         )  # fmt: skip
-        frame = next(frames)
-        form = job.format or frame.about.format
-        frame.about = fitted(frame.about, form)
-        _note(frame.about, targets, outcome)
-        before = replace(frame.about, array=unread(frame.about.array.shape, frame.about.array.dtype))
+        first = next(frames)
         outcome.read_s = clock() - started
+        form = job.format or first.about.format
+        count = _count(first.about, form, job, targets, outcome)
+        filtered = partial(_filtered, recipe=recipe, handling=handling, limits=limits, form=form, outcome=outcome)
+        for part, some in _parts(job, chain([first], frames), targets, first.about.frames):
+            results = filtered(some, count=1 if job.each else count)
+            about, rows = next(results)
+            sink = sink_of(about, form, handling.encoder, threads)
+            strips = rows(sink.step)
+            if targets.out_dir is not None and isinstance(part.target, Path):
+                make_folder(part.target.parent)
+            with _target(part, targets, about.array.nbytes * about.frames, content) as target:
+                sink.begin(target)
+                sink.take(chain([(about, partial(_same, strips))], results))
+                sink.end()
+                if not job.each:
+                    file.close()  # it may be replaced now
+                yield target
+            outcome.notes += sink.notes
+    if outcome.filter_s is None:
+        outcome.status, outcome.how = "skipped", "done before" if targets.resume else "exists"
+    outcome.notes = list(dict.fromkeys(outcome.notes))
+
+
+def _parts(job: Job, frames: Iterator[Frame], targets: Targets, count: int) -> Iterator[tuple[Job, Iterator[Frame]]]:
+    """The frames that go into one file, which is that of the job or, by a template with {frame}, one for each."""
+    if not job.each:
+        yield job, frames
+        return
+    for number in wanted_of(targets.frames, count):
+        target = job.at(number).target
+        if isinstance(target, Path) and os.path.lexists(target) and not targets.may_be_there(target):
+            raise WriteError(f"{target}: exists; --overwrite replaces it")
+    for frame in frames:
+        part = job.at(frame.about.number)
+        if not is_skipped(part, targets):
+            yield part, iter([frame])
+
+
+def _filtered(
+    frames: Iterator[Frame], count: int, *, recipe: Recipe, handling: Handling, limits: Limits, form: str,
+    outcome: Outcome,
+) -> Iterator[tuple[Picture, Rows]]:  # fmt: skip
+    """What becomes of each of so many frames that go into one file, which has them one after the other."""
+    while True:
+        started = clock()
+        frame = next(frames, None)
+        outcome.read_s += clock() - started
+        if frame is None:
+            return
+        if count > 1 and _stands_apart(frame.about, form):
+            continue
+        frame.about = fitted(frame.about, form)
+        before = replace(frame.about, array=unread(frame.about.array.shape, frame.about.array.dtype))
+        outcome.notes += before.notes
         work = filter_frame(recipe, frame, limits)
         del frame  # its pixels: encoding takes memory of its own
         after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome)
+        if count == 1:
+            after = replace(after, info={key: value for key, value in after.info.items() if key not in TIMING})
+        elif "duration" in after.info and "duration" not in by_name(form).keeps:
+            outcome.notes.append(f"{form} holds no durations; they are left out")
         if handling.embedded:
             from imgconv.formats import xmp
 
             after.info["xmp"] = xmp.with_recipe(after.info.get("xmp", b""), xmp.Embedded(*handling.embedded), form)
-        sink = sink_of(after, form, handling.encoder, threads)
-        work.plan(sink.step, limits)
-        if targets.out_dir is not None and isinstance(job.target, Path):
-            make_folder(job.target.parent)
-        with _target(job, targets, after.array.nbytes, content) as target:
-            sink.begin(target)
-            with closing(work.run()) as strips:
-                for strip in strips:
-                    sink.write(strip)
-            sink.end()
-            file.close()  # it may be replaced now
-            yield target
-    outcome.notes += sink.notes
-    outcome.put_down(work.report())
-    outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
-    outcome.read_s += work.waited_s
+
+        def rows(step: int | None, work: InStrips | AtOnce = work) -> Generator[Array]:
+            work.plan(step, limits)
+            return work.run()
+
+        yield replace(after, frames=count), rows
+        outcome.put_down(work.report())
+        outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
+        outcome.read_s += work.waited_s
+
+
+def _same(strips: Generator[Array], _: int | None) -> Generator[Array]:
+    return strips
+
+
+def _stands_apart(about: Picture, form: str) -> bool:
+    """Whether a picture is no part of the animation, and the format has no place for it beside that."""
+    return "default_image" in about.info and "default_image" not in by_name(form).keeps
 
 
 @contextmanager
@@ -224,25 +284,42 @@ def _nameless() -> BinaryIO:
         raise WriteError(f"standard output: {reason(problem)}") from None
 
 
-def _note(before: Picture, targets: Targets, outcome: Outcome) -> None:
-    """Puts down what was read. Raises PictureError where --in-place would lose frames."""
-    outcome.shape, outcome.mode, outcome.dtype = before.array.shape, before.mode, before.array.dtype.name
-    outcome.frames = before.frames
-    if before.frames > 1 and targets.in_place:
-        raise PictureError(f"{outcome.job.input}: has {before.frames} frames; --in-place would leave only the first")
-    if before.frames > 1:
-        outcome.notes.append(f"only the first of {before.frames} frames was filtered")
-    outcome.notes += before.notes
+def _count(about: Picture, form: str, job: Job, targets: Targets, outcome: Outcome) -> int:
+    """How many frames go into each result; puts down what was read, and what is left out.
+
+    Raises PictureError where the format does not hold so many, or --in-place would lose some.
+    """
+    outcome.shape, outcome.mode, outcome.dtype = about.array.shape, about.mode, about.array.dtype.name
+    count = len(wanted_of(targets.frames, about.frames))
+    if count < about.frames:
+        of = f"of {about.frames} frames"
+        outcome.notes.append(
+            f"only the first {of} was filtered" if targets.frames == FIRST else f"{count} {of} were filtered"
+        )
+    if about.others:
+        outcome.notes.append(f"holds {about.others} more (previews, masks or layers), which are left out")
+    if targets.in_place and (count < about.frames or about.others):
+        raise PictureError(f"{job.input}: {outcome.notes[-1]}; --in-place would lose the others")
+    if count > 1 and not job.each and not frames_in(form):
+        raise PictureError(
+            f"{job.input}: has {about.frames} frames, and {form} holds one; --frames first takes the first, and"
+            " -o with {frame} in the name makes a file of each"
+        )
+    if count > 1 and not job.each and _stands_apart(about, form):
+        outcome.notes.append("its default image, which is no part of the animation, is left out")
+        count -= 1
+    return count
 
 
 def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: Outcome) -> Picture:
     """The picture with its new pixels, and what is to be said about it."""
-    outcome.result_shape, outcome.result_mode = array.shape, mode
+    if outcome.result_shape is None:  # as `shape`, of the first frame
+        outcome.result_shape, outcome.result_mode = array.shape, mode
     info = select(before.info, handling.metadata)
     if "exif" in info or "xmp" in info or any(chunk.kind for chunk in info.get("chunks", ())):
         from imgconv.formats import exif  # here, because many pictures have none
 
-        info, notes = exif.for_result(info, before.array.shape, array.shape, before.frames)
+        info, notes = exif.for_result(info, before.array.shape, array.shape, before.frames + before.others)
         outcome.notes += notes
     if "icc_profile" in info and (mode in GREY_MODES) != (before.mode in GREY_MODES):
         del info["icc_profile"]

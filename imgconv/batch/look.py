@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from imgconv.batch import remote
 from imgconv.errors import ImgconvError
 from imgconv.formats.limits import limits_for
+from imgconv.formats.picture import FIRST
 from imgconv.formats.read import frames_of, named
 from imgconv.formats.write import fitted
 from imgconv.page.section import section
@@ -26,7 +27,8 @@ def section_of(job: Job, recipe: Recipe, handling: Handling, *, small: bool) -> 
     try:
         file, size = remote.opened(job.source)
         with file, named(name):
-            frames = frames_of(file, size, name, job.source.suffix, auto_orient=handling.auto_orient, limits=limits)
+            ending, upright = job.source.suffix, handling.auto_orient
+            frames = frames_of(file, size, name, ending, wanted=FIRST, auto_orient=upright, limits=limits)
             picture = next(frames).whole(limits)
         picture = fitted(picture, job.format or picture.format)
         made = section(replace(picture, info={}), None, "", recipe, small=small)

@@ -14,7 +14,7 @@ from imgconv.batch.remote import Remote
 from imgconv.errors import PictureError
 from imgconv.formats import xmp
 from imgconv.formats.limits import Limits, limits_for
-from imgconv.formats.picture import Picture
+from imgconv.formats.picture import FIRST, Picture
 from imgconv.formats.read import frames_of, named, parse
 from imgconv.formats.table import select
 from imgconv.formats.write import encode
@@ -64,4 +64,6 @@ def _read(path: Path | Remote, limits: Limits, *, auto_orient: bool = False) -> 
     """A picture here or elsewhere."""
     file, size = remote.opened(path)
     with file, named(str(path)):
-        return next(frames_of(file, size, str(path), path.suffix, auto_orient=auto_orient, limits=limits)).whole(limits)
+        return next(
+            frames_of(file, size, str(path), path.suffix, wanted=FIRST, auto_orient=auto_orient, limits=limits)
+        ).whole(limits)

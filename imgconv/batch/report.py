@@ -25,7 +25,7 @@ class Outcome:
     shape: tuple[int, ...] | None = None  # of the input
     mode: str = ""  # Pillow's; "" for arrays
     dtype: str = ""
-    frames: int | None = None
+    frames: int | None = None  # that were done
     result_shape: tuple[int, ...] | None = None
     result_mode: str = ""
     border: str | None = None
@@ -50,10 +50,10 @@ class Outcome:
     @property
     def megapixels(self) -> float:
         """Of the input, where its result was written."""
-        return self.shape[0] * self.shape[1] / 1e6 if self.shape and self.status == "done" else 0.0
+        return self.shape[0] * self.shape[1] * (self.frames or 1) / 1e6 if self.shape and self.status == "done" else 0.0
 
     def put_down(self, report: Report) -> None:
-        """What filtering has reported."""
+        """What filtering a frame has reported."""
         first, last = report.plans[0], report.plans[-1]
         self.border, self.method = first.correlation.border, first.method
         rows, columns = last.correlation.weights.shape
@@ -64,7 +64,9 @@ class Outcome:
             self.how = f"{report.kernels} kernels"
         lines = (f"{plan.method}: {plan.reason}; {plan.exactness}" for plan in report.plans)
         self.plans = (*filter(None, [report.vary]), *dict.fromkeys(lines))
-        self.filter_s, self.clipped, self.threads = report.filter_s, report.clipped, report.threads
+        self.filter_s = (self.filter_s or 0.0) + report.filter_s
+        self.clipped = (self.clipped or 0) + report.clipped
+        self.frames, self.threads = (self.frames or 0) + 1, report.threads
 
 
 class Count:

@@ -20,7 +20,7 @@ from imgconv.formats.table import ENCODER_OPTIONS, START_BYTES, endings, format_
 
 STREAM = "-"
 DEFAULT_NAME = "{dir}/{stem}.{kernel}{ext}"
-FIELDS = ("dir", "stem", "kernel", "ext", "index")
+FIELDS = ("dir", "stem", "kernel", "ext", "index", "frame")
 
 
 class Targets(NamedTuple):
@@ -34,6 +34,7 @@ class Targets(NamedTuple):
     skip_existing: bool = False
     newer: bool = False  # only inputs that are newer than their result, or have none
     resume: bool = False  # only what the journal does not say is done
+    frames: tuple[int, ...] | None = None  # the numbers of those that are done, from 1 up; None: all
     journal: str = ""  # what tells the recipe from others; "" where no journal is kept
 
     @property
@@ -45,6 +46,10 @@ class Targets(NamedTuple):
         """Whether a result may take the place of what is there: what an earlier run has made may go."""
         return self.replaces or (self.resume and journal.entry_of(target) is not None)
 
+    def may_be_there(self, target: Path) -> bool:
+        """Whether what is there is replaced, or left as it is."""
+        return self.skip_existing or self.replaces_at(target)
+
 
 class Job(NamedTuple):
     """One input and where its result goes; None stands for standard input or output."""
@@ -54,6 +59,7 @@ class Job(NamedTuple):
     format: str  # Pillow's name, or NPY, TEXT, CSV; "" for the input's own
     problem: str = ""  # why it cannot be done
     begun: Begun | None = None  # its picture, where decoding it has begun
+    each: str = ""  # a template for the targets of its frames, the first of which is `target`; "" where all go there
 
     @property
     def only_here(self) -> bool:
@@ -68,7 +74,11 @@ class Job(NamedTuple):
 
     @property
     def output(self) -> str:
-        return STREAM if self.target is None else str(self.target)
+        return self.each or (STREAM if self.target is None else str(self.target))
+
+    def at(self, number: int) -> Job:
+        """The job of one frame, where each goes to a target of its own."""
+        return self._replace(target=place(self.each.format(frame=number)), each="")
 
 
 def ending_of(path: Path | Remote) -> str:
@@ -146,11 +156,11 @@ def _check_template(template: str, count: int) -> None:
             raise UsageError(f"--output {template!r}: {{{name}}} is not one of {{{'} {'.join(FIELDS)}}}")
         if kind is not None:
             raise UsageError(f"--output {template!r}: no !{kind} in {{{name}}}")
-        if spec and (name != "index" or re.fullmatch(r"\d{1,2}d?", spec, re.ASCII) is None):
+        if spec and (name not in ("index", "frame") or re.fullmatch(r"\d{1,2}d?", spec, re.ASCII) is None):
             raise UsageError(
-                f"--output {template!r}: only index takes a width, such as {{index:04}}; not {{{name}:{spec}}}"
+                f"--output {template!r}: only index and frame take a width, such as {{index:04}}; not {{{name}:{spec}}}"
             )
-    if count > 1 and not fields:
+    if count > 1 and not {name for name, _, _ in fields} - {"frame"}:
         raise UsageError(
             f"{count} inputs cannot go to one file {template!r}; use {{stem}} or {{index}} in it, or --out-dir"
         )
@@ -185,13 +195,24 @@ def _job(name: str, way: str, template: str, number: int, recipe_name: str, targ
             except PictureError as problem:
                 why = str(problem)
             return Job(source, None, "", why)
-    target = place(template.format(dir=folder, stem=stem, kernel=recipe_name, ext=ending, index=number))
+    text = template.format(dir=folder, stem=stem, kernel=recipe_name, ext=ending, index=number, frame=_Later())
+    texts = [text.replace("{", "{{").replace("}", "}}") for text in text.split("\0")]
+    texts[1::2] = [f"{{frame{width}}}" for width in texts[1::2]]
+    each = "".join(texts) if len(texts) > 1 else ""
+    target = place(each.format(frame=min(targets.frames or (1,))) if each else text)
     if isinstance(target, Remote):
         remote.check_target(target)
     form = name_for(wanted or target.suffix)
     if form is None:
         raise UsageError(f"{target}: its ending is not one that can be written: {endings()}")
-    return Job(source, target, form)
+    return Job(source, target, form, each=each)
+
+
+class _Later:
+    """Stands for {frame} in a template, and for its width; no name has a NUL character."""
+
+    def __format__(self, width: str) -> str:
+        return f"\0:{width}\0" if width else "\0\0"
 
 
 def _check_clashes(jobs: Sequence[Job], targets: Targets, real: Callable[[str], str]) -> None:
@@ -226,7 +247,7 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets, real: Callable[[str], 
             continue
         if not isinstance(here, str) and not os.path.isfile(job.target):
             raise UsageError(f"{job.target}: is {'a folder' if os.path.isdir(job.target) else 'not a regular file'}")
-        if not targets.skip_existing and os.path.lexists(job.target) and not targets.replaces_at(job.target):
+        if os.path.lexists(job.target) and not targets.may_be_there(job.target):
             existing.append(job.target)
         if targets.out_dir is None and not os.path.isdir(real(os.path.dirname(job.target))):
             raise UsageError(f"{job.target}: there is no folder {job.target.parent}; --out-dir makes one")
@@ -294,7 +315,7 @@ def check_embedding(jobs: Sequence[Job], embedded: tuple[str, str]) -> None:
 
 def is_skipped(job: Job, targets: Targets) -> bool:
     """Whether a job is not to be done because its result exists, or is as new as what it is made of."""
-    if job.target is None or not (targets.skip_existing or targets.newer or targets.resume):
+    if job.target is None or job.each or not (targets.skip_existing or targets.newer or targets.resume):
         return False
     if targets.resume:
         return is_journaled(job, targets)

@@ -24,6 +24,7 @@ from imgconv.cli.options import (
     place_options,
     threads_option,
     to_bytes,
+    to_frames,
     to_jobs,
     to_metadata,
 )
@@ -71,7 +72,7 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
               help="Go on with what appears or changes, once it has been still for a second, until Ctrl-C; inputs that"
               " are older than their result are left.")  # fmt: skip
 @click.option("-o", "--output", metavar="PATH", type=FILE,
-              help="A file, a template with {dir} {stem} {kernel} {ext} {index}, or - for standard output."
+              help="A file, a template with {dir} {stem} {kernel} {ext} {index} {frame}, or - for standard output."
               "  [default: {dir}/{stem}.{kernel}{ext}]")  # fmt: skip
 @click.option("--out-dir", type=click.Path(file_okay=False), metavar="DIR",
               help="Write there; made if missing.")  # fmt: skip
@@ -95,6 +96,10 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
          shell_complete=one_of("all", "none", *METADATA),
          help="What travels along, such as icc,dpi out of exif, icc, dpi, xmp, text (comments) and, from PNG to"
          " PNG, colour, other.")  # fmt: skip
+@setting("--frames", type=to_frames, default="all", show_default=True, metavar="all|first|LIST",
+         shell_complete=one_of("all", "first"),
+         help="Which frames of an animation, or pages of a TIFF, such as 1,3-5. A format without frames takes one, or a"
+         " name with {frame} in it.")  # fmt: skip
 @setting("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")
 @click.option("--recipe", type=FILE, is_eager=True, callback=use_recipe, expose_value=False, metavar="FILE",
               help="Take the kernels, and all that decides the result, from a file that --save-recipe wrote; what the"
@@ -130,7 +135,8 @@ def apply(
     overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, watch: bool, dry_run: bool,
     as_json: bool, quiet: bool, verbose: bool, explain: bool, keep_going: bool, most: int | None, memory: int | None,
     cluster: str | None, encoder: tuple[str, ...], metadata: frozenset[str], auto_orient: bool,
-    save_recipe: str | None, embed: bool, report: str | None, limits: Limits, **options: Any,
+    frames: tuple[int, ...] | None, save_recipe: str | None, embed: bool, report: str | None, limits: Limits,
+    **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -176,7 +182,7 @@ def apply(
     folder = remote.place(out_dir) if out_dir is not None else None
     watch &= not dry_run
     newer |= watch and not (overwrite or skip_existing or resume)
-    targets = Targets(output, folder, form, overwrite, in_place, skip_existing, newer, resume)
+    targets = Targets(output, folder, form, overwrite, in_place, skip_existing, newer, resume, frames)
     find = partial(find_inputs, names, targets, recursive, Patterns(include, exclude))
     rounds: Iterator[tuple[Inputs, set[Any] | None]]  # what there is; which of it is to be done, if not all
     if watch:

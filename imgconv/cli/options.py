@@ -174,6 +174,17 @@ def to_metadata(text: str) -> frozenset[str]:
     return words
 
 
+def to_frames(text: str) -> tuple[int, ...] | None:
+    """The numbers of frames, from 1 up: first, or a list such as 1,3-5; None for all."""
+    if text in ("all", "first"):
+        return None if text == "all" else (1,)
+    spans = [re.fullmatch(r"\s*(\d{1,6})(?:\s*-\s*(\d{1,6}))?\s*", part, re.ASCII) for part in text.split(",")]
+    numbers = {n for span in spans if span for n in range(int(span[1]), int(span[2] or span[1]) + 1)}
+    if not all(spans) or 0 in numbers or not numbers:
+        raise click.BadParameter(f"{text!r} is neither all, first nor numbers from 1 up such as 1,3-5")
+    return tuple(sorted(numbers))
+
+
 def to_jobs(text: str) -> int | None:
     """How many files at once; None for auto."""
     if text == "auto":

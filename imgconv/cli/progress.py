@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections import deque
@@ -30,13 +31,15 @@ def human_line(outcome: Outcome) -> str:
         return f"{job.input} → {job.output}   {outcome.how}, skipped"
     target = job.output
     if job.source is not None and job.target is not None and job.source.parent == job.target.parent:
-        target = job.target.name
+        target = os.path.basename(target)
     size = f"{before[1]}×{before[0]}"
     if after != before:
         size += f" → {after[1]}×{after[0]}"
     kind = outcome.mode or " × ".join([outcome.dtype, *map(str, before[2:])])
     if outcome.mode and outcome.result_mode != outcome.mode:
         kind += f" → {outcome.result_mode}"
+    if (outcome.frames or 1) > 1:
+        kind += f", {outcome.frames} frames"
     steps = [f"read {duration(outcome.read_s)}"]
     if outcome.compile_s:
         from imgconv.native.kept import unkept
@@ -48,7 +51,7 @@ def human_line(outcome: Outcome) -> str:
         f"total {duration(outcome.total_s)}",
     ]
     if outcome.clipped:
-        steps.append(f"{percent(outcome.clipped / math.prod(after))} clipped")
+        steps.append(f"{percent(outcome.clipped / math.prod(after) / (outcome.frames or 1))} clipped")
     return f"{job.input} → {target}   {size} {kind}   {' · '.join(steps)}"
 
 

@@ -10,7 +10,7 @@ import contextlib
 import io
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -50,14 +50,14 @@ def tags_of(exif: bytes) -> Tags:
     return Tags(io.BytesIO(exif), len(exif) - start, start)
 
 
-def tree_of(tags: Tags, order: str) -> dict[int, Any]:
-    """The first directory but for what describes its layout, and those under it, as `table_of` takes them.
+def tree_of(tags: Tags, order: str, at: int | None = None, without: Collection[int] = LAYOUT) -> dict[int, Any]:
+    """The first directory, or that at `at`, without some tags, and those under it, as `table_of` takes them.
 
-    Numbers are in the byte order `order`. Raises ValueError when the first directory makes no sense.
+    Numbers are in the byte order `order`. Raises ValueError when the directory makes no sense.
     """
     left = LARGEST
 
-    def directory(at: int, nested: tuple[int, ...], dropped: frozenset[int]) -> dict[int, Any]:
+    def directory(at: int, nested: tuple[int, ...], dropped: Collection[int]) -> dict[int, Any]:
         nonlocal left
         entries: dict[int, Any] = {}
         for tag, field in tags.directory(at)[0].items():
@@ -67,12 +67,12 @@ def tree_of(tags: Tags, order: str) -> dict[int, Any]:
             with contextlib.suppress(ValueError):  # one tag that makes no sense is no reason to lose the others
                 if tag in nested:
                     under = (Tag.INTEROPERABILITY,) if tag == Tag.EXIF else ()
-                    entries[tag] = directory(tags.value(field), under, frozenset())
+                    entries[tag] = directory(tags.value(field), under, ())
                 else:
                     entries[tag] = _entry(tags, field, order)
         return entries
 
-    return directory(tags.first, (Tag.EXIF, Tag.GPS), LAYOUT)
+    return directory(tags.first if at is None else at, (Tag.EXIF, Tag.GPS), without)
 
 
 def _entry(tags: Tags, field: Field, order: str) -> Entry:

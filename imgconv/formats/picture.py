@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from imgconv.arrayfile import Array
+from imgconv.errors import PictureError
 from imgconv.formats.limits import Limits, check_memory, check_whole
 
 EXIF_MARK = b"Exif\0\0"  # in front of EXIF data in `Picture.info`, as JPEG wants it; other files may go without
 HELD_BYTES = 2**27  # larger pictures are read twice where alpha must be looked at before the rest
 LOOK_BYTES = 2**20  # looked at in one go
+FIRST = (1,)  # of the frames, where only that is wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +33,15 @@ class Picture:
     format : str
         Pillow's name of the file format ("PNG"), or "NPY", "TEXT", "CSV".
     info : dict
-        For the encoder of the new file: exif, icc_profile, dpi, xmp, the chunks of a PNG, quantisation tables …
+        For the encoder of the new file: exif, icc_profile, dpi, xmp, the chunks of a PNG, quantisation tables … Of a
+        frame of an animation also `duration` (milliseconds), `plays` (how many times all is shown, 0 for ever), and
+        `default_image` for one that is shown only where animations are not.
     frames : int
-        How many the file holds; the pixels are those of the first.
+        How many the file holds.
+    number : int
+        Which of them it is, counted from 1.
+    others : int
+        Pictures in the file that are no frames, and left out: previews, masks, layers.
     notes : tuple of str
         What the user should know about reading it, such as transparency that was left out.
     """
@@ -43,6 +51,8 @@ class Picture:
     format: str
     info: dict[str, Any] = field(default_factory=dict)
     frames: int = 1
+    number: int = 1
+    others: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -117,6 +127,13 @@ class Frame:
             opaque, left = is_opaque(part), left - len(part)
         self.read = self.again().read
         return opaque
+
+
+def wanted_of(wanted: Sequence[int] | None, frames: int) -> Sequence[int]:
+    """The numbers of the frames that are wanted (None: all) of so many. Raises PictureError where one is not there."""
+    if wanted and max(wanted) > frames:
+        raise PictureError(f"has {frames} frame{'s' * (frames > 1)}, and no number {max(wanted)}; --frames asks for it")
+    return range(1, frames + 1) if wanted is None else sorted(wanted)
 
 
 def reader_of(parts: Iterable[Array]) -> Callable[[Array], None]:

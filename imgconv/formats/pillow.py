@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -14,10 +16,10 @@ from imgconv.errors import PictureError, WriteError
 from imgconv.formats.decode import Loaded, decode, prepare_pillow, refuse_cut
 from imgconv.formats.image import PILLOW_ERRORS, filterable, from_array, to_array
 from imgconv.formats.limits import Limits
-from imgconv.formats.picture import Frame, Picture, marked, sound_dpi
+from imgconv.formats.picture import Frame, Picture, marked, sound_dpi, wanted_of
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import FORMATS
+from imgconv.formats.table import FORMATS, by_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 
 GIF_COLOURS = 256
+# a graphic control extension with a transparent colour; where pixels look like one, alpha that is full does no harm
+GIF_TRANSPARENT = re.compile(b"!\xf9\x04[%s]...\0" % re.escape(bytes(range(1, 256, 2))), re.DOTALL)
 
 
 def decoded(data: bytes, limits: Limits) -> Picture:
@@ -34,10 +38,39 @@ def decoded(data: bytes, limits: Limits) -> Picture:
 
 
 def frame_of(load: Callable[[], Loaded]) -> Frame:
-    """The picture that `load` gives. Raises PictureError for whatever that or Pillow raises."""
+    """The first picture that `load` gives. Raises PictureError for whatever that or Pillow raises."""
+    return next(frames_of(load, (1,)))
+
+
+def frames_of(load: Callable[[], Loaded], wanted: Sequence[int] | None = None) -> Iterator[Frame]:
+    """The pictures that `load` gives, composited. Raises PictureError for whatever that or Pillow raises."""
     with pillow_errors():
         loaded = load()
-        return Frame(_picture(loaded), len(loaded.data))
+    image, size = loaded.image, len(loaded.data)
+    several = loaded.frames > 1 and by_name(_form(image)).frames == "animation"
+    frames, others = (loaded.frames, 0) if several else (1, loaded.frames - 1)
+    numbers = wanted_of(wanted, frames)
+    if not several:
+        with pillow_errors():
+            picture = replace(_picture(loaded), others=others)
+        yield Frame(picture, size)
+        return
+    with image:
+        with pillow_errors():
+            info, notes = _about(loaded)
+        form, (columns, rows), plays = _form(image), image.size, image.info.get("loop")
+        # the mode of a GIF's frames depends on those before
+        mode = ("RGBA" if GIF_TRANSPARENT.search(loaded.data) else "RGB") if form == "GIF" else ""
+        if form == "GIF":  # how often it is shown again
+            plays = 1 if plays is None else plays and plays + 1
+        for number in numbers:
+            with pillow_errors():
+                image.seek(number - 1)
+                image.load()
+                prepared = image.convert(mode) if mode else filterable(image)
+                array = to_array(prepared)[:rows, :columns]  # of a GIF what lies outside is never seen
+            timing = {"duration": image.info.get("duration", 0), "plays": plays or 0}
+            yield Frame(Picture(array, prepared.mode, form, info | timing, frames, number, notes=notes), size)
 
 
 @contextlib.contextmanager
@@ -55,25 +88,35 @@ def pillow_errors() -> Iterator[None]:
         raise PictureError(f"is broken: {text}") from None
 
 
+def _form(image: Image.Image) -> str:
+    return "JPEG" if image.format == "MPO" else image.format or ""
+
+
+def _about(loaded: Loaded) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The metadata of a file, and what the user should know about it."""
+    data, image = loaded.data, loaded.image
+    if image.format == "PNG":
+        from imgconv.formats.png.chunks import metadata_of, split
+
+        return metadata_of(split(io.BytesIO(data), len(data))[0])
+    return _info(image, _form(image), io.BytesIO(data))
+
+
 def _picture(loaded: Loaded) -> Picture:
-    data, image, block, frames = loaded
+    """The only picture of a file."""
+    data, image, block, _ = loaded
     with image:
-        form = "JPEG" if image.format == "MPO" else image.format or ""
+        form = _form(image)
         if form == "PNG" and image.mode == "L" and "transparency" in image.info:
             image.info["transparency"] *= {2: 85, 4: 17}.get(data[24], 1)  # Pillow widens the pixels, but not the key
-        if form == "PNG":
-            from imgconv.formats.png.chunks import metadata_of, split
-
-            info, notes = metadata_of(split(io.BytesIO(data), len(data))[0])
-        else:
-            info, notes = _info(image, form, io.BytesIO(data))
+        info, notes = _about(loaded)
         prepared = filterable(image)
         mode, array = prepared.mode, to_array(prepared, block)
         if form == "PPM" and mode == "I":  # Pillow widens 16-bit PGM to 32 bits
             array, mode = array.astype(np.uint16), "I;16"
         if "transparency" in prepared.info:
             notes = (*notes, "its transparent level is left out")
-        return Picture(array, mode, form, info, frames, notes)
+        return Picture(array, mode, form, info, notes=notes)
 
 
 def about_tiff(file: BinaryIO) -> Picture:
@@ -87,9 +130,8 @@ def about_tiff(file: BinaryIO) -> Picture:
     file.seek(0)
     with pillow_errors(), Image.open(file, formats=["TIFF"]) as image:
         refuse_cut(b"", image)
-        frames = getattr(image, "n_frames", 1)
         info, notes = _info(image, "TIFF", file)
-        return Picture(np.empty((0, 0)), image.mode, "TIFF", info, frames, notes)
+        return Picture(np.empty((0, 0)), image.mode, "TIFF", info, notes=notes)
 
 
 def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from imgconv.arrayfile import Array, opened
 from imgconv.errors import PictureError, reason
 from imgconv.formats.decode import decode
 from imgconv.formats.limits import DEFAULT, Limits, check_image
-from imgconv.formats.picture import Frame, Picture
+from imgconv.formats.picture import FIRST, Frame, Picture, wanted_of
 from imgconv.formats.table import name_for
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LARGEST_FILE = 16 * 2**30  # bytes that are read at once
 NUMBERS = re.compile(rb"\s*(#|[-+.]*\d)")  # what a matrix begins with
 START_BYTES = 2**16
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read(path: Path, *, auto_orient: bool = False, limits: Limits = DEFAULT) -> Picture:
@@ -45,14 +46,15 @@ def read(path: Path, *, auto_orient: bool = False, limits: Limits = DEFAULT) -> 
     """
     file, size = opened(path, PictureError, buffering=0)
     with file, named(str(path)):
-        frames = frames_of(file, size, str(path), path.suffix, auto_orient=auto_orient, limits=limits)
+        frames = frames_of(file, size, str(path), path.suffix, wanted=FIRST, auto_orient=auto_orient, limits=limits)
         return next(frames).whole(limits)
 
 
 def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False, limits: Limits = DEFAULT) -> Picture:
     """The picture or array in `data`; `name` is what messages call it. Raises PictureError as `read` does."""
     with named(name):
-        frames = frames_of(io.BytesIO(data), len(data), name, ending, auto_orient=auto_orient, limits=limits)
+        file = io.BytesIO(data)
+        frames = frames_of(file, len(data), name, ending, wanted=FIRST, auto_orient=auto_orient, limits=limits)
         return next(frames).whole(limits)
 
 
@@ -62,12 +64,13 @@ def frames_of(
     name: str,
     ending: str = "",
     *,
+    wanted: Sequence[int] | None = None,
     auto_orient: bool = False,
     limits: Limits = DEFAULT,
     threads: int | None = None,
     begun: Begun | None = None,
 ) -> Iterator[Frame]:
-    """The frames in a file without a buffer, one after the other: today the first.
+    """The frames in a file without a buffer, one after the other: each is done with when the next one is asked for.
 
     Parameters
     ----------
@@ -77,6 +80,8 @@ def frames_of(
         What messages call it.
     ending : str
         Of its name, or "".
+    wanted : sequence of int, optional
+        The numbers of those that are to be given, counted from 1; all when not given.
     auto_orient, limits
         As `read` takes them.
     threads : int, optional
@@ -90,31 +95,38 @@ def frames_of(
         When it is broken, as far as can be seen without reading its pixels. `read` of a frame raises it, too.
     """
 
+    frames = _frames_of(file, size, ending, wanted, limits, threads, begun)
+    while True:
+        with named(name):
+            frame = next(frames, None)
+            if frame is None:
+                return
+            if auto_orient:
+                frame = _upright(frame, limits)
+        if frame.read is not None:
+            only = (frame.about.number,)
+            again = partial(frames_of, file, size, name, ending, wanted=only, limits=limits, threads=threads)
+            frame.read, frame.again = partial(_read_named, name, frame.read), lambda again=again: next(again())
+        yield frame
+
+
+def _read_named(name: str, read: Callable[[Array], None], target: Array) -> None:
     with named(name):
-        frame = _frame_of(file, size, ending, limits, threads, begun)
-        if auto_orient:
-            frame = _upright(frame, limits)
-    if fill := frame.read:
-
-        def read(target: Array) -> None:
-            with named(name):
-                fill(target)
-
-        frame.read = read
-        frame.again = lambda: next(frames_of(file, size, name, ending, limits=limits, threads=threads))
-    yield frame
+        read(target)
 
 
-def _frame_of(
-    file: BinaryIO, size: int, ending: str, limits: Limits, threads: int | None, begun: Begun | None
-) -> Frame:
-    """The first frame by the module of its format, or by Pillow. What few files need is imported for them."""
+def _frames_of(
+    file: BinaryIO, size: int, ending: str, wanted: Sequence[int] | None, limits: Limits, threads: int | None,
+    begun: Begun | None,
+) -> Iterator[Frame]:  # fmt: skip
+    """The frames by the module of their format, or by Pillow. What few files need is imported for them."""
     loaded = begun.take() if begun is not None else None
     if loaded is not None:
         from imgconv.formats import pillow
 
         check_image(loaded.image, loaded.data, limits)
-        return pillow.frame_of(lambda: loaded)
+        yield from pillow.frames_of(lambda: loaded, wanted)
+        return
     if not size:
         raise PictureError("is empty")
     file.seek(0)
@@ -131,7 +143,9 @@ def _frame_of(
     if kind in ("NPY", "TEXT", "CSV"):
         from imgconv.formats import arrays
 
-        return arrays.frame_of(file, size, kind, limits)
+        wanted_of(wanted, 1)
+        yield arrays.frame_of(file, size, kind, limits)
+        return
     if start.startswith(b"\x89PNG"):
         from imgconv.formats.png import codec
 
@@ -140,18 +154,21 @@ def _frame_of(
         from imgconv.formats import ppm
 
         frame = ppm.frame_of(file, size)
-    elif start[:4] in (b"II*\0", b"MM\0*"):
-        from imgconv.formats.tiff import strips
+    elif start[:4] in TIFF_STARTS:
+        from imgconv.formats.tiff import pages
 
-        frame = strips.frame_of(file, size, limits)
+        yield from pages.frames_of(file, size, limits, wanted)
+        return
     if frame is not None:
-        return frame
+        wanted_of(wanted, 1)
+        yield frame
+        return
     from imgconv.formats import pillow
 
     if size > LARGEST_FILE:
         raise PictureError(f"{size:,} bytes, more than the {LARGEST_FILE:,} allowed here")
     file.seek(0)
-    return pillow.frame_of(partial(decode, file.read(), limits))
+    yield from pillow.frames_of(partial(decode, file.read(), limits), wanted)
 
 
 @contextlib.contextmanager

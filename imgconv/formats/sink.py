@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from imgconv.arrayfile import Array
+from imgconv.formats.picture import Picture
 from imgconv.formats.place import put
+
+Rows = Callable[[int | None], Generator[Array]]  # of a picture, some at a time: a multiple of so many, or all
 
 
 class Sink:
@@ -37,6 +42,19 @@ class Sink:
     def write(self, rows: Array) -> None:
         """Writes the next rows, shape (some, columns) or (some, columns, channels)."""
         raise NotImplementedError
+
+    def following(self, about: Picture) -> None:
+        """Begins with the next of several frames. Raises WriteError where it cannot follow the one before."""
+        raise NotImplementedError
+
+    def take(self, frames: Iterable[tuple[Picture, Rows]]) -> None:
+        """Writes one frame, or several where the format has them, each as it comes."""
+        for number, (about, rows) in enumerate(frames):
+            if number:
+                self.following(about)
+            with closing(rows(self.step)) as strips:
+                for strip in strips:
+                    self.write(strip)
 
     def end(self) -> None:
         """Writes `ending`."""

@@ -18,6 +18,7 @@ class Format(NamedTuple):
     modes: tuple[str, ...]  # Pillow modes that it holds without loss of channels or depth
     keeps: tuple[str, ...]  # what else it can carry, by the keys of `Picture.info`
     longest_side: int = 2**31 - 1  # pixels
+    frames: str = ""  # that it holds: "" one, "animation" several of one size and mode, "pages" several of any
 
 
 FORMATS = (
@@ -33,7 +34,7 @@ FORMATS = (
     Format(
         "TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]",
         ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "LA;16", "RGB;16", "RGBA;16", "I", "F"),
-        ("exif", "icc_profile", "dpi", "xmp"),
+        ("exif", "icc_profile", "dpi", "xmp"), frames="pages",
     ),
     Format(
         "WEBP", (".webp",), rb"RIFF....WEBP", ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile", "xmp"), 16383
@@ -51,6 +52,7 @@ MODES = {
     ("uint8", 1): "L", ("uint8", 2): "LA", ("uint8", 3): "RGB", ("uint8", 4): "RGBA",
     ("uint16", 1): "I;16", ("uint16", 2): "LA;16", ("uint16", 3): "RGB;16", ("uint16", 4): "RGBA;16",
 }  # fmt: skip
+TIMING = ("duration", "plays", "default_image")  # of frames, in `Picture.info`
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
 _NAMES = {ending: form.name for form in FORMATS for ending in form.endings} | ARRAY_ENDINGS
@@ -63,6 +65,11 @@ METADATA = {
 def by_name(name: str) -> Format:
     """The format that Pillow calls `name`."""
     return next(form for form in FORMATS if form.name == name)
+
+
+def frames_in(name: str) -> str:
+    """What frames a format holds, as `Format.frames` says; "" for arrays."""
+    return next((form.frames for form in FORMATS if form.name == name), "")
 
 
 def name_for(ending: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from imgconv.errors import WriteError
 from imgconv.formats.picture import Picture, is_opaque
 from imgconv.formats.sink import Sink
 from imgconv.formats.table import ENCODER_OPTIONS, JPEG_XMP_BYTES, MODES, by_name
+
+if TYPE_CHECKING:
+    from imgconv.formats.tiff.strips import Page
 
 # TIFF compressions that lose nothing, as Pillow reports and takes them
 TIFF_LOSSLESS = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
@@ -60,15 +63,18 @@ def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None,
         from imgconv.formats import ppm
 
         return ppm.sink_of(about)
-    encoder_options = _encoder_options(about, form, given)
     if form == "TIFF":
-        from imgconv.formats.tiff.strips import sink_of as tiff_sink_of
+        from imgconv.formats.tiff.strips import TiffSink, page_of
 
-        return tiff_sink_of(about.array, mode, metadata, encoder_options)
+        def page(about: Picture) -> Page:
+            metadata = {key: about.info[key] for key in by_name(form).keeps if key in about.info}
+            return page_of(about.array, _mode_in(form, about), metadata, _encoder_options(about, form, given))
+
+        return TiffSink(about, page)
     from imgconv.formats import jpeg
     from imgconv.formats.pillow import PillowSink
 
-    everything = metadata | encoder_options
+    everything = metadata | _encoder_options(about, form, given)
     if form != "JPEG":
         return PillowSink(form, mode, everything)
     notes = tuple(_jpeg_notes(about, everything))

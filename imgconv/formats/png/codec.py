@@ -140,7 +140,7 @@ def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = No
         return None
     info, notes = metadata_of(decoder.chunks)
     rows, columns, channels = decoder.shape
-    frames = 1
+    others = 0
     if decoder.unusual:
         pixel = decoder.pixel
         check_whole(size, columns, rows, pixel + 2, 3 * pixel, limits)
@@ -150,12 +150,12 @@ def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = No
             array = _with_alpha(array, bodies[b"tRNS"])
             channels += 1
         if b"acTL" in bodies:
-            frames = max(1, int.from_bytes(bodies[b"acTL"][:4], "big"))
+            others = max(1, int.from_bytes(bodies[b"acTL"][:4], "big")) - 1
     else:
         array = unread(decoder.shape, decoder.dtype)
     if channels == 1:
         array = array[:, :, 0]
-    about = Picture(array, MODES[decoder.dtype.name, channels], "PNG", info, frames, notes)
+    about = Picture(array, MODES[decoder.dtype.name, channels], "PNG", info, others=others, notes=notes)
     return Frame(about, size, None if decoder.unusual else lambda target: decoder.read(target, threads))
 
 

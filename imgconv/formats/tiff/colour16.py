@@ -86,5 +86,5 @@ def frame_of(d: Directory, limits: Limits) -> Frame:
         array = np.concatenate([np.minimum(straight, 65535).astype(np.uint16), alpha], axis=2)
     array = np.ascontiguousarray(array if array.shape[2] > 1 else array[:, :, 0])
     channels = array.shape[2] if array.ndim == 3 else 1
-    picture = Picture(array, MODES["uint16", channels], "TIFF", info, parts[0].frames, notes)
+    picture = Picture(array, MODES["uint16", channels], "TIFF", info, notes=notes)
     return Frame(turned_upright(picture, d.orientation), d.size)  # as Pillow turns other TIFFs

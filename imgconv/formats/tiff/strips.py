@@ -11,13 +11,13 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from imgconv.arrayfile import Array
 from imgconv.errors import WriteError
 from imgconv.formats import pillow
 from imgconv.formats.limits import DEFAULT, Limits
-from imgconv.formats.picture import Frame, reader_of, unread
+from imgconv.formats.picture import Frame, Picture, reader_of, unread
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
 from imgconv.formats.tiff.tags import BLACK_IS_0, LONG, RGB, UNSIGNED, Directory, Tag, directory_of, file_of, table_of
@@ -148,8 +148,15 @@ class Strips:
         return b"".join([tags(len(tags(0))), *bodies])  # last, so that nothing stands where a strip is too short
 
 
-def sink_of(about: Array, mode: str, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> TiffSink:
-    """What writes a picture of that shape and type, in a mode that TIFF holds; the options are Pillow's encoder's.
+class Page(NamedTuple):
+    """How a page is written."""
+
+    blank: bytes  # a TIFF of one pixel with all metadata
+    encode: Callable[[Array], bytes]  # makes TIFFs of some rows without
+
+
+def page_of(about: Array, mode: str, metadata: Mapping[str, Any], options: Mapping[str, Any]) -> Page:
+    """How a picture of that shape and type is written, in a mode that TIFF holds; the options are Pillow's encoder's.
 
     Of the array only the first pixel is looked at.
     """
@@ -169,31 +176,37 @@ def sink_of(about: Array, mode: str, metadata: Mapping[str, Any], options: Mappi
         from imgconv.formats.exif import into_tiff
 
         blank = into_tiff(blank, exif, xmp)
-    return TiffSink(blank, lambda rows: encode(rows, options), about)
+    return Page(blank, lambda rows: encode(rows, options))
 
 
 class TiffSink(Sink):
-    """Writes strips out of small files by Pillow, which has compressed them.
-
-    `blank` is a TIFF of one pixel with all metadata, `encode` makes TIFFs of some rows without. `about` is of the shape
-    and type of all rows.
-    """
+    """Writes strips out of small files by Pillow, which has compressed them; `page_of` says how for each page."""
 
     step: int
 
-    def __init__(self, blank: bytes, encode: Callable[[Array], bytes], about: Array) -> None:
-        self.start, self.encode = blank, encode
-        self.size = len(blank)
+    def __init__(self, about: Picture, page_of: Callable[[Picture], Page]) -> None:
+        self.page_of = page_of
+        self.pointer = 4  # where the place of the next directory is to be put
+        self._begin_page(about)
+        self.start = self.page.blank
+        self.size = len(self.start)
+
+    def _begin_page(self, about: Picture) -> None:
+        self.page = self.page_of(about)
         self.rows = 0
         self.strips: list[tuple[int, int]] = []  # where each begins, and its bytes
         # Pillow makes strips of 64 KB where it compresses, else one of all rows
-        row_bytes = about[0].nbytes
-        rows = directory_of(encode(about[: 2**17 // row_bytes + 1])).number(Tag.STRIP_ROWS)
+        row_bytes = about.array[0].nbytes
+        rows = directory_of(self.page.encode(about.array[: 2**17 // row_bytes + 1])).number(Tag.STRIP_ROWS)
         self.step = max(rows, AT_ONCE_BYTES // row_bytes // rows * rows)
+
+    def following(self, about: Picture) -> None:
+        self.end()
+        self._begin_page(about)
 
     def write(self, rows: Array) -> None:
         for first in range(0, len(rows), self.step):
-            data = self.encode(rows[first : first + self.step])
+            data = self.page.encode(rows[first : first + self.step])
             directory = directory_of(data)
             if not self.rows:
                 self.layout = directory.entries
@@ -206,12 +219,20 @@ class TiffSink(Sink):
                 raise WriteError("TIFF cannot hold more than 4 GB; write .png or .npy")
 
     def end(self) -> None:
-        blank = directory_of(self.start)
+        blank = directory_of(self.page.blank)
+        metadata: dict[int, Any] = blank.raw  # of the first page: its values stand where they stood in its blank
+        if self.pointer > 4:
+            from imgconv.formats.exif import tree_of
+
+            metadata = tree_of(blank, blank.order, without=())
         gap = bytes(self.size % 2)
         values = (Tag.LENGTH, [self.rows]), *zip((Tag.OFFSETS, Tag.COUNTS), zip(*self.strips, strict=True), strict=True)
         entries = {tag: blank.entry(*numbers, kind=LONG) for tag, numbers in values}
         at = self.size + len(gap)
-        put(self.file, gap + table_of(blank.order, {**blank.raw, **self.layout, **entries}, at))
-        self.file.seek(4)
+        tags = {**metadata, **self.layout, **entries}
+        table = table_of(blank.order, tags, at)
+        put(self.file, gap + table)
+        self.file.seek(self.pointer)
         put(self.file, struct.pack(blank.order + "I", at))
         self.file.seek(0, io.SEEK_END)
+        self.size, self.pointer = at + len(table), at + 2 + 12 * len(tags)
