@@ -225,18 +225,18 @@ def test_lines_in_a_pipe_and_markdown_and_plots(tmp_path):
     assert len(rows) == 4
     with Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())) as image:
         assert image.format == "PNG"
-        assert image.width == 2 * chart.WIDTH
+        assert image.width == 1350
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["--only", "3x33"], "near it: 3x3"),
-        (["--plot", "x.jpg"], ".svg or .png"),
+        (["--plot", "x.jpg"], ".svg or .pdf"),
         (["--costs", "--only", "3x3"], "--only"),
         (["--scaling", "--channels", "1"], "--channels"),
         (["--costs", "--scaling"], "one at a time"),
-        (["--scaling", "--plot", "x.svg"], "nor --scaling"),
+        (["--scaling", "--plot", "x.svg"], "neither --costs nor --scaling"),
         (["--json", "--markdown"], "--markdown for none"),
         (["--batch", "--threads", "1"], "--threads"),
         (["--batch", "--only", "png"], "near it: pngs"),

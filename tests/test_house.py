@@ -29,7 +29,7 @@ FLOORS = (
     ("kernels", "formats"),
     ("masks", "peers"),
     ("recipe",),
-    ("page",),
+    ("page", "plots"),
     ("batch", "compare", "difference", "explain", "match", "fit", "sheet"),
     ("pillow",),
     ("api",),
@@ -108,6 +108,9 @@ def test_each_package_is_known_in_one_place_only(module):
         elif package in ("dask", "distributed", "xarray"):
             assert module in ("imgconv.lazy", "imgconv.batch.cluster")
             assert not at_once, f"{module} imports {name} before it is needed"
+        elif package == "matplotlib":
+            assert module == "imgconv.plots"
+            assert not at_once
         elif package in ("scipy", "cv2", "skimage", "pyvips", "halide"):
             assert room(module) == "peers"
             assert not at_once

@@ -1,18 +1,16 @@
-"""A table of results as Markdown, and as a bar chart in SVG or PNG."""
+"""A table of results as Markdown, and as bars."""
 
 from __future__ import annotations
 
-import io
-import math
-from typing import Any, NamedTuple
-from xml.sax.saxutils import escape
+from typing import TYPE_CHECKING, Any
 
 from imgconv.bench.measure import Row, Timing
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 OFF = 1.05  # levels: cutting instead of rounding is off by less than one, more is another result
-WIDTH, LEFT, RIGHT = 900, 190, 130  # pixels: all of it, for names, for numbers
-LINE, GAP, TOP = 20, 34, 92
-INK, PALE, OURS, OUR_OTHERS, THEIRS, PAPER = "#1b1f24", "#d9dee3", "#0b7285", "#66b2c0", "#adb5bd", "#ffffff"
+OURS, OUR_OTHERS, THEIRS = "#0b7285", "#66b2c0", "#adb5bd"
 
 
 def duration(ms: float) -> str:
@@ -84,86 +82,18 @@ def _cell(row: Row, timing: Timing) -> str:
     return text + (f", off by {timing.error:.2g}" if is_off(row, timing) else "")
 
 
-class Shape(NamedTuple):
-    """A rectangle, or a text when there is one; a negative width makes the text end at x."""
+def figure(rows: list[Row], facts: dict[str, Any], shape: tuple[int, int, int]) -> Figure:
+    """The medians as bars."""
+    from imgconv.plots import bars_figure
 
-    x: float
-    y: float
-    width: float
-    height: float
-    colour: str
-    text: str = ""
-
-
-def drawing(rows: list[Row], facts: dict[str, Any], shape: tuple[int, int, int]) -> tuple[int, list[Shape]]:
-    """(height, shapes in order) of a bar chart with a logarithmic axis that all works share."""
-    shown = [(row, sorted((t for t in row.timings if t.median_s), key=lambda t: t.median_s or 0)) for row in rows]
-    times = [(t.median_s or 0) * 1e3 for _, timings in shown for t in timings]
-    low = math.floor(math.log10(min(times, default=1)))
-    high = max(low + 1, math.ceil(math.log10(max(times, default=10))))
-    scale = (WIDTH - LEFT - RIGHT) / (high - low)
-    height = TOP + GAP * len(shown) + LINE * len(times) + 24
-    shapes = [
-        Shape(0, 0, WIDTH, height, PAPER),
-        Shape(16, 16, 0, 17, INK, "imgconv bench: time per picture, shorter is better (logarithmic)"),
-        Shape(16, 42, 0, 12, INK, caption(facts, shape)),
-    ]
-    for power in range(low, high + 1):
-        x = LEFT + (power - low) * scale
-        name = f"{10.0 ** (power - 3):g} s" if power >= 3 else f"{10.0**power:g} ms"
-        shapes += [Shape(x, TOP - 6, 1, height - TOP - 10, PALE), Shape(x + 4, TOP - 20, 0, 11, INK, name)]
-    y = TOP
-    for row, timings in shown:
-        shapes.append(Shape(16, y + 10, 0, 13, INK, row.work.about))
-        y += GAP
-        for t in timings:
+    groups = []
+    for row in rows:
+        bars = []
+        for t in sorted((t for t in row.timings if t.median_s), key=lambda t: t.median_s or 0):
             ms = (t.median_s or 0) * 1e3
-            length = max(1.0, (math.log10(ms) - low) * scale)
-            colour = THEIRS if t.tool != "imgconv" else OURS if t.chosen else OUR_OTHERS
             off = f"off by {error_text(row, t)}" if is_off(row, t) else ""
             words = filter(None, (("about " if t.estimated else "") + duration(ms), _times(row, t), off))
-            shapes += [
-                Shape(LEFT - 8, y + 2, -1, 12, INK, t.name),
-                Shape(LEFT, y + 2, length, LINE - 6, colour),
-                Shape(LEFT + length + 6, y + 2, 0, 12, INK, " · ".join(words)),
-            ]
-            y += LINE
-    return height, shapes
-
-
-def svg(height: int, shapes: list[Shape]) -> str:
-    """The drawing as SVG."""
-
-    def element(s: Shape) -> str:
-        if not s.text:
-            size = f'width="{s.width:.1f}" height="{s.height:.1f}"'
-            return f'<rect x="{s.x:.1f}" y="{s.y:.1f}" {size} fill="{s.colour}"/>'
-        place = f'x="{s.x:.1f}" y="{s.y + s.height * 0.85:.1f}" font-size="{s.height:g}"'
-        end = ' text-anchor="end"' if s.width < 0 else ""
-        return f'<text {place} fill="{s.colour}"{end}>{escape(s.text)}</text>'
-
-    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="system-ui, sans-serif">'
-    return "\n".join([head, *map(element, shapes), "</svg>"]) + "\n"
-
-
-def png(height: int, shapes: list[Shape], zoom: int = 2) -> bytes:
-    """The drawing as PNG."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    image = Image.new("RGB", (WIDTH * zoom, height * zoom))
-    draw = ImageDraw.Draw(image)
-    for s in shapes:
-        x, y = s.x * zoom, s.y * zoom
-        if not s.text:
-            draw.rectangle((x, y, (s.x + s.width) * zoom - 1, (s.y + s.height) * zoom - 1), s.colour)
-            continue
-        font = ImageFont.load_default(s.height * zoom)
-        text = s.text.replace("×", "x")  # Pillow's font has none
-        if isinstance(font, ImageFont.FreeTypeFont):
-            draw.text((x, y), text, s.colour, font, "ra" if s.width < 0 else "la")
-        else:  # Pillow without FreeType: small letters, ASCII only
-            draw.text((x, y), text.encode("ascii", "replace").decode(), s.colour, font)
-    memory = io.BytesIO()
-    image.save(memory, "PNG")
-    return memory.getvalue()
+            colour = THEIRS if t.tool != "imgconv" else OURS if t.chosen else OUR_OTHERS
+            bars.append((t.name, ms, " · ".join(words), colour))
+        groups.append((row.work.about, bars))
+    return bars_figure("imgconv bench: time per picture, shorter is better", caption(facts, shape), groups)

@@ -45,7 +45,7 @@ T = TypeVar("T", bound=Named)
               help="JPEGs for --batch, and by their number the other files.  [default: 400]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="The table for a README.")
-@click.option("--plot", metavar="FILE", help="Draw a bar chart too, .svg or .png; replaces a file.")
+@click.option("--plot", metavar="FILE", help="Draw a bar chart too, .png, .svg or .pdf; replaces a file.")
 def bench(
     size: float | None, channels: int, rounds: int | None, only: tuple[str, ...], threads: int | None, costs: bool,
     scaling: bool, batch: bool, files: int | None, as_json: bool, as_markdown: bool, plot: str | None,
@@ -77,8 +77,11 @@ def bench(
         raise UsageError(
             "--costs, --scaling, --batch are for one at a time, --markdown for none of --costs, --scaling, --json"
         )
-    if plot is not None and (other or batch or Path(plot).suffix.lower() not in (".svg", ".png")):
-        raise UsageError("--plot takes a .svg or .png file, and neither --costs nor --scaling nor --batch")
+    if plot is not None and (other or batch):
+        raise UsageError("--plot draws what is measured by default: neither --costs nor --scaling nor --batch")
+    from imgconv.plots import form_of
+
+    form = "" if plot is None else form_of(plot)
     if batch and (channels != 3 or threads is not None):
         raise UsageError("--batch has RGB pictures and all cores that it may use; leave out --channels and --threads")
     if files is not None and not batch:
@@ -120,10 +123,9 @@ def bench(
         click.echo(chart.markdown(rows, facts, shape), nl=False)
     if plot is not None:
         from imgconv.formats.place import write
+        from imgconv.plots import drawn
 
-        drawn = chart.drawing(rows, facts, shape)
-        data = chart.svg(*drawn).encode() if Path(plot).suffix.lower() == ".svg" else chart.png(*drawn)
-        write(Path(plot), data, overwrite=True)
+        write(Path(plot), drawn(lambda: chart.figure(rows, facts, shape), form), overwrite=True)
     return DONE
 
 

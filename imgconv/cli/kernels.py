@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from itertools import product
 from pathlib import Path
@@ -70,8 +71,17 @@ def list_kernels(as_json: bool = False) -> None:
 @click.argument("kernel", shell_complete=offer_kernels)
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--toml", "as_toml", is_flag=True, help="As a kernel file, to copy and edit.")
-def show(kernel: str, as_json: bool, as_toml: bool) -> None:
-    """Show a kernel: its weights as written, and what they do. KERNEL is whatever -k takes."""
+@click.option("--plot", metavar="FILE", type=FILE,
+              help="Draw it as .png, .svg or .pdf: weights, profiles, frequency and step response.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace a plot that exists.")
+def show(kernel: str, as_json: bool, as_toml: bool, plot: str | None, overwrite: bool) -> None:
+    """Show a kernel: its weights as written, and what they do. KERNEL is whatever -k takes.
+
+    \b
+    imgconv kernels show emboss
+    imgconv kernels show gaussian:sigma=2 --plot gaussian.svg
+    imgconv kernels show motion:15,30 --toml > mine.toml
+    """
     from imgconv.kernels.formulas import parameters
     from imgconv.kernels.spec import formula_name
     from imgconv.kernels.spec import kernel as to_kernel
@@ -79,6 +89,14 @@ def show(kernel: str, as_json: bool, as_toml: bool) -> None:
 
     shown = to_kernel(kernel)
     formula = formula_name(kernel)
+    if plot is not None:
+        from imgconv.formats.place import write
+        from imgconv.plots import drawn, form_of, kernel_figure
+
+        form = form_of(plot)
+        if os.path.lexists(plot) and not overwrite:
+            raise UsageError(f"{plot}: exists; --overwrite replaces it")
+        write(Path(plot), drawn(lambda: kernel_figure(shown), form), overwrite=overwrite)
     if as_json:
         print_json(as_dict(shown) | ({"parameters": parameters(formula)} if formula else {}))
     elif as_toml:
