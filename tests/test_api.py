@@ -308,3 +308,28 @@ def test_numpys_own_numbers_are_numbers():
     plain = imgconv.correlate(ARRAY, "1 2 1", scale=4.0, stride=2, threads=1, bias=(1.0,), linear=False)
     options = dict(scale=np.float32(4), stride=np.int64(2), threads=np.int32(1), bias=np.ones(1), linear=np.False_)
     np.testing.assert_array_equal(imgconv.correlate(ARRAY, "1 2 1", **options), plain)
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "options", [{}, {"border": "wrap"}, {"stride": 2}, {"after": "float"}, {"border": "renormalize"}]
+)
+def test_half_precision_is_summed_in_float32_and_rounded_once(name, options):
+    dtype = np.dtype(getattr(pytest.importorskip("ml_dtypes"), name, name))
+    array = np.random.default_rng(7).normal(size=(12, 9, 3)).astype(dtype)
+    expected = imgconv.correlate(array.astype(np.float32), "gaussian:1", **options).astype(dtype)
+    for given in (array, array[:, :, 0], array):
+        got = imgconv.correlate(given, "gaussian:1", **options)
+        assert got.dtype == dtype
+        wanted = expected if given.ndim == 3 else expected[:, :, 0]
+        np.testing.assert_array_equal(got.astype(np.float32), wanted.astype(np.float32))
+    out = np.empty(expected.shape, dtype)
+    assert imgconv.correlate(array, "gaussian:1", out=out, **options) is out
+    np.testing.assert_array_equal(out.astype(np.float32), expected.astype(np.float32))
+
+
+def test_complex_numbers_are_refused_with_a_word():
+    with pytest.raises(imgconv.PictureError, match="complex128 cannot be filtered; convert them to a real type"):
+        imgconv.correlate(np.zeros((3, 3), complex), "blur")
+    with pytest.raises(imgconv.KernelError, match="weights must be real numbers, not complex"):
+        imgconv.correlate(np.zeros((3, 3)), np.ones((3, 3), complex))

@@ -104,6 +104,9 @@ class Recipe:
         UsageError
             When an option does not fit the picture, or `out` not the result.
         """
+        kind = array.dtype
+        if kind.name == "bfloat16":  # a type that NumPy does not have itself; float32 holds all of its numbers
+            array = array.astype(np.float32)
         samples, layout = samples_of(array, mode)
         target = None if out is None or np.may_share_memory(array, out) else out.reshape((*out.shape, 1)[:3])
         with np.errstate(all="ignore"):  # NaN and infinities are the user's own
@@ -111,6 +114,8 @@ class Recipe:
         mode = layout.mode_of(result.shape[2], result.dtype)
         if np.ndim(array) == 2 and result.shape[2] == 1:
             result = result[:, :, 0]
+        if kind != array.dtype:
+            result = result.astype(kind)
         if out is not None:
             if (out.shape, out.dtype) != (result.shape, result.dtype):
                 needs = f"{result.dtype} of shape {result.shape}"

@@ -97,6 +97,8 @@ def prepare(recipe: Recipe, array: Array) -> Prepared | None:
 
 def only_step(recipe: Recipe, array: Array, mode: str) -> Step | None:
     """The step of a recipe over such an array, whatever its samples are; None where there is more to do."""
+    if array.dtype.kind == "V":  # bfloat16, which goes through float32
+        return None
     options, (dtype, layout) = recipe.options, layout_of(array, mode)
     if options.mask is not None or options.vary is not None or dtype != array.dtype or layout.letters == "lab":
         return None
