@@ -60,8 +60,8 @@ def correlate(array: Any, kernel: Any = None, *, out: Array | None = None, **opt
     Parameters
     ----------
     array : array_like, shape (rows, columns) or (rows, columns, channels), or a batch
-        Any real type, bfloat16 included. Channels are filtered each by itself. A batch is an array of shape (n, rows, columns, channels),
-        or a list of arrays, which need not be of one shape.
+        Any real type, bfloat16 included. Channels are filtered each by itself. A batch is an array of shape
+        (n, rows, columns, channels), or a list of arrays, which need not be of one shape.
     kernel : str, path, Kernel or array_like
         Whatever `imgconv.kernel` takes: a name, a file, a matrix. None with `vary`.
     out : ndarray, optional
