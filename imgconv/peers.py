@@ -318,3 +318,23 @@ PEERS = {
     # every tap is written out, and compiled
     "halide": Peer("Halide", "halide", ("halide",), _halide, types=VIPS_FORMATS, sides=range(1, 8)),
 }  # fmt: skip
+
+
+def plain_calls(array: Array, weights: Array) -> dict[str, Run]:
+    """name -> the one call that a script has for it, in one thread; of the libraries that are installed."""
+    calls: dict[str, Run] = {}
+    wide = weights.reshape(weights.shape + (1,) * (array.ndim - 2))
+    if PEERS["opencv"].installed:
+        import cv2
+
+        cv2.setNumThreads(1)
+        calls["OpenCV"] = partial(cv2.filter2D, array, -1, weights)
+    if PEERS["scipy"].installed:
+        from scipy import ndimage
+
+        calls["SciPy"] = partial(ndimage.correlate, array, wide, mode="nearest")
+    if PEERS["scikit-image"].installed:
+        from skimage import filters
+
+        calls["scikit-image"] = lambda: filters.correlate_sparse(array.astype(np.float32, copy=False), wide, "nearest")
+    return calls

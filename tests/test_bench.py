@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from imgconv.bench import chart, commands, costs, folders, measure, scaling
+from imgconv.bench import chart, commands, costs, folders, measure, scaling, small
 from imgconv.bench.works import WORKS, Work, error_from, picture
 from imgconv.cli import cli
 from imgconv.engine.proof import SUMS_OFF
@@ -240,7 +241,9 @@ def test_lines_in_a_pipe_and_markdown_and_plots(tmp_path):
         (["--json", "--markdown"], "--markdown for none"),
         (["--batch", "--threads", "1"], "--threads"),
         (["--batch", "--only", "png"], "near it: pngs"),
-        (["--files", "4"], "for --batch"),
+        (["--files", "4"], "for --batch and --small"),
+        (["--small", "--batch"], "one at a time"),
+        (["--small", "--only", "png"], "--only"),
     ],
 )
 def test_misuse_is_said(words, told):
@@ -315,6 +318,35 @@ def test_folders_are_done_by_everybody(monkeypatch):
     parts = told["imgconv_cpu_ms_per_file"]
     assert [*parts] == ["parent", "workers", "job: codecs", "job: loops", "job: fsync", "job: Python"]
     assert all(ms > 0 for name, ms in parts.items() if name.startswith("job"))
+
+
+def test_small_pictures_and_files_are_told(monkeypatch):
+    monkeypatch.setattr(small, "SIDES", (5, 16))
+    monkeypatch.setattr(small, "SAMPLE_S", 0.0)
+    some = {name: folders.PROGRAMS[name] for name in ("imgconv", *small.POOLS)}
+    monkeypatch.setattr(folders, "PROGRAMS", some)
+    few = [
+        folders.Folder(replace(named(work), name=name), 3, 18, 24)
+        for work, name in (("jpeg", "jpegs"), ("png", "small-pngs"))
+    ]
+    monkeypatch.setattr(folders, "folders", lambda *_: few)
+    told = json.loads(run("--small", "--size", "0.001", "--rounds", "1", "--json"))
+    calls, files, installed = told["tables"]
+    assert [*calls["rows"]] == ["5×5 float32", "5×5 RGB", "16×16 RGB"]
+    assert [*calls["rows"]["5×5 RGB"]] == [*small.CALLS]
+    assert all(calls["rows"]["16×16 RGB"].values())
+    assert calls["rows"]["5×5 float32"]["Pillow"] is None  # it takes no such pictures
+    assert all(files["rows"]["512×512 PNGs, a command for each"].values())
+    ratios = [row["Pillow"] / row["installed()"] for row in installed["rows"].values()]
+    assert [row["times as fast"] for row in installed["rows"].values()] == pytest.approx(ratios)
+    assert len(ratios) == 9
+
+
+def test_what_is_small_is_told_in_lines():
+    table = small.Table("k", "ms", ("a", "b"), {"x": (1234.5, None), "y": (12.34, 0.5)})
+    lines = [["k,", "ms", "a", "b"], ["x", "1234", "–"], ["y", "12.3", "0.50"]]
+    assert [line.split() for line in table.lines(False)] == lines
+    assert table.lines(True)[1:3] == ["|---|---:|---:|", "| x | 1234 | – |"]
 
 
 @pytest.mark.skipif(commands.program(folders.XARGS) is None, reason="no xargs")

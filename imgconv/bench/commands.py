@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,8 +124,10 @@ def command_line(command: Command, values: Mapping[str, Any], ending: str) -> li
     return [path, *(word.format_map(values) for word in words)]
 
 
-def measure(work: Work, settings: Settings, progress: Progress = lambda _: None) -> Row | None:
-    """One piece of work by every program that is there; None for a picture that the format cannot hold."""
+def measure(
+    work: Work, settings: Settings, progress: Progress = lambda _: None, tools: Sequence[str] = ()
+) -> Row | None:
+    """One piece of work by every program that is there, or by these; None where the format cannot hold the picture."""
     if settings.channels not in ((1, 3) if work.ending == ".jpg" else (1, 3, 4)):
         return None
     from PIL import Image
@@ -142,6 +144,7 @@ def measure(work: Work, settings: Settings, progress: Progress = lambda _: None)
         file = folder / f"source{work.ending}"
         Image.fromarray(source[:, :, 0] if settings.channels == 1 else source).save(file, quality=QUALITY)
         commands = command_lines(file, folder, settings.channels, settings.threads)
+        commands = {tool: line for tool, line in commands.items() if not tools or tool in tools}
 
         def warm(work: Run) -> float:
             work()  # imgconv compiles, the disk's cache fills, so this says nothing about the next

@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,6 +43,7 @@ if __name__ == "__main__":
     with multiprocessing.Pool(cores) as pool:
         pool.map(work, names)
 """
+INSTALLED_SCRIPT = f"import imgconv\nimgconv.pillow.install()\n{POOL_SCRIPT}"
 THREADS_SCRIPT = f"""
 import multiprocessing.pool, os, sys
 import cv2, numpy
@@ -107,11 +109,13 @@ main()
 """
 IMGCONV = "-m imgconv apply -k edge_enhance --out-dir {out}"
 CODECS = "codecs alone"
+INSTALLED = "Pillow Pool, installed()"  # the same script with imgconv.pillow.install()
 # programs that take many files by themselves; {names} stands for all of them
 PROGRAMS = {
     "imgconv": Command(f"{IMGCONV} {{names}}"),
     "OpenCV threads": Command("{threads} {cores} {out} {names}", module="cv2"),
     "Pillow Pool": Command("{pool} {cores} {out} {names}"),
+    INSTALLED: Command("{installed} {cores} {out} {names}"),
     "mogrify": Command(
         "-path {out} -convolve {weights} {jpeg} {names}", f"-quality {QUALITY}", ("mogrify",), "-version", says="Magick"
     ),
@@ -243,7 +247,8 @@ def _lines(folder: Folder, where: Path, cores: int) -> dict[str, list[str]]:
     values: dict[str, Any] = {
         "out": where / "out", "cores": cores, "weights": ",".join(NUMBERS), "list": where / "names", "names": "{names}"
     }  # fmt: skip
-    for name, script in (("pool", POOL_SCRIPT), ("threads", THREADS_SCRIPT), ("codecs", CODECS_SCRIPT)):
+    scripts = {"pool": POOL_SCRIPT, "installed": INSTALLED_SCRIPT, "threads": THREADS_SCRIPT, "codecs": CODECS_SCRIPT}
+    for name, script in scripts.items():
         values[name] = where / f"{name}.py"
         values[name].write_text(script)
 
@@ -312,14 +317,17 @@ class _Place:
         return {f"job: {name}": seconds for name, seconds in timed.items() if name != "job"}
 
 
-def measure(folder: Folder, rounds: int, cores: int, progress: Progress = lambda _: None) -> Result:
-    """One folder by everybody who is there, in turns."""
+def measure(
+    folder: Folder, rounds: int, cores: int, progress: Progress = lambda _: None, tools: Sequence[str] = ()
+) -> Result:
+    """One folder by everybody who is there, in turns; or by these tools alone, and without imgconv's parts."""
     from PIL import Image
 
     with tempfile.TemporaryDirectory(prefix="imgconv-bench-") as temporary:
         progress("making files")
         place = _Place(folder, Path(temporary), cores)
-        lines, names, trial = place.lines, place.names, place.trial
+        lines = {tool: line for tool, line in place.lines.items() if not tools or tool in tools}
+        names, trial = place.names, place.trial
         starts: dict[str, float] = {}
         used: dict[str, list[float]] = {}
 
@@ -350,6 +358,8 @@ def measure(folder: Folder, rounds: int, cores: int, progress: Progress = lambda
             return max(0.0, whole - start) / (len(names) - len(trial))
 
         result = Result(folder, row, {tool: each(statistics.median(s), starts[tool]) for tool, s in used.items()})
+        if tools:
+            return result
         progress("where the CPU time goes")
         with suppress(RuntimeError):  # imgconv fails, as its row says
             whole, start = place.spent(names), place.spent(trial)

@@ -41,14 +41,15 @@ T = TypeVar("T", bound=Named)
 @click.option("--costs", is_flag=True, help="Hold the planner's estimates against the clock instead.")
 @click.option("--scaling", is_flag=True, help="How time grows with picture and kernel and falls with threads instead.")
 @click.option("--batch", is_flag=True, help="Whole folders on all cores instead: files per second, and CPU time.")
+@click.option("--small", is_flag=True, help="Small pictures instead: CPU time of calls, files per second; a minute.")
 @click.option("--files", type=click.IntRange(4), metavar="N",
-              help="JPEGs for --batch, and by their number the other files.  [default: 400]")  # fmt: skip
+              help="JPEGs, and by their number the other files.  [default: 400; 40 with --small]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="The table for a README.")
 @click.option("--plot", metavar="FILE", help="Draw a bar chart too, .png, .svg or .pdf; replaces a file.")
 def bench(
     size: float | None, channels: int, rounds: int | None, only: tuple[str, ...], threads: int | None, costs: bool,
-    scaling: bool, batch: bool, files: int | None, as_json: bool, as_markdown: bool, plot: str | None,
+    scaling: bool, batch: bool, small: bool, files: int | None, as_json: bool, as_markdown: bool, plot: str | None,
 ) -> int:  # fmt: skip
     """Measure this machine: every method of imgconv against every peer that is installed.
 
@@ -66,16 +67,18 @@ def bench(
     imgconv bench --costs --size 2                   does the planner know this machine?
     imgconv bench --scaling --size 200               by megapixels, threads and size of the kernel
     imgconv bench --batch --files 100                folders of files, some minutes and 1 GB of temporary files
+    imgconv bench --small --markdown                 calls on small pictures, small files, Pillow's own calls
 
     \b
     Works: copy edge_enhance 3x3 5x5 7x7 15x15 31x31 gaussian5 gaussian20 box15
            3x3-16bit 7x7-16bit 3x3-float 7x7-float png jpeg small-png
            with --batch: jpegs pngs small-jpegs small-pngs
     """
-    other = "--costs" if costs else "--scaling" if scaling else ""
-    if costs + scaling + batch > 1 or (as_markdown and (as_json or other)):
+    other = "--costs" if costs else "--scaling" if scaling else "--small" if small else ""
+    if costs + scaling + batch + small > 1 or (as_markdown and (as_json or costs or scaling)):
         raise UsageError(
-            "--costs, --scaling, --batch are for one at a time, --markdown for none of --costs, --scaling, --json"
+            "--costs, --scaling, --batch, --small are for one at a time,"
+            " --markdown for none of --costs, --scaling, --json"
         )
     if plot is not None and (other or batch):
         raise UsageError("--plot draws what is measured by default: neither --costs nor --scaling nor --batch")
@@ -84,17 +87,21 @@ def bench(
     form = "" if plot is None else form_of(plot)
     if batch and (channels != 3 or threads is not None):
         raise UsageError("--batch has RGB pictures and all cores that it may use; leave out --channels and --threads")
-    if files is not None and not batch:
-        raise UsageError("--files is for --batch")
+    if files is not None and not (batch or small):
+        raise UsageError("--files is for --batch and --small")
     if other and (only or channels != 3):
         raise UsageError(f"{other} has kernels and pictures of its own; leave out --only and --channels")
     from imgconv.bench.measure import Settings, machine, shape_of
     from imgconv.threads import available_cores
 
     size = size or (1.92 if batch else 12)
-    settings = Settings(*shape_of(size), channels, rounds or (3 if batch else 7), threads or available_cores())
+    rounds = rounds or (3 if batch else 5 if small else 7)
+    settings = Settings(*shape_of(size), channels, rounds, threads or available_cores())
     if batch:
         _show_batch(settings, files or 400, only, as_json, as_markdown)
+        return DONE
+    if small:
+        _show_small(settings, files or 40, as_json, as_markdown)
         return DONE
     if other:
         (_show_costs if costs else _show_scaling)(settings, size, as_json)
@@ -295,3 +302,20 @@ def _show_batch(settings: Settings, files: int, only: tuple[str, ...], as_json: 
                 click.echo(line)
     if as_json:
         print_json({"machine": facts, "rounds": settings.rounds, "works": [result.as_dict() for result in results]})
+
+
+def _show_small(settings: Settings, files: int, as_json: bool, as_markdown: bool) -> None:
+    from imgconv.bench import chart, small
+    from imgconv.bench.measure import machine
+
+    facts = machine(settings.threads)
+    if not as_json:
+        click.echo(chart.caption(facts, settings.shape))
+    with _progress("small") as progress:
+        tables = []
+        for table in small.tables(settings, files, progress):
+            tables.append(table)
+            for line in ("", *table.lines(as_markdown)) if not as_json else ():
+                click.echo(line)
+    if as_json:
+        print_json({"machine": facts, "rounds": settings.rounds, "tables": [table.as_dict() for table in tables]})
