@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.formats.picture import Picture
 from imgconv.peers import PEERS, Step, Task, Unsupported, border_name
 from imgconv.recipe import Recipe
@@ -108,6 +109,12 @@ def compare(peer: str, picture: Picture, recipe: Recipe, rounds: int = 5) -> Com
         peer_s=statistics.median(theirs_s),
         lacks=lacks,
     )
+
+
+def peer_result(peer: str, picture: Picture, recipe: Recipe) -> Array:
+    """What a peer that can do it makes of a picture."""
+    run = PEERS[peer].prepare(_task(picture, recipe), picture.array)
+    return np.asarray(run()).reshape(recipe.apply(picture.array, picture.mode)[0].shape)
 
 
 def _task(picture: Picture, recipe: Recipe) -> Task:

@@ -145,3 +145,17 @@ def test_match_and_fit_show_what_they_found():
     again = command("match", "a.png", "blur", "b.png", "--report", "match.html")
     assert (again.returncode, again.stderr) == (2, "imgconv: match.html: exists; --overwrite replaces it\n")
     assert command("match", "a.png", "blur", "b.png", "--report", "match.html", "--overwrite").returncode == 1
+
+
+def test_compare_shows_two_pictures_or_where_a_peer_differs():
+    assert command("apply", "a.png", "-k", "emboss", "-o", "b.png").returncode == 0
+    done = command("compare", "a.png", "b.png", "--report", "two.html")
+    (told,) = data_of("two.html")["sections"]
+    assert (done.returncode, told["sum"]) == (1, None)
+    assert told["facts"] == [["said", done.stdout.strip().partition("b.png   ")[2]]]
+    words = ["-k", "1 1", "--scale", "2", "--peer", "opencv"]  # which rounds ties to even
+    done = command("compare", "a.png", *words, "--report", "peers.html")
+    first, second = data_of("peers.html")["sections"]
+    assert (done.returncode, first["title"], second["title"]) == (1, "a.png → matrix", "imgconv → OpenCV")
+    assert first["sum"]["scale"] == 2
+    assert second["differing"] == int(done.stdout.split()[2].replace(",", ""))

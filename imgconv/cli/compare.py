@@ -19,6 +19,7 @@ from imgconv.cli.options import (
     threads_option,
 )
 from imgconv.cli.progress import duration
+from imgconv.cli.report import check_report, report_option, write_pair
 from imgconv.cli.sources import key_of
 from imgconv.conventions import COMPARED
 from imgconv.errors import UsageError
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from imgconv.difference import Difference
     from imgconv.formats.limits import Limits
 
-OF_TWO = {"other", "tolerance", "save", "overwrite"}  # what only two pictures take
+OF_TWO = {"other", "tolerance", "save"}  # what only two pictures take
+OF_ALL = {"input", "limits", "as_json", "report", "overwrite"}
 
 
 @click.command(cls=FileCommand)
@@ -40,7 +42,8 @@ OF_TWO = {"other", "tolerance", "save", "overwrite"}  # what only two pictures t
 @click.option("--save", metavar="FILE", type=FILE,
               help="Write how INPUT and OTHER differ: a picture in which the largest difference is white, or, as .npy,"
               " .txt or .csv, the numbers OTHER - INPUT.")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@report_option
+@click.option("--overwrite", is_flag=True, help="Replace a file or page that exists.")
 @kernel_option(required=False)
 @filter_options
 @threads_option
@@ -50,7 +53,7 @@ OF_TWO = {"other", "tolerance", "save", "overwrite"}  # what only two pictures t
 @max_pixels_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 def compare(
-    input: str, other: str | None, tolerance: float, save: str | None, overwrite: bool,
+    input: str, other: str | None, tolerance: float, save: str | None, report: str | None, overwrite: bool,
     kernels: tuple[str, ...], peer: str, rounds: int, as_json: bool, limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Do the same work in Pillow, SciPy, OpenCV: same bytes? how much faster? Or compare two pictures (or arrays).
@@ -67,15 +70,17 @@ def compare(
     imgconv compare photo.png -k gaussian:sigma=2 --peer scipy
     imgconv compare photo.png -k sharpen --like opencv --peer opencv
     imgconv compare mine.png theirs.png --tolerance 1 --save where.png
+    imgconv compare mine.png theirs.png --report page.html
     """
     ctx = click.get_current_context()
     given = {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    if wrong := sorted(given & OF_TWO if other is None else given - OF_TWO - {"input", "limits", "as_json"}):
+    if wrong := sorted(given & OF_TWO if other is None else given - OF_TWO - OF_ALL):
         (option,) = (one for one in ctx.command.params if one.name == wrong[0])
         fits = "goes with two pictures" if other is None else "is for a kernel; two pictures are compared as they are"
         raise UsageError(f"--{key_of(option)} {fits}")
+    check_report(report, overwrite=overwrite)
     if other is not None:
-        return _two(input, other, tolerance, save, overwrite, as_json, limits)
+        return _two(input, other, tolerance, save, report, overwrite, as_json, limits)
     if not kernels:
         raise click.UsageError("Missing option '-k' / '--kernel', or a second picture to compare with.")
     recipe = make_recipe(kernels, limits=limits, **options)
@@ -90,20 +95,34 @@ def compare(
     if "pillow" in results and not results["pillow"].impossible:
         able = [results["pillow"]]
     status = DONE if able and all(result.equal for result in able) else FAILED
+    lines = [
+        f"{recipe.name}   {_line(PEERS[name].name, result, recipe.options.like)}" for name, result in results.items()
+    ]
+    if report is not None:
+        from imgconv.compare import peer_result
+        from imgconv.formats.picture import Picture
+
+        ours, mode, _ = recipe.apply(picture.array, picture.mode)
+        beside = [
+            (f"imgconv → {PEERS[name].name}", Picture(ours, mode, ""), peer_result(name, picture, recipe))
+            for name, result in results.items() if not (result.equal or result.impossible)
+        ]  # fmt: skip
+        write_pair(report, (input, recipe.name), picture, None, recipe, lines, beside, overwrite=overwrite)
     if as_json:
         pillow = results.get("pillow", Comparison(impossible="it was not asked for")).as_dict()
         pillow["pillow_s"] = pillow.pop("peer_s")
         peers = [{"peer": name, **result.as_dict()} for name, result in results.items()]
         print_json({"input": input, "kernel": recipe.name, **pillow, "peers": peers})
         return status
-    for name, result in results.items():
-        print_line(f"{input}   {recipe.name}   {_line(PEERS[name].name, result, recipe.options.like)}")
+    for line in lines:
+        print_line(f"{input}   {line}")
     return status
 
 
 def _two(
-    input: str, other: str, tolerance: float, save: str | None, overwrite: bool, as_json: bool, limits: Limits
-) -> int:
+    input: str, other: str, tolerance: float, save: str | None, report: str | None, overwrite: bool, as_json: bool,
+    limits: Limits,
+) -> int:  # fmt: skip
     """Compares two pictures."""
     from imgconv.difference import amplified, difference
     from imgconv.formats.read import read
@@ -127,11 +146,14 @@ def _two(
         else:
             shown = amplified(one, two, found.largest)
         write(Path(save), encode(shown, form)[0], overwrite=overwrite)
+    line = _difference_line(found, tolerance)
+    if report is not None:
+        write_pair(report, (input, other), one, two, None, [line], overwrite=overwrite)
     if as_json:
         saved = save if save is not None and not found.unlike else None
         print_json({"input": input, "other": other, "tolerance": tolerance, **found.as_dict(), "saved": saved})
     else:
-        print_line(f"{input}   {other}   {_difference_line(found, tolerance)}")
+        print_line(f"{input}   {other}   {line}")
     return DONE if found.equal else FAILED
 
 

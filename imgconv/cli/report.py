@@ -16,6 +16,7 @@ from imgconv.cli.options import FILE
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
+    from imgconv.arrayfile import Array
     from imgconv.batch.report import Outcome
     from imgconv.formats.picture import Picture
     from imgconv.kernels.value import Kernel
@@ -59,16 +60,21 @@ def write_report(
 
 def write_pair(
     path: str, names: tuple[str, str], before: Picture, after: Picture | None, recipe: Recipe | None,
-    lines: Sequence[str], *, overwrite: bool,
+    lines: Sequence[str], beside: Sequence[tuple[str, Picture, Array]] = (), *, overwrite: bool,
 ) -> None:  # fmt: skip
-    """Writes a page about two pictures, or one and what the recipe makes of it; `lines` are what is said of them."""
+    """Writes a page about two pictures, or one and what the recipe makes of it; `lines` are what is said of them.
+
+    Other pairs stand `beside`, each with a title.
+    """
     from imgconv.page.section import section
 
     title = " → ".join(names)
     told = section(before, after.array if after else None, after.mode if after else "", recipe)
     kernels = recipe.all_kernels if recipe else ()
     facts = [["said" if not n else "", line] for n, line in enumerate(lines)]
-    write_report(path, title, kernels, [told | {"title": title, "facts": facts}], overwrite=overwrite)
+    others = [section(one, two, one.mode, None, small=True) | {"title": name, "facts": []} for name, one, two in beside]
+    sections = [told | {"title": title, "facts": facts}, *others]
+    write_report(path, title, kernels, sections, overwrite=overwrite)
 
 
 def section_of(outcome: Outcome, recipe_name: str, details: Sequence[str]) -> dict[str, Any]:

@@ -74,9 +74,8 @@ def section(
         largest = float(change.max())
         told["largest"] = largest
         told["differing"] = int(np.count_nonzero(change))
-        if not small:
-            scaled = (change * (255 / largest if largest else 0)).astype(np.uint8)
-            told["difference"] = _data(webp(_blocks(scaled, told["scale"]), "", side))
+        scaled = (change * (255 / largest if largest else 0)).astype(np.uint8)
+        told["difference"] = _data(webp(_blocks(scaled, told["scale"]), "", side))
     if not small:
         told |= _regions(before, other, recipe, change)
     return told
