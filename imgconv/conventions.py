@@ -16,9 +16,10 @@ After = Literal["clip", "abs", "relu", "minmax", "offset128", "float"]
 Alpha = Literal["auto", "straight", "keep", "premultiply"]
 Combine = Literal["hypot", "sum", "max", "mean"]
 Like = Literal["pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"]
+Metadata = Literal["exif", "iptc", "xmp", "icc", "dpi", "text", "colour", "time", "other"]  # what may travel along
 Compared = Literal["pillow", "scipy", "opencv"]  # the tools of `imgconv compare`
-MODES, BORDERS, PADDINGS, ANCHORS, SCALES, METHODS, AFTERS, ALPHAS, COMBINES, COMPARED = map(
-    get_args, (Mode, Border, Padding, Anchor, Scale, Method, After, Alpha, Combine, Compared)
+MODES, BORDERS, PADDINGS, ANCHORS, SCALES, METHODS, AFTERS, ALPHAS, COMBINES, COMPARED, METADATA = map(
+    get_args, (Mode, Border, Padding, Anchor, Scale, Method, After, Alpha, Combine, Compared, Metadata)
 )
 
 # what other tools call borders

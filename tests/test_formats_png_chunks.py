@@ -17,11 +17,13 @@ from PIL import Image, PngImagePlugin
 
 from imgconv.batch.job import Handling, run_one
 from imgconv.batch.targets import Targets, make_jobs
+from imgconv.conventions import METADATA
 from imgconv.errors import PictureError
+from imgconv.formats.metadata import select
 from imgconv.formats.picture import Picture
 from imgconv.formats.png.chunks import LARGEST_TEXT, Chunk, metadata_of, split
 from imgconv.formats.read import parse
-from imgconv.formats.table import METADATA, by_name, select
+from imgconv.formats.table import by_name
 from imgconv.formats.write import encode
 from imgconv.kernels.spec import kernel
 from imgconv.recipe import Recipe
@@ -43,9 +45,11 @@ TRUE = [
     (b"pHYs", struct.pack(">IIB", 11811, 5906, 1)),
     (b"eXIf", EXIF),
     (b"oFFs", struct.pack(">iiB", 3, 4, 0)),
+    (b"tIME", bytes([7, 208, 1, 1, 0, 0, 0])),
     (b"tEXt", b"Title\0a title"),
     (b"zTXt", b"Comment\0\0" + zlib.compress(b"a comment")),
     (b"iTXt", b"Author\0\0\0de\0Autor\0" + "ä".encode()),
+    (b"tEXt", b"Raw profile type 8bim\0\n8bim\n      12\n" + b"8BIM\x03\xf2\0\0\0\0\0\0".hex().encode()),
     (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
     (b"prVa", b"private, safe to copy"),
 ]
@@ -53,7 +57,6 @@ STALE = [
     (b"sBIT", b"\5\5\5"),
     (b"sPLT", b"p\0\x08"),
     (b"hIST", b"\0\1"),
-    (b"tIME", bytes([7, 208, 1, 1, 0, 0, 0])),
     (b"sTER", b"\0"),
     (b"prVA", b"private, about these pixels"),
 ]
@@ -130,14 +133,24 @@ def test_xmp_that_jpeg_cannot_hold_is_left_out_with_a_word():
         assert bool(notes) == left_out == ("xmp" not in opened(data).info)
 
 
-@pytest.mark.parametrize("words", [(), ("exif",), ("icc", "dpi"), ("xmp", "text"), ("colour",), ("other",)])
+@pytest.mark.parametrize(
+    "words", [(), ("exif",), ("icc", "dpi"), ("xmp", "text"), ("colour", "time"), ("iptc",), ("other",)]
+)
 def test_words_choose_what_travels(words):
     belong = {b"cHRM": "colour", b"gAMA": "colour", b"iCCP": "icc", b"cICP": "colour", b"mDCV": "colour"}
-    belong |= {b"cLLI": "colour", b"pHYs": "dpi", b"eXIf": "exif", b"tEXt": "text", b"zTXt": "text"}
+    belong |= {
+        b"tIME": "time",
+        b"cLLI": "colour",
+        b"pHYs": "dpi",
+        b"eXIf": "exif",
+        b"tEXt": "text",
+        b"zTXt": "text",
+        b"iTXt": "text",
+    }
     expected = [
         (name, body)
         for name, body in TRUE
-        if belong.get(name, ("xmp" if b"adobe" in body else "text") if name == b"iTXt" else "other") in words
+        if ("iptc" if b"8bim" in body else "xmp" if b"adobe" in body else belong.get(name, "other")) in words
     ]
     assert [pair for pair in parts(again(made(*TRUE), words)) if pair[0] not in (b"IHDR", b"IDAT")] == expected
 
@@ -169,7 +182,7 @@ def test_a_turned_picture_says_so_everywhere():
         assert image.size == (6, 5)
         assert image.getexif()[274] == 1
         assert image.info["xmp"] == XMP.replace(b'"6"', b'"1"')
-        assert b"Raw profile" not in encode(picture, "PNG")[0]
+        assert b"Raw profile type exif" not in encode(picture, "PNG")[0]
         if given is TRUE:
             assert [round(number) for number in image.info["dpi"]] == [150, 300]
             assert [chunk.name for chunk in picture.info["chunks"]] == [name for name, _ in TRUE]

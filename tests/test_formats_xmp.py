@@ -90,8 +90,6 @@ def test_a_deep_packet_is_read_without_recursion():
 
 
 def test_formats_say_what_they_cannot_hold():
-    assert not unfit("PNG", 10**6)
-    assert not unfit("JPEG", 65504)
-    assert "65,504 bytes of XMP, and with the recipe it takes 65,505" in unfit("JPEG", 65505)
+    assert not unfit("PNG")
     for form in ("GIF", "PPM", "BMP", "NPY", "CSV"):
-        assert f"{form} cannot hold a recipe; --embed takes PNG, JPEG, TIFF, WEBP" in unfit(form, 1)
+        assert f"{form} cannot hold a recipe; --embed takes PNG, JPEG, TIFF, WEBP" in unfit(form)

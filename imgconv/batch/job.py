@@ -18,13 +18,15 @@ from imgconv.arrayfile import Array
 from imgconv.batch import journal, remote
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job, Targets, content_of, is_journaled, is_skipped
+from imgconv.conventions import METADATA
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
 from imgconv.formats.limits import DEFAULT, Limits, limits_for
+from imgconv.formats.metadata import select
 from imgconv.formats.picture import FIRST, Frame, Picture, unread, wanted_of
 from imgconv.formats.place import PIECE, followed, placed, put, sweep_once
 from imgconv.formats.read import frames_of
 from imgconv.formats.sink import Rows
-from imgconv.formats.table import GREY_MODES, METADATA, TIMING, by_name, frames_in, select
+from imgconv.formats.table import GREY_MODES, MODES, THUMBNAILS, TIMING, by_name, frames_in
 from imgconv.formats.write import fitted, sink_of
 from imgconv.native.kept import clock, compile_seconds
 from imgconv.recipe import Recipe
@@ -38,7 +40,7 @@ class Handling(NamedTuple):
     """What happens to a picture besides being filtered."""
 
     encoder: Mapping[str, Any] = {}  # from formats.parse_encoder_options
-    metadata: frozenset[str] = frozenset(METADATA)  # words of it: what travels along
+    metadata: frozenset[str] = frozenset(METADATA)  # what travels along
     auto_orient: bool = False
     limits: Limits = DEFAULT
     embedded: tuple[str, str] | None = None  # the recipe and the versions that go into the result's metadata
@@ -224,7 +226,8 @@ def _filtered(
         outcome.notes += before.notes
         work = filter_frame(recipe, frame, limits)
         del frame  # its pixels: encoding takes memory of its own
-        after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome)
+        remade = count == 1 and form in THUMBNAILS and work.mode in MODES.values()
+        after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome, remade=remade)
         if count == 1:
             after = replace(after, info={key: value for key, value in after.info.items() if key not in TIMING})
         elif "duration" in after.info and "duration" not in by_name(form).keeps:
@@ -311,15 +314,16 @@ def _count(about: Picture, form: str, job: Job, targets: Targets, outcome: Outco
     return count
 
 
-def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: Outcome) -> Picture:
+def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: Outcome, *, remade: bool) -> Picture:
     """The picture with its new pixels, and what is to be said about it."""
     if outcome.result_shape is None:  # as `shape`, of the first frame
         outcome.result_shape, outcome.result_mode = array.shape, mode
     info = select(before.info, handling.metadata)
-    if "exif" in info or "xmp" in info or any(chunk.kind for chunk in info.get("chunks", ())):
+    if not info.keys().isdisjoint(("exif", "xmp", "photoshop")) or any(chunk.kind for chunk in info.get("chunks", ())):
         from imgconv.formats import exif  # here, because many pictures have none
 
-        info, notes = exif.for_result(info, before.array.shape, array.shape, before.frames + before.others)
+        frames = before.frames + before.others
+        info, notes = exif.for_result(info, before.array.shape, array.shape, frames, remade=remade)
         outcome.notes += notes
     if "icc_profile" in info and (mode in GREY_MODES) != (before.mode in GREY_MODES):
         del info["icc_profile"]

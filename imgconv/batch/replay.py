@@ -14,9 +14,9 @@ from imgconv.batch.remote import Remote
 from imgconv.errors import PictureError
 from imgconv.formats import xmp
 from imgconv.formats.limits import Limits, limits_for
+from imgconv.formats.metadata import select
 from imgconv.formats.picture import FIRST, Picture
 from imgconv.formats.read import frames_of, named, parse
-from imgconv.formats.table import select
 from imgconv.formats.write import encode
 from imgconv.recipe import Recipe
 

@@ -303,13 +303,12 @@ def check_encoder_options(jobs: Sequence[Job], options: Mapping[str, Any]) -> No
             )
 
 
-def check_embedding(jobs: Sequence[Job], embedded: tuple[str, str]) -> None:
+def check_embedding(jobs: Sequence[Job]) -> None:
     """Raises UsageError where a job's format cannot hold a recipe; an input's own format is a problem of its job."""
     from imgconv.formats import xmp  # here, because most commands embed none
 
-    size = len(xmp.with_recipe(b"", xmp.Embedded(*embedded), "PNG"))
     for job in jobs:
-        if job.format and (why := xmp.unfit(job.format, size)):
+        if job.format and (why := xmp.unfit(job.format)):
             raise UsageError(f"{job.input}: {why}")
 
 

@@ -31,8 +31,9 @@ from imgconv.cli.options import (
 from imgconv.cli.progress import Progress, count, human_line, summary_lines
 from imgconv.cli.report import check_report, report_option, section_of, write_report
 from imgconv.cli.sources import given_lines, origins, setting, use_recipe
+from imgconv.conventions import METADATA
 from imgconv.errors import UsageError
-from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, METADATA, parse_encoder_options
+from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, parse_encoder_options
 
 if TYPE_CHECKING:
     from imgconv.batch.job import Work
@@ -94,8 +95,8 @@ ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
          " lossless=false (WebP), compression=lzw (TIFF) … Repeatable.")  # fmt: skip
 @setting("--metadata", type=to_metadata, default="all", show_default=True, metavar="all|none|LIST",
          shell_complete=one_of("all", "none", *METADATA),
-         help="What travels along, such as icc,dpi out of exif, icc, dpi, xmp, text (comments) and, from PNG to"
-         " PNG, colour, other.")  # fmt: skip
+         help="What travels along, such as icc,dpi out of exif, iptc, xmp, icc, dpi, text (comments) and, from PNG"
+         " to PNG, colour, time, other; what the result's format cannot hold is named.")  # fmt: skip
 @setting("--frames", type=to_frames, default="all", show_default=True, metavar="all|first|LIST",
          shell_complete=one_of("all", "first"),
          help="Which frames of an animation, or pages of a TIFF, such as 1,3-5. A format without frames takes one, or a"
@@ -212,7 +213,7 @@ def apply(
         check_encoder_options(jobs, handling.encoder)
     if embed:
         embedded = recipes.embedded(click.get_current_context())
-        check_embedding(jobs, embedded)
+        check_embedding(jobs)
         handling = handling._replace(embedded=embedded)
     to_stdout = any(job.target is None and not job.problem for job in jobs)
     if to_stdout and as_json:
@@ -269,7 +270,7 @@ def apply(
             jobs, _ = make_jobs(found.files, recipe.name, later.targets)
             jobs = [job for job in jobs if ready is None or job.source in ready]
             if embed:
-                check_embedding(jobs, embedded)
+                check_embedding(jobs)
         except UsageError as problem:  # names that clash: until one of them has gone
             warn(str(problem))
             continue

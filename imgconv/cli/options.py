@@ -20,13 +20,13 @@ from imgconv.conventions import (
     BORDERS,
     COMBINES,
     LIKES,
+    METADATA,
     METHODS,
     MODES,
     PADDINGS,
     SCALES,
     parse_border,
 )
-from imgconv.formats.table import METADATA
 
 if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
@@ -169,7 +169,7 @@ def to_metadata(text: str) -> frozenset[str]:
     if text in ("all", "none"):
         return frozenset(METADATA if text == "all" else ())
     words = frozenset(word.strip() for word in text.split(","))
-    for word in sorted(words - METADATA.keys()):
+    for word in sorted(words - set(METADATA)):
         raise click.BadParameter(f"{word!r} is neither all, none nor one of {', '.join(METADATA)}")
     return words
 

@@ -12,23 +12,24 @@ import re
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from imgconv.formats.photoshop import changed, iptc_of, with_iptc
 from imgconv.formats.picture import EXIF_MARK, Picture
 from imgconv.formats.png.chunks import metadata_in
-from imgconv.formats.tiff.tags import BYTE, LARGEST, LONG, SHORT, Entry, Field, Tag, Tags, directory_of, file_of
+from imgconv.formats.tiff.tags import BYTE, LARGEST, LONG, SHORT, SIZES, Entry, Field, Tag, Tags, directory_of, file_of
 from imgconv.formats.xmp import without_recipe
 
-LAYERS = 37724
+SUBFILES, IPTC, PHOTOSHOP, LAYERS = 330, 33723, 34377, 37724
 SIZE_TAGS = ((256, 257), (40962, 40963))  # columns and rows, in the first directory and in the EXIF directory
 THUMBNAIL = ((513, 514), (273, 279))  # where its bytes are, and how many
 RESOLUTION = (282, 283, 296)
 # tags that describe how a TIFF file is laid out, not the picture, or that stand elsewhere in `Picture.info`
 LAYOUT = frozenset(
-    [254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 330,
-     332, 338, 339, 347, 512, 513, 514, 529, 530, 531, 532, 700, 33723, 34377, 34675, LAYERS]
+    [254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, SUBFILES,
+     332, 338, 339, 347, 512, 513, 514, 529, 530, 531, 532, 700, IPTC, PHOTOSHOP, 34675, LAYERS]
 )  # fmt: skip
 NUMBER_BYTES = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # of types whose bytes have an order
 SHORTER = {16: LONG, 17: 9, 18: 13}  # types that only BigTIFF has, and what they are elsewhere
@@ -38,9 +39,11 @@ UPRIGHT = {
     2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
     5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
 }  # fmt: skip
+JPEG_SIZE = re.compile(rb"\xff\xd8\xff.*?\xff[\xc0-\xc2]\0.\x08(.{4})", re.DOTALL)
 JPEG_START, JPEG_END = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]"), b"\xff\xd9"
 XMP_THUMBNAIL = re.compile(rb"""<(x\w*GImg:image)\b[^>]*>[^<]*</\1\s*>|\bx\w*GImg:image\s*=\s*(?:"[^"]*"|'[^']*')""")
 PHOTOSHOP_SHOWS = re.compile(rb"8BIM\x04[\x09\x0c]|\xff\xd8\xff|GImg:image")  # its thumbnails, or others inside
+PHOTOSHOP_THUMBNAILS = (0x0409, 0x040C)
 SHAPE = re.compile(rb'\s*(?:\{"shape": *\[([\d, ]*)\]|shape=\(([\d, ]*)\))')  # as tifffile writes it
 
 
@@ -50,10 +53,13 @@ def tags_of(exif: bytes) -> Tags:
     return Tags(io.BytesIO(exif), len(exif) - start, start)
 
 
-def tree_of(tags: Tags, order: str, at: int | None = None, without: Collection[int] = LAYOUT) -> dict[int, Any]:
+def tree_of(
+    tags: Tags, order: str, at: int | None = None, without: Collection[int] = LAYOUT, lost: list[int] | None = None
+) -> dict[int, Any]:
     """The first directory, or that at `at`, without some tags, and those under it, as `table_of` takes them.
 
-    Numbers are in the byte order `order`. Raises ValueError when the directory makes no sense.
+    Numbers are in the byte order `order`; into `lost` go tags that make no sense. Raises ValueError when the directory
+    makes none.
     """
     left = LARGEST
 
@@ -62,14 +68,19 @@ def tree_of(tags: Tags, order: str, at: int | None = None, without: Collection[i
         entries: dict[int, Any] = {}
         for tag, field in tags.directory(at)[0].items():
             left -= field.length + 12
-            if field.length == 0 or left < 0 or tag in dropped:
+            if field.length == 0 or tag in dropped:
                 continue
-            with contextlib.suppress(ValueError):  # one tag that makes no sense is no reason to lose the others
+            try:  # one tag that makes no sense is no reason to lose the others
+                if left < 0:
+                    raise ValueError
                 if tag in nested:
                     under = (Tag.INTEROPERABILITY,) if tag == Tag.EXIF else ()
                     entries[tag] = directory(tags.value(field), under, ())
                 else:
                     entries[tag] = _entry(tags, field, order)
+            except ValueError:
+                if lost is not None:
+                    lost.append(tag)
         return entries
 
     return directory(tags.first if at is None else at, (Tag.EXIF, Tag.GPS), without)
@@ -90,38 +101,60 @@ def _entry(tags: Tags, field: Field, order: str) -> Entry:
     return Entry(kind, field.values, data)
 
 
-def of_tiff(file: BinaryIO, columns: int, rows: int) -> tuple[bytes | None, tuple[str, ...]]:
-    """What the tags of a TIFF file say beside its layout, as EXIF data; and a note.
+def of_tiff(file: BinaryIO, columns: int, rows: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What the tags of a TIFF file say beside its layout, as `Picture.info` has it, most as EXIF data; and a note.
 
     `columns` and `rows` are those of its pixels upright, as Pillow has turned them.
     """
+    info: dict[str, Any] = {}
+    lost: list[int] = []
     try:
         tags = Tags(file, file.seek(0, io.SEEK_END))
-        entries = tree_of(tags, tags.order)
+        entries = tree_of(tags, tags.order, lost=lost)
         fields = tags.directory(tags.first)[0]
         turned = Tag.WIDTH in fields and tags.value(fields[Tag.WIDTH]) != columns
+        with contextlib.suppress(ValueError):  # Photoshop's word for IPTC data and the one of TIFF
+            resources, iptc = (
+                tags.taken(fields[tag].at, fields[tag].length) if tag in fields else b"" for tag in (PHOTOSHOP, IPTC)
+            )
+            if resources or iptc:
+                info["photoshop"] = with_iptc(resources, iptc) if iptc else resources
     except ValueError:
-        return None, ()
+        return {}, ()
     for tag in RESOLUTION:
         entries.pop(tag, None)
     if Tag.ORIENTATION in entries:
         entries[Tag.ORIENTATION] = Entry(SHORT, 1, struct.pack(tags.order + "H", 1))
-    exif = EXIF_MARK + file_of(tags.order, entries) if entries else None
-    if exif and turned:
-        exif = upright(exif, columns, rows)
+    if entries:
+        exif = EXIF_MARK + file_of(tags.order, entries)
+        info["exif"] = upright(exif, columns, rows) if turned else exif
+    names = [("exif", f"tag {tag}") for tag in lost] + [("other", "pictures within (SubIFDs)")] * (SUBFILES in fields)
+    if names:
+        info["lost"] = tuple(names)
     layers = "its layers in Photoshop's form, which show the picture before, are left out"
-    return exif, (layers,) if LAYERS in fields else ()
+    return info, (layers,) if LAYERS in fields else ()
 
 
-def into_tiff(data: bytes, exif: bytes, xmp: bytes) -> bytes:
-    """A TIFF file by Pillow, which is `data`, with the tags of EXIF data, and XMP."""
+def into_tiff(data: bytes, exif: bytes, xmp: bytes, photoshop: bytes) -> bytes:
+    """A TIFF file by Pillow, which is `data`, with the tags of EXIF data, XMP and Photoshop's resources."""
     directory = directory_of(data)
     entries: dict[int, Any] = {}
     with contextlib.suppress(ValueError):
         entries = tree_of(tags_of(exif), directory.order)
-    if xmp:
-        entries[Tag.XMP] = Entry(BYTE, len(xmp), xmp)
+    iptc = iptc_of(photoshop)
+    iptc += bytes(-len(iptc) % 4)  # readers want whole words
+    for tag, kind, value in ((Tag.XMP, BYTE, xmp), (PHOTOSHOP, BYTE, photoshop), (IPTC, LONG, iptc)):
+        if value:
+            entries[tag] = Entry(kind, len(value) // SIZES[kind], value)
     return file_of(directory.order, entries | directory.raw, data[8:])
+
+
+class Place(NamedTuple):
+    """Where a thumbnail is: a JPEG in the second directory."""
+
+    at: int
+    length: int
+    size: tuple[int, int]  # columns and rows
 
 
 class Edited:
@@ -173,6 +206,24 @@ class Edited:
             self.data[place : place + length] = bytes(length)
             self.blanked.append((place, place + length))
 
+    def thumbnail(self) -> Place | None:
+        """The thumbnail, where it is a JPEG."""
+        at = self.tags.unpacked(self.next, "I")
+        fields = self.tags.directory(at)[0] if at else {}
+        start, length = (fields.get(tag) for tag in THUMBNAIL[0])
+        if not (start and length and start.kind == length.kind == LONG and start.values == length.values == 1):
+            return None
+        place, size = self.tags.value(start), self.tags.value(length)
+        found = JPEG_SIZE.match(self.tags.taken(place, size))
+        return Place(place, size, struct.unpack(">HH", found[1])[::-1]) if found else None
+
+    def set_thumbnail(self, place: Place, data: bytes) -> None:
+        """Puts another JPEG there, which may be shorter."""
+        begin = self.tags.start + place.at
+        self.data[begin : begin + place.length] = data.ljust(place.length, b"\0")
+        fields = self.tags.directory(self.tags.unpacked(self.next, "I"))[0]
+        self.put(fields[THUMBNAIL[0][1]].at, "I", len(data))
+
     def unlink_thumbnail(self) -> bool:
         """Takes out the second directory, and the picture that it points to."""
         at = self.tags.unpacked(self.next, "I")
@@ -218,16 +269,19 @@ def turned_upright(picture: Picture, orientation: int) -> Picture:
 
 
 def for_result(
-    info: Mapping[str, Any], before: tuple[int, ...], after: tuple[int, ...], frames: int
+    info: Mapping[str, Any], before: tuple[int, ...], after: tuple[int, ...], frames: int, *, remade: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
     """What metadata in `info` says as it holds for the filtered picture, and what was left out.
 
-    `before` and `after` are the shapes of the samples. What shows the picture before is left out.
+    `before` and `after` are the shapes of the samples. What shows the picture before is left out; where `remade`, the
+    thumbnail in EXIF data only blanked, and its place is under `thumbnail`.
     """
     result = dict(info)
     notes: list[str] = []
     if "exif" in info:
-        result["exif"], notes = _exif_for_result(info["exif"], before, after, frames)
+        result["exif"], place, notes = _exif_for_result(info["exif"], before, after, frames, remade)
+        if place:
+            result["thumbnail"] = place
     if "xmp" in info:
         result["xmp"] = XMP_THUMBNAIL.sub(b"", info["xmp"])
         if result["xmp"] != info["xmp"]:
@@ -236,31 +290,48 @@ def for_result(
             result["xmp"] = bare
             notes.append("the recipe in its XMP, which made the picture before, is left out")
     if PHOTOSHOP_SHOWS.search(info.get("photoshop", b"")):
-        del result["photoshop"]
-        notes.append("its Photoshop data, which shows the picture before, is left out")
+        result["photoshop"] = changed(info["photoshop"], _unless_it_shows)
+        notes.append("what shows the picture before in its Photoshop data is left out")
     if "chunks" in info:  # of which several may say the same
         kept = []
         for chunk in info["chunks"]:
             metadata = metadata_in(chunk)
-            still_true, left_out = for_result(metadata, before, after, frames)
+            still_true, left_out = for_result(metadata, before, after, frames, remade=remade)
             kept += [chunk] if still_true == metadata else []
             notes += left_out
         result["chunks"] = tuple(kept)
     return result, list(dict.fromkeys(notes))
 
 
+def _unless_it_shows(number: int, value: bytes) -> bytes | None:
+    """One of Photoshop's resources, or None where it shows the picture before."""
+    return None if number in PHOTOSHOP_THUMBNAILS or PHOTOSHOP_SHOWS.search(value) else value
+
+
+def states_resolution(exif: bytes) -> bool:
+    """Whether EXIF data has a resolution of its own."""
+    try:
+        return set(RESOLUTION[:2]) <= set(Edited(exif).first)
+    except ValueError:
+        return False
+
+
 def _exif_for_result(
-    exif: bytes, before: tuple[int, ...], after: tuple[int, ...], frames: int
-) -> tuple[bytes, list[str]]:
+    exif: bytes, before: tuple[int, ...], after: tuple[int, ...], frames: int, remade: bool
+) -> tuple[bytes, Place | None, list[str]]:
     notes = []
-    data, gone, blanked = bytearray(exif), False, []
+    data, gone, blanked, place = bytearray(exif), False, [], None
     with contextlib.suppress(ValueError):
         edited = Edited(exif)
         data, blanked = edited.data, edited.blanked
         if before[:2] != after[:2]:
             edited.set_size(after[1], after[0])
         try:
-            gone = edited.unlink_thumbnail()
+            place = edited.thumbnail() if remade else None
+            if place:
+                edited.set_thumbnail(place, b"")
+            else:
+                gone = edited.unlink_thumbnail()
         except ValueError:  # the second directory points out of the data
             gone = bool(blanked)
         field = edited.first.get(Tag.DESCRIPTION)
@@ -280,7 +351,7 @@ def _exif_for_result(
         for start, stop in sorted(blanked, key=lambda span: -span[1]):
             if stop >= len(data) - 1:  # one more byte makes lengths even
                 del data[start:]
-    return bytes(data), notes
+    return bytes(data), place, notes
 
 
 def _is_stale(description: bytes, before: tuple[int, ...], after: tuple[int, ...], frames: int) -> bool:

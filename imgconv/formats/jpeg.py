@@ -30,7 +30,7 @@ STRIP_PIXELS = 2**18  # four of them in the smallest picture, and 1 MB of Pillow
 MARKERS = 8  # that follow each other between strips
 BLOCK = 8  # rows and columns of samples that are coded together
 FRAMES, RESTARTS, SCAN = (0xC0, 0xC1), 0xDD, 0xDA  # markers: sequential frames, restart interval, start of scan
-CODING = ("quality", "qtables", "subsampling")  # the options that the pixels' bytes depend on
+CODING = ("quality", "qtables", "subsampling", "keep_rgb")  # the options that the pixels' bytes depend on
 
 
 class Segments(NamedTuple):

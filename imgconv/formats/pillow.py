@@ -146,22 +146,17 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
     if form == "TIFF":
         from imgconv.formats import exif
 
-        data, notes = exif.of_tiff(file, *image.size)
-        if data:
-            info["exif"] = data
+        said, notes = exif.of_tiff(file, *image.size)
+        info |= said
         info["compression"] = image.info.get("compression")
     elif image.info.get("exif"):
         info["exif"] = marked(image.info["exif"])
-    if form in ("JPEG", "GIF"):
-        comments = [text for name, text in getattr(image, "applist", ()) if name == "COM"]
-        if comment := b"\n".join(comments) or image.info.get("comment"):
-            info["comment"] = comment
+    if form == "GIF" and image.info.get("comment"):
+        info["comment"] = image.info["comment"]
     if form == "JPEG":
-        from PIL.JpegImagePlugin import get_sampling
+        from imgconv.formats import segments
 
-        info["qtables"] = dict(image.quantization)  # type: ignore[attr-defined]
-        info["subsampling"] = get_sampling(image)
-        info["progressive"] = bool(image.info.get("progressive"))
+        info |= segments.about(image, file.read())
     if form == "WEBP":
         info["lossless"] = b"VP8L" in file.read(4096)[12:]
     return info, notes

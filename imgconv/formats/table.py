@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from imgconv.errors import UsageError
@@ -25,16 +25,16 @@ FORMATS = (
     Format(
         "PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n",
         ("L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
-        ("exif", "icc_profile", "dpi", "xmp", "comment", "chunks"),
+        ("exif", "icc_profile", "dpi", "xmp", "comment", "photoshop", "chunks"),
     ),
     Format(
         "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff",
-        ("L", "RGB", "CMYK"), ("exif", "icc_profile", "dpi", "xmp", "comment"), 65500,
+        ("L", "RGB", "CMYK"), ("exif", "icc_profile", "dpi", "xmp", "comment", "photoshop"), 65500,
     ),
     Format(
         "TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]",
         ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "LA;16", "RGB;16", "RGBA;16", "I", "F"),
-        ("exif", "icc_profile", "dpi", "xmp"), frames="pages",
+        ("exif", "icc_profile", "dpi", "xmp", "photoshop"), frames="pages",
     ),
     Format(
         "WEBP", (".webp",), rb"RIFF....WEBP", ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile", "xmp"), 16383
@@ -45,7 +45,6 @@ FORMATS = (
     Format("PPM", (".ppm", ".pgm", ".pnm"), rb"P[1-6f]\s+(#|\d)", ("L", "RGB", "I;16", "RGB;16"), ()),
     Format("GIF", (".gif",), rb"GIF8[79]a", ("L", "LA", "RGB", "RGBA"), ("comment",), 65535),
 )  # fmt: skip
-JPEG_XMP_BYTES = 65535 - 2 - 29  # in one segment, without its length and name
 START_BYTES = 32  # that tell the format
 # of integer samples, by their type and the number of channels; Pillow has none of the last three
 MODES = {
@@ -53,13 +52,10 @@ MODES = {
     ("uint16", 1): "I;16", ("uint16", 2): "LA;16", ("uint16", 3): "RGB;16", ("uint16", 4): "RGBA;16",
 }  # fmt: skip
 TIMING = ("duration", "plays", "default_image")  # of frames, in `Picture.info`
+THUMBNAILS = ("JPEG", "PNG", "WEBP")  # that hold EXIF data as it is, with the directory of its thumbnail
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
 _NAMES = {ending: form.name for form in FORMATS for ending in form.endings} | ARRAY_ENDINGS
-# the user's word, and the key of `Picture.info`; of PNG's texts one is the comment, the last two are chunks
-METADATA = {
-    "exif": "exif", "icc": "icc_profile", "dpi": "dpi", "xmp": "xmp", "text": "comment", "colour": None, "other": None,
-}  # fmt: skip
 
 
 def by_name(name: str) -> Format:
@@ -75,15 +71,6 @@ def frames_in(name: str) -> str:
 def name_for(ending: str) -> str | None:
     """The name of the format for a file ending such as ".png", arrays included; None when there is none."""
     return _NAMES.get(ending.lower())
-
-
-def select(info: Mapping[str, Any], words: Container[str]) -> dict[str, Any]:
-    """What the file said about its picture without the metadata that is not in `words`, which are of METADATA."""
-    dropped = {key for word, key in METADATA.items() if word not in words}
-    kept = {key: value for key, value in info.items() if key not in dropped}
-    if "chunks" in kept:
-        kept["chunks"] = tuple(chunk for chunk in kept["chunks"] if chunk.word in words)
-    return kept
 
 
 def endings() -> str:

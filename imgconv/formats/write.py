@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imgconv.errors import WriteError
+from imgconv.formats.metadata import left_out
 from imgconv.formats.picture import Picture, is_opaque
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import ENCODER_OPTIONS, JPEG_XMP_BYTES, MODES, by_name
+from imgconv.formats.table import ENCODER_OPTIONS, MODES, by_name
 
 if TYPE_CHECKING:
     from imgconv.formats.tiff.strips import Page
@@ -24,7 +26,6 @@ MODE_WORDS = {
     "I;16": "16-bit grey", "LA;16": "16-bit grey with alpha", "RGB;16": "16-bit RGB",
     "RGBA;16": "16-bit RGB with alpha", "I": "32-bit integers", "F": "floating-point samples",
 }  # fmt: skip
-JPEG_COMMENT_BYTES = 65535 - 2
 
 
 def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None, threads: int | None = None) -> Sink:
@@ -46,13 +47,23 @@ def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None,
     WriteError
         When the format cannot hold the picture as it is.
     """
+    sink = _sink_of(about, form, options or {}, threads)
+    if "thumbnail" in about.info:
+        from imgconv.formats.thumbnail import ThumbnailSink
+
+        sink = ThumbnailSink(about, partial(_sink_of, form=form, options=options or {}, threads=threads))
+    sink.notes = (*left_out(about.info, form), *sink.notes)
+    return sink
+
+
+def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int | None) -> Sink:
     if form in ("NPY", "TEXT", "CSV"):
         from imgconv.formats import arrays  # here, as the others: what one format needs is imported for its files
 
         return arrays.sink_of(about, form)
     mode = _mode_in(form, about)
     metadata = {key: about.info[key] for key in by_name(form).keeps if key in about.info}
-    given = {key: value for key, value in (options or {}).items() if form in ENCODER_OPTIONS[key].formats}
+    given = {key: value for key, value in options.items() if form in ENCODER_OPTIONS[key].formats}
     if form == "PNG":
         from imgconv.formats.png.codec import PngSink
 
@@ -77,7 +88,9 @@ def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None,
     everything = metadata | _encoder_options(about, form, given)
     if form != "JPEG":
         return PillowSink(form, mode, everything)
-    notes = tuple(_jpeg_notes(about, everything))
+    from imgconv.formats.segments import into_options
+
+    notes = (*into_options(everything), *_unlike(about, given))
     large = jpeg.in_strips(about.array.shape, everything)
     sink = jpeg.JpegSink(about.array, mode, everything, threads) if large else PillowSink(form, mode, everything)
     sink.notes = notes
@@ -95,16 +108,11 @@ def encode(
     return file.getvalue(), sink.notes
 
 
-def _jpeg_notes(picture: Picture, options: dict[str, Any]) -> list[str]:
-    """What a JPEG file cannot hold; XMP or a comment that does not fit is taken out of the encoder's options."""
-    notes = []
+def _unlike(picture: Picture, given: Container[str]) -> tuple[str, ...]:
+    """What a JPEG's encoder cannot do as it was, where the user has not said how it is to be."""
     if picture.format == "JPEG" and not picture.info.get("qtables"):
-        notes.append("was a lossless JPEG and is none now; write .png or .tif to lose nothing")
-    for key, name, most in (("comment", "comment", JPEG_COMMENT_BYTES), ("xmp", "XMP", JPEG_XMP_BYTES)):
-        if len(options.get(key, b"")) > most:
-            del options[key]
-            notes.append(f"its {name} is longer than JPEG holds and left out")
-    return notes
+        return ("was a lossless JPEG and is none now; write .png or .tif to lose nothing",)
+    return tuple(note for option, note in picture.info.get("unlike", ()) if option not in given)
 
 
 def fitted(picture: Picture, form: str) -> Picture:
@@ -138,6 +146,7 @@ def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict
             options["qtables"] = info["qtables"]
         if picture.mode == "RGB":  # -1: a subsampling that Pillow cannot write; none loses nothing
             options["subsampling"] = max(0, info["subsampling"])
+            options["keep_rgb"] = info.get("keep_rgb", False)
         return options | given
     if form == "TIFF":
         compression = info.get("compression")

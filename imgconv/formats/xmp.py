@@ -7,10 +7,11 @@ without a document type, which is where entities are defined.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from imgconv.errors import PictureError, WriteError
-from imgconv.formats.table import FORMATS, JPEG_XMP_BYTES
+from imgconv.formats.table import FORMATS
 
 NAMESPACE = "urn:imgconv:1.0/"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -28,6 +29,18 @@ OURS = re.compile(
 PREFIX = re.compile(rb"""xmlns:([\w.-]+)\s*=\s*["']%s["']""" % re.escape(NAMESPACE).encode())
 ABOUT = re.compile(rb"""<(\w+):Description\b[^<>]*\s\1:about\s*=\s*("[^"<]*"|'[^'<]*')""")
 END = re.compile(rb"</(?:[\w.-]+:)?RDF\s*>")
+EXTENDED = re.compile(  # what says that there is more, in another part of the file
+    rb"""\s[\w-]+:HasExtendedXMP\s*=\s*(?:"[^"]*"|'[^']*')|<([\w-]+:HasExtendedXMP)\s*>[^<]*</\1\s*>"""
+)
+DIGEST = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-F]{32})")
+INSIDE = re.compile(rb"<([\w-]+):RDF\b[^>]*>(.*)</\1:RDF\s*>", re.DOTALL)
+MORE = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="%s"><rdf:Description rdf:about=""
+ xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"/></rdf:RDF></x:xmpmeta>"""
+BEHIND = re.compile(  # what speaks of a gain map or a video behind the picture
+    rb"""\s(?:hdrgm:\w+|GCamera:(?:MotionPhoto|MicroVideo)\w*)\s*=\s*(?:"[^"]*"|'[^']*')"""
+    rb"|<(hdrgm:\w+|GCamera:(?:MotionPhoto|MicroVideo)\w*)\s*>[^<]*</\1\s*>"
+)
+DIRECTORY = b"Container:Directory"  # of the files there
 CANNOT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # stand in XML
 
 
@@ -61,19 +74,15 @@ def with_recipe(packet: bytes, embedded: Embedded, form: str) -> bytes:
         raise WriteError(
             "its XMP makes no sense, so that no recipe can be put in; --metadata without xmp leaves it out"
         )
-    if why := unfit(form, len(bare)):
+    if why := unfit(form):
         raise WriteError(why)
     return bare
 
 
-def unfit(form: str, size: int) -> str:
-    """Why a format cannot hold a packet of that many bytes; "" where it can."""
+def unfit(form: str) -> str:
+    """Why a format cannot hold a recipe; "" where it can."""
     names = [known.name for known in FORMATS if "xmp" in known.keeps]
-    if form not in names:
-        return f"{form} cannot hold a recipe; --embed takes {', '.join(names)}"
-    if form == "JPEG" and size > JPEG_XMP_BYTES:
-        return f"JPEG holds {JPEG_XMP_BYTES:,} bytes of XMP, and with the recipe it takes {size:,}; write .png"
-    return ""
+    return "" if form in names else f"{form} cannot hold a recipe; --embed takes {', '.join(names)}"
 
 
 def without_recipe(packet: bytes) -> bytes:
@@ -106,6 +115,55 @@ def recipe_of(packet: bytes) -> Embedded | None:
         raise PictureError("its XMP is no XML") from None
     recipe = _unpacked(found["recipe_xz"]) if "recipe_xz" in found else found.get("recipe")
     return None if recipe is None else Embedded(recipe, found.get("versions", ""))
+
+
+def joined(packet: bytes, parts: Sequence[bytes]) -> bytes | None:
+    """The packet of a JPEG file with what its other segments hold of it; None where they do not fit together.
+
+    A part is the digest of them all, their length, the place of this one, and its bytes.
+    """
+    from hashlib import md5
+
+    named = DIGEST.search(packet)
+    ours = sorted((part[36:40], part[40:]) for part in parts if named and part[:32] == named[1])
+    more = b"".join(data for _, data in ours)
+    inside = INSIDE.search(more) if _is_xml(more) else None
+    ends = list(END.finditer(packet))
+    if not (named and inside and ends and md5(more, usedforsecurity=False).hexdigest().upper().encode() == named[1]):
+        return None
+    whole = EXTENDED.sub(b"", packet[: ends[-1].start()] + inside[2] + packet[ends[-1].start() :])
+    return whole if _is_xml(whole) else None
+
+
+def parted(packet: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """A packet that says where the rest is, the digest of that, and the rest, which is all: for segments of JPEG.
+
+    None where it makes no sense.
+    """
+    from hashlib import md5
+
+    more = re.sub(rb"<\?xpacket.*?\?>", b"", packet).strip(b"\0 \r\n\t")
+    if not (_is_xml(more) and INSIDE.search(more)):
+        return None
+    digest = md5(more, usedforsecurity=False).hexdigest().upper()
+    return (MORE % (RDF, digest)).encode(), digest.encode(), more
+
+
+def alone(packet: bytes) -> bytes:
+    """The packet of a picture with nothing behind it in its file any more."""
+    start, end = packet.find(b"<" + DIRECTORY), packet.rfind(b"</" + DIRECTORY + b">")
+    if 0 <= start < end:
+        packet = packet[:start] + packet[end + 3 + len(DIRECTORY) :]
+    return BEHIND.sub(b"", packet)
+
+
+def _is_xml(packet: bytes) -> bool:
+    from xml.etree.ElementTree import ParseError, fromstring
+
+    try:
+        return b"<!DOCTYPE" not in packet and fromstring(packet.strip(b"\0 \r\n\t")) is not None
+    except (ParseError, ValueError, LookupError):
+        return False
 
 
 def _description(embedded: Embedded, about: bytes) -> bytes:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 from isal import isal_zlib
 
 from imgconv.errors import PictureError
+from imgconv.formats.photoshop import with_iptc
 from imgconv.formats.picture import EXIF_MARK, marked, sound_dpi
 
 inflater: Any = isal_zlib  # three times as fast as zlib, at CRCs eleven times
@@ -26,10 +27,13 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 UNDERSTOOD = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 # not safe to copy by their names, but the filtered picture has the same colours, in the same way
 STAYS_TRUE = (b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD")
-ONLY_ONCE = (*STAYS_TRUE, b"pHYs", b"eXIf")
+COPIED = (*STAYS_TRUE, b"tIME")
+ONLY_ONCE = (*COPIED, b"pHYs", b"eXIf")
+# no loss: how the old file was laid out or animated, and what its samples have become
+LAYOUT = (*UNDERSTOOD, b"tRNS", b"acTL", b"fcTL", b"fdAT", b"iDOT")
 COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi")
 BEFORE_PIXELS = (*STAYS_TRUE, b"pHYs")  # nobody heeds them elsewhere
-LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8}
+LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8, b"tIME": 7}
 TEXT = (b"tEXt", b"zTXt", b"iTXt")
 LONGEST_KEYWORD = 79
 XMP = b"XML:com.adobe.xmp"
@@ -41,6 +45,9 @@ KEYWORDS = {XMP: "xmp", b"Comment": "comment", b"comment": "comment"} | {
      (b"iptc", "photoshop"))
 }  # fmt: skip
 APP1_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+GAMMA, GAMMA_NEAR = 45455, 500  # of sRGB, in hundred thousandths
+PRIMARIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)  # of sRGB
+KNOWN = (*TEXT, *COPIED, b"pHYs", b"eXIf", b"mDCv", b"cLLi")
 LARGEST_TEXT, MOST_TEXTS = 2**20, 64  # bytes of an inflated profile or text, and how many of them: as Pillow has it
 INCH_M = 0.0254
 
@@ -61,10 +68,10 @@ class Chunk(NamedTuple):
     def word(self) -> str:
         """What `--metadata` calls it."""
         if self.kind:
-            return self.kind if self.kind in ("exif", "icc", "xmp") else "text"
+            return {"photoshop": "iptc", "comment": "text"}.get(self.kind, self.kind)
         if self.name in COLOUR:
             return "colour"
-        return {b"eXIf": "exif", b"iCCP": "icc", b"pHYs": "dpi"}.get(self.name, "other")
+        return {b"eXIf": "exif", b"iCCP": "icc", b"pHYs": "dpi", b"tIME": "time"}.get(self.name, "other")
 
     def __bytes__(self) -> bytes:
         """The chunk as it stands in a file."""
@@ -117,12 +124,15 @@ def metadata_of(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
     kept: list[Chunk] = []
     notes: dict[str, None] = {}  # each once
+    lost: dict[tuple[str, str], None] = {}
     seen: set[bytes] = set()
     inflated = 0
     for chunk in chunks:
         name = chunk.name
         again = name in ONLY_ONCE and name in seen
         seen.add(name)
+        if not _is_copied(name) and name not in LAYOUT and not (name == b"sBIT" and min(chunk.body, default=8) >= 8):
+            lost["other", f"chunk {name.decode()}"] = None
         if again or not _is_copied(name) or (chunk.behind and name in BEFORE_PIXELS):
             continue
         try:
@@ -137,7 +147,8 @@ def metadata_of(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
             notes[f"its {name.decode()} is damaged and left out"] = None
         else:
             kept.append(chunk)
-    return ({"chunks": tuple(kept)} | _metadata_in_all(kept) if kept else {}), tuple(notes)
+    info = {"chunks": tuple(kept)} | _metadata_in_all(kept) if kept else {}
+    return (info | {"lost": tuple(lost)} if lost else info), tuple(notes)
 
 
 def _check(chunk: Chunk) -> None:
@@ -159,7 +170,7 @@ def _check(chunk: Chunk) -> None:
 
 def _is_copied(name: bytes) -> bool:
     """Whether a chunk holds for the filtered picture, too."""
-    return name in STAYS_TRUE or (name not in UNDERSTOOD and name.isalpha() and name[3:4].islower())
+    return name in COPIED or (name not in UNDERSTOOD and name.isalpha() and name[3:4].islower())
 
 
 def chunks_for(info: Mapping[str, Any], channels: int, bits: int) -> list[Chunk]:
@@ -176,12 +187,28 @@ def chunks_for(info: Mapping[str, Any], channels: int, bits: int) -> list[Chunk]
     return chunks
 
 
+def names_of(chunks: Iterable[Chunk]) -> list[str]:
+    """What chunks say that no other format holds, in words."""
+    bodies = {chunk.name: chunk.body for chunk in chunks}
+    gamma = int.from_bytes(bodies.get(b"gAMA", b""), "big")
+    named = {b"tIME": "time", b"bKGD": "background colour"}
+    named |= {name: name.decode() for name in (b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi")}
+    if not bodies.keys() & {b"sRGB", b"iCCP"}:  # for which these stand in
+        named |= {b"gAMA": f"gamma of {gamma / 1e5:.3g}"} if abs(gamma - GAMMA) > GAMMA_NEAR else {}
+        named |= {b"cHRM": "primaries"} if bodies.get(b"cHRM") != PRIMARIES else {}
+    texts = [chunk.body.partition(b"\0")[0].decode("latin-1") for chunk in chunks if chunk.kind == "text"]
+    names = [f"text ({', '.join(dict.fromkeys(texts))})"] if texts else []
+    names += [name for chunk, name in named.items() if chunk in bodies]
+    across, down, unit = struct.unpack(">IIB", bodies.get(b"pHYs", bytes(9)))
+    names += [f"pixel aspect ratio {down}:{across}"] if not unit and across != down else []
+    return names + [f"chunk {name.decode()}" for name in bodies if name not in KNOWN]
+
+
 def _metadata_in_all(chunks: Iterable[Chunk]) -> dict[str, Any]:
     """What all chunks say that other formats know; an eXIf wins over a text, else the first over the others."""
     info: dict[str, Any] = {}
     for chunk in sorted(chunks, key=lambda chunk: chunk.name in TEXT and not chunk.body.startswith(XMP)):
         info = metadata_in(chunk) | info
-    info.pop("photoshop", None)  # no other format holds it
     return info
 
 
@@ -204,6 +231,8 @@ def metadata_in(chunk: Chunk) -> dict[str, Any]:
         text = bytes.fromhex("".join(text.decode("latin-1").split("\n", 3)[3:]))
         if text.startswith(APP1_XMP):
             return {"xmp": text.removeprefix(APP1_XMP)}
+    if chunk.kind == "photoshop" and text.startswith(b"\x1c"):  # IPTC data alone
+        text = with_iptc(b"", text)
     return {chunk.kind: marked(text) if chunk.kind == "exif" else text}
 
 
@@ -248,6 +277,12 @@ def _comment(comment: bytes) -> Chunk:
     return Chunk(b"tEXt", b"Comment\0" + text)
 
 
+def _raw_iptc(data: bytes) -> Chunk:
+    """Photoshop's resources in the form of ImageMagick: in hexadecimal digits."""
+    text = b"\niptc\n%8d\n%s\n" % (len(data), data.hex().encode())
+    return Chunk(b"zTXt", RAW + b"iptc\0\0" + zlib.compress(text))
+
+
 # by the keys of `Picture.info`
 MAKERS: dict[str, Callable[[Any], Chunk]] = {
     "icc_profile": lambda profile: Chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile)),
@@ -255,4 +290,5 @@ MAKERS: dict[str, Callable[[Any], Chunk]] = {
     "exif": lambda exif: Chunk(b"eXIf", exif.removeprefix(EXIF_MARK)),
     "xmp": lambda xmp: Chunk(b"iTXt", XMP + bytes(5) + xmp),
     "comment": _comment,
+    "photoshop": _raw_iptc,
 }

@@ -169,13 +169,13 @@ def page_of(about: Array, mode: str, metadata: Mapping[str, Any], options: Mappi
         # Pillow is given each sample as a pixel
         return as_colour(pillow.encoded(rows.reshape(len(rows), -1), "TIFF", "I;16", options)[1], *rows.shape[1:])
 
-    simple = {key: value for key, value in metadata.items() if key not in ("exif", "xmp")}
+    simple = {key: value for key, value in metadata.items() if key not in ("exif", "xmp", "photoshop")}
     blank = encode(about[:1, :1], {**simple, **options, "compression": "raw"})
-    exif, xmp = (metadata.get(key) or b"" for key in ("exif", "xmp"))
-    if exif or xmp:
+    parts = [metadata.get(key) or b"" for key in ("exif", "xmp", "photoshop")]
+    if any(parts):
         from imgconv.formats.exif import into_tiff
 
-        blank = into_tiff(blank, exif, xmp)
+        blank = into_tiff(blank, *parts)
     return Page(blank, lambda rows: encode(rows, options))
 
 
