@@ -15,6 +15,8 @@ from imgconv.arrayfile import Array
 from imgconv.engine.channels import to_samples
 from imgconv.engine.correlation import Correlation
 from imgconv.formats.image import from_array
+from imgconv.ipp import IPP_KINDS, ipp_is_there, ipp_library
+from imgconv.threads import available_cores
 
 if TYPE_CHECKING:
     from imgconv.kernels.blur import Blur
@@ -78,7 +80,7 @@ class Peer(NamedTuple):
     @property
     def installed(self) -> bool:
         """Whether its module is there."""
-        return find_spec(self.module) is not None
+        return ipp_is_there() if self.make is _ipp else find_spec(self.module) is not None
 
     def border(self, c: Correlation) -> str:
         """Its word for the border of a correlation; "" where it has none."""
@@ -285,6 +287,42 @@ def _halide(task: Task, source: Array, target: Array | None, threads: int) -> Ru
     return run
 
 
+IPP_TILE = 64  # rows
+WHOLE_WEIGHTS = 2**15  # 16 bits
+
+
+def _ipp(task: Task, source: Array, target: Array | None, threads: int) -> Run:
+    """FilterBorder, whose weights are whole numbers over a divisor where they can be; FilterGaussian, FilterBox."""
+    try:
+        library = ipp_library()
+    except OSError as problem:
+        raise Unsupported(str(problem)) from None
+    if source.ndim != 3 or source.shape[2] != 3:
+        raise Unsupported("it is called for three channels only")
+    c = task.steps[0][0]
+    result = np.empty_like(source) if target is None else target
+    given = c.weights, np.array([c.scale])
+    whole = None
+    if source.dtype == np.uint8 and all(
+        (part == np.rint(part)).all() and abs(part).max() < WHOLE_WEIGHTS for part in given
+    ):
+        whole = np.ascontiguousarray(c.weights, np.int16)
+    weights = np.ascontiguousarray(task.weights, np.float32)
+    source = np.ascontiguousarray(source)
+    arguments = (
+        *source.shape[:2], source.itemsize, IPP_KINDS[task.kind], len(weights),
+        None if whole is None else whole.ctypes.data, weights.ctypes.data, int(c.scale), task.sigma, IPP_TILE,
+        threads or available_cores(),
+    )  # fmt: skip
+
+    def run() -> Array:
+        if status := library.filter(source.ctypes.data, result.ctypes.data, *arguments):
+            raise Unsupported(f"it failed with status {status}")
+        return result
+
+    return run
+
+
 def _inner(array: Array, c: Correlation) -> Array:
     """For padding valid the part whose windows lie inside."""
     if c.padding == "same":
@@ -317,6 +355,8 @@ PEERS = {
     "libvips": Peer("libvips", "pyvips", ("pyvips-binary", "pyvips"), _libvips, types=VIPS_FORMATS),
     # every tap is written out, and compiled
     "halide": Peer("Halide", "halide", ("halide",), _halide, types=VIPS_FORMATS, sides=range(1, 8)),
+    # beyond 15 rows its results are wrong (2026.1)
+    "ipp": Peer("IPP", "", ("ipp-static",), _ipp, types=VIPS_FORMATS, sides=range(1, 16)),
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ FLOORS = (
     ("memory", "native"),
     ("engine",),
     ("kernels", "formats"),
+    ("ipp",),
     ("masks", "peers"),
     ("recipe",),
     ("page", "plots"),
