@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import rare
 import tifffile
 from makers import adam7, chunk, exif, noise, png, png16, saved, smooth, tiff
 from PIL import Image
@@ -88,6 +89,10 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     for mode in ("L", "P", "RGBA"):
         yield ".gif", saved(modes[mode], "GIF")
     yield ".gif", saved(modes["P"], "GIF", save_all=True, append_images=[modes["P"].transpose(1)], transparency=3)
+    for ending, _mode, data in rare.written():
+        yield ending, data
+    for ending, data, _pixels in rare.only_read():
+        yield ending, data
     yield from arrays()
 
 

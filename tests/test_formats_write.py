@@ -29,6 +29,7 @@ from PIL.JpegImagePlugin import get_sampling
 
 from imgconv import correlate as filtered
 from imgconv.errors import UsageError, WriteError
+from imgconv.formats import table
 from imgconv.formats.picture import Picture
 from imgconv.formats.place import placed, put, write
 from imgconv.formats.read import parse
@@ -327,7 +328,7 @@ def test_wrong_encoder_options_are_refused_in_one_line(pair):
 
 def test_every_encoder_option_belongs_to_formats_that_exist():
     for option in ENCODER_OPTIONS.values():
-        assert set(option.formats) <= set(FORMATS)
+        assert set(option.formats) <= {form.name for form in table.FORMATS}
 
 
 def test_every_listed_ending_has_a_format():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from imgconv.batch import remote
 from imgconv.batch.remote import Remote, place
-from imgconv.batch.targets import STREAM, Job, Targets, ending_of, identity
+from imgconv.batch.targets import STREAM, Job, Targets, format_in, identity
 from imgconv.errors import PictureError, UsageError, reason
 from imgconv.formats.table import FORMATS
 
@@ -169,7 +169,7 @@ def _walk(root: str, targets: Targets, patterns: Patterns, met: Inputs) -> None:
                 continue
             elif not patterns.want(inner):
                 met.unwanted.append(remote.hidden(path))
-            elif os.path.splitext(name)[1].lower() in WALKED or (isinstance(folder, Path) and ending_of(Path(path))):
+            elif os.path.splitext(name)[1].lower() in WALKED or (isinstance(folder, Path) and format_in(Path(path))):
                 met.files.append((path, way[:-1]))
             else:
                 met.others.append(remote.hidden(path))

@@ -16,7 +16,7 @@ from imgconv.batch import journal, remote
 from imgconv.batch.remote import Remote, full, place
 from imgconv.errors import PictureError, UsageError, reason
 from imgconv.formats.decode import Begun
-from imgconv.formats.table import ENCODER_OPTIONS, START_BYTES, endings, format_of, name_for
+from imgconv.formats.table import ENCODER_OPTIONS, START_BYTES, by_name, endings, format_of, is_written, name_for
 
 STREAM = "-"
 DEFAULT_NAME = "{dir}/{stem}.{kernel}{ext}"
@@ -81,8 +81,8 @@ class Job(NamedTuple):
         return self._replace(target=place(self.each.format(frame=number)), each="")
 
 
-def ending_of(path: Path | Remote) -> str:
-    """The ending of its format, for a picture whose name does not tell; "" for what is no picture."""
+def format_in(path: Path | Remote) -> str:
+    """The format of a picture whose name does not tell; "" for what is no picture."""
     try:
         if isinstance(path, Remote):
             start = remote.start(path, START_BYTES)
@@ -93,7 +93,7 @@ def ending_of(path: Path | Remote) -> str:
         return ""
     form = format_of(start)
     # cameras' raw files are TIFF, too, but what TIFF's readers see in them is a thumbnail
-    return form.endings[0] if form and not (form.name == "TIFF" and path.suffix) else ""
+    return form.name if form and not (form.name == "TIFF" and path.suffix) else ""
 
 
 def make_jobs(inputs: Sequence[tuple[str, str]], recipe_name: str, targets: Targets) -> tuple[list[Job], list[str]]:
@@ -121,7 +121,7 @@ def make_jobs(inputs: Sequence[tuple[str, str]], recipe_name: str, targets: Targ
         raise UsageError("an empty name is no file")
     template = targets.output or DEFAULT_NAME
     _check_template(template, len(inputs))
-    if targets.format and name_for("." + targets.format.lstrip(".")) is None:
+    if targets.format and not is_written(name_for("." + targets.format.lstrip("."))):
         raise UsageError(f"--format {targets.format!r} is not one that can be written: {endings()}")
     jobs = [_job(name, way, template, number, recipe_name, targets) for number, (name, way) in enumerate(inputs, 1)]
     real = cache(os.path.realpath)  # of folders, in which there are many
@@ -184,10 +184,14 @@ def _job(name: str, way: str, template: str, number: int, recipe_name: str, targ
     else:
         folder = full(source.parent) if source else "."
     stem, ending = (source.stem, wanted or source.suffix) if source else ("stdin", wanted or ".png")
-    if source and not wanted and "{ext}" in template and name_for(ending) is None:
-        stem, ending = source.name, ending_of(source)  # the whole name: beside x.mpo there may be an x.jpg
-        if not ending:
-            why = f"{source}: its own format cannot be written; --format takes one of {endings()}"
+    if source and not wanted and "{ext}" in template and not is_written(name_for(ending)):
+        own = format_in(source) or name_for(ending)
+        if is_written(own):
+            # the whole name: beside x.mpo there may be an x.jpg
+            stem, ending = source.name, by_name(str(own)).endings[0]
+        else:
+            why = f"{source}: {f'{own} is read, but not' if own else 'its own format cannot be'} written"
+            why += f"; --format takes one of {endings()}"
             try:
                 remote.start(source, 1) if isinstance(source, Remote) else os.stat(source)
             except OSError as problem:
@@ -203,7 +207,7 @@ def _job(name: str, way: str, template: str, number: int, recipe_name: str, targ
     if isinstance(target, Remote):
         remote.check_target(target)
     form = name_for(wanted or target.suffix)
-    if form is None:
+    if form is None or not is_written(form):
         raise UsageError(f"{target}: its ending is not one that can be written: {endings()}")
     return Job(source, target, form, each=each)
 

@@ -52,7 +52,7 @@ SECTIONS = {  # of --help, by the first option of each
     "most": "How the work is done",
     "report": "What is said",
 }
-ENDINGS = (*(form.endings[0] for form in FORMATS), *ARRAY_ENDINGS)
+ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
 
 
 @click.command(cls=FileCommand, sections=SECTIONS)

@@ -13,12 +13,13 @@ import re
 import stat
 import threading
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imgconv.errors import PictureError
-from imgconv.formats.limits import DEFAULT, Limits, check_image
-from imgconv.formats.table import ARRAY_ENDINGS, FORMATS
+from imgconv.formats.limits import DEFAULT, Limits, check_image, check_nested
+from imgconv.formats.table import ARRAY_ENDINGS, START_BYTES, by_name, format_of, name_for
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -39,8 +40,8 @@ class Loaded(NamedTuple):
     frames: int
 
 
-def decode(data: bytes, limits: Limits = DEFAULT) -> Loaded:
-    """Opens and decodes the picture in the bytes of a file.
+def decode(data: bytes, limits: Limits = DEFAULT, ending: str = "") -> Loaded:
+    """Opens and decodes the picture in the bytes of a file; `ending` tells the format where its bytes do not.
 
     Raises PictureError when it claims more than it can hold, or would lose detail; and whatever Pillow raises.
     """
@@ -50,7 +51,9 @@ def decode(data: bytes, limits: Limits = DEFAULT) -> Loaded:
 
     prepare_pillow()
     _check_tags(data)
-    image = Image.open(io.BytesIO(data), formats=[form.name for form in FORMATS])
+    form = _known(data, ending)
+    check_nested(form, data, limits)
+    image = Image.open(io.BytesIO(data), formats=[form])
     try:
         check_image(image, data, limits)
         refuse_cut(data, image)
@@ -60,6 +63,19 @@ def decode(data: bytes, limits: Limits = DEFAULT) -> Loaded:
     except BaseException:
         image.close()
         raise
+
+
+def _known(data: bytes, ending: str) -> str:
+    """The format of a file, whose plugin is imported now; Pillow would import those of all formats for a rare one."""
+    form = format_of(data[:START_BYTES])
+    name = form.name if form else name_for(ending)
+    if name is None or name in ARRAY_ENDINGS.values():
+        raise PictureError("is not a picture that can be read")
+    try:
+        import_module(by_name(name).plugin)
+    except ImportError:
+        raise PictureError(f"is {name}, which the Pillow that is installed does not read") from None
+    return name
 
 
 class Begun:
@@ -145,16 +161,11 @@ def _before_pixels(data: bytes) -> bytes:
 
 def refuse_cut(data: bytes, image: Image.Image) -> None:
     """Raises PictureError where Pillow would cut samples to fewer bits without a word."""
-    bits, whole = 8, True
-    if image.format == "PNG":
-        bits = data[24]
-    elif image.format == "TIFF":
-        tags: Any = image.tag_v2  # type: ignore[attr-defined]
-        bits = max(tags.get(258, (1,)))
-        whole = max(tags.get(339, (1,))) == 1
-    elif image.format == "PPM":
-        header = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", re.sub(rb"#[^\n]*\n", b"\n", data[:4096]))
-        bits = 16 if header and int(header[1]) > 255 else 8
+    if image.format not in ("PNG", "TIFF", "PPM"):
+        return
+    bits, whole = depth_of(data, image), True
+    if image.format == "TIFF":
+        whole = max(image.tag_v2.get(339, (1,))) == 1  # type: ignore[attr-defined]
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         # one channel: all its bits are kept, but for doubles, and for whole numbers that pass the signed range
         if bits > 32 or (bits == 32 and whole and image.mode == "I"):
@@ -165,3 +176,21 @@ def refuse_cut(data: bytes, image: Image.Image) -> None:
             f"has {bits} bits per channel in {image.mode}, which would be cut to 8; convert it to 8 bits first,"
             " or filter its channels one by one as 16-bit grey"
         )
+
+
+def depth_of(data: bytes, image: Image.Image) -> int:
+    """Bits of a sample as a file says, where there may be more than 8."""
+    if image.format == "PNG":
+        return data[24]
+    if image.format == "TIFF":
+        return int(max(image.tag_v2.get(258, (1,))))  # type: ignore[attr-defined]
+    if image.format == "PPM":
+        header = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", re.sub(rb"#[^\n]*\n", b"\n", data[:4096]))
+        return 16 if header and int(header[1]) > 255 else 8
+    if image.format == "SGI":
+        return 8 * data[3]
+    if image.format == "JPEG2000" and (start := data.find(b"\xff\x4f\xff\x51")) >= 0:
+        return 1 + max((bits & 127 for bits in data[start + 42 : start + 42 + 3 * data[start + 41] : 3]), default=7)
+    if image.format == "AVIF" and (found := re.search(rb"av1C\x81.(.)", data, re.DOTALL)):
+        return 8 if not found[1][0] & 64 else 12 if found[1][0] & 32 else 10
+    return 16 if image.format == "DDS" and data[128:129] in (b"\x5f", b"\x60") else 8  # BC6H

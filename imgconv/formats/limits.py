@@ -27,9 +27,18 @@ MEMORY_RATIO = 1000  # bytes of memory to one of a file, where that is more
 DEFLATE, LZW, JPEG, VP8 = 1032, 2731, 1024, 1024
 TIFF_BYTES = {"raw": 1, "packbits": 64, "tiff_lzw": LZW, "tiff_deflate": DEFLATE, "tiff_adobe_deflate": DEFLATE}
 ARITHMETIC = re.compile(rb"\xff[\xc9-\xcb]\0.\x08", re.DOTALL)  # coded JPEG: blocks take less than a bit
-READING = {"WEBP": 16, "GIF": 8, "JPEG": 10, "MPO": 10}  # bytes for each pixel while it is decoded; JPEG: progressive
+# bytes for each pixel while it is decoded; JPEG: progressive; by decoders in Python, or of 16 bits cut to 8
+READING = {"WEBP": 16, "GIF": 8, "JPEG": 10, "MPO": 10, "AVIF": 20, "JPEG2000": 28, "ICNS": 28}
+READING |= dict.fromkeys(("QOI", "BLP", "DDS", "SGI", "FTEX", "SUN", "FITS", "XPM", "FLI"), 12)
 FRESH_S = 0.1  # free memory is looked at no more often: it takes as long as a small picture
-ENCODING = {"WEBP": 9, "GIF": 4, "JPEG": 4}  # for each sample of the result
+# for each sample of the result
+ENCODING = {"WEBP": 9, "GIF": 4, "JPEG": 4, "AVIF": 12, "JPEG2000": 14, "QOI": 4, "SGI": 4, "DDS": 5}
+# columns and rows of pictures inside of others, of which Pillow makes whatever these claim
+NESTED = {
+    "ICO": re.compile(rb"\x89PNG\r\n\x1a\n.{8}(.{4})(.{4})", re.DOTALL),
+    "ICNS": re.compile(rb"(?:\x89PNG\r\n\x1a\n.{8}|\xff\x4f\xff\x51.{4})(.{4})(.{4})", re.DOTALL),
+    "BLP": re.compile(rb"\xff[\xc0-\xcf]..\x08(..)(..)", re.DOTALL),
+}
 
 
 class Limits(NamedTuple):
@@ -79,6 +88,22 @@ def check_image(image: Image.Image, data: bytes, limits: Limits) -> None:
     wide = several or image.mode in ("I", "F")
     reading = 8 if image.mode in ("I", "F") else READING.get(str(form), 8 if several else 2)
     check_whole(len(data), image.width, image.height, 4 if wide else 2, reading, limits)
+
+
+def check_nested(form: str, data: bytes, limits: Limits) -> None:
+    """Raises PictureError where a picture inside of a file, which its own is made of, breaks the rule."""
+    claims = []
+    if form in NESTED and data[:8] != b"BLP1\1\0\0\0":  # which has no JPEG inside
+        claims += [[int.from_bytes(side, "big") for side in match.groups()] for match in NESTED[form].finditer(data)]
+    if form == "ICO":  # and bitmaps, for which a directory is to be followed
+        for number in range(int.from_bytes(data[4:6], "little")):
+            at = int.from_bytes(data[18 + 16 * number :][:4], "little")
+            size = 2 if data[at : at + 4] == b"\x0c\0\0\0" else 4
+            if data[at : at + 4] != b"\x89PNG":
+                sides = (data[at + 4 + size * side :][:size] for side in range(2))
+                claims.append([abs(int.from_bytes(side, "little", signed=size == 4)) for side in sides])
+    for across, down in claims:
+        check_whole(len(data), across, down, 4, READING["ICNS"], limits)
 
 
 def refuse_ratio(size: int, columns: int, rows: int) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError, WriteError
-from imgconv.formats.decode import Loaded, decode, prepare_pillow, refuse_cut
+from imgconv.formats.decode import Loaded, decode, depth_of, prepare_pillow, refuse_cut
 from imgconv.formats.image import PILLOW_ERRORS, filterable, from_array, to_array
 from imgconv.formats.limits import Limits
 from imgconv.formats.picture import Frame, Picture, marked, sound_dpi, wanted_of
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import FORMATS, by_name
+from imgconv.formats.table import ICNS_KINDS, by_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,15 +83,14 @@ def pillow_errors() -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError:
-        names = ", ".join(form.name for form in FORMATS)
-        raise PictureError(f"is not a picture that can be read ({names})") from None
+        raise PictureError("is not a picture that can be read") from None
     except PILLOW_ERRORS as problem:
         text = " ".join(str(problem).split())[:200] or type(problem).__name__
         raise PictureError(f"is broken: {text}") from None
 
 
 def _form(image: Image.Image) -> str:
-    return "JPEG" if image.format == "MPO" else image.format or ""
+    return "JPEG" if image.format == "MPO" else (image.format or "").upper()
 
 
 def _about(loaded: Loaded) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -99,7 +100,10 @@ def _about(loaded: Loaded) -> tuple[dict[str, Any], tuple[str, ...]]:
         from imgconv.formats.png.chunks import metadata_of, split
 
         return metadata_of(split(io.BytesIO(data), len(data))[0])
-    return _info(image, _form(image), io.BytesIO(data))
+    info, notes = _info(image, form := _form(image), io.BytesIO(data))
+    if form not in ("TIFF", "PPM") and (bits := depth_of(data, image)) > 8 and not image.mode.startswith("I"):
+        notes = (*notes, f"its {bits} bits per channel were cut to 8: Pillow reads no more of {form}")
+    return info, notes
 
 
 def _picture(loaded: Loaded) -> Picture:
@@ -116,6 +120,8 @@ def _picture(loaded: Loaded) -> Picture:
             array, mode = array.astype(np.uint16), "I;16"
         if "transparency" in prepared.info:
             notes = (*notes, "its transparent level is left out")
+        if len(sizes := image.info.get("sizes", ())) > 1:
+            notes = (*notes, f"only the largest of its {len(sizes)} sizes was filtered")
         return Picture(array, mode, form, info, notes=notes)
 
 
@@ -151,7 +157,7 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
         info["compression"] = image.info.get("compression")
     elif image.info.get("exif"):
         info["exif"] = marked(image.info["exif"])
-    if form == "GIF" and image.info.get("comment"):
+    if form in ("GIF", "JPEG2000") and image.info.get("comment"):
         info["comment"] = image.info["comment"]
     if form == "JPEG":
         from imgconv.formats import segments
@@ -159,6 +165,10 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
         info |= segments.about(image, file.read())
     if form == "WEBP":
         info["lossless"] = b"VP8L" in file.read(4096)[12:]
+    if form == "TGA":
+        info["rle"] = image.info.get("compression") == "tga_rle"
+    if form == "JPEG2000":
+        info["no_jp2"] = file.read(2) == b"\xff\x4f"  # a codestream alone
     return info, notes
 
 
@@ -183,11 +193,16 @@ def encoded(
     """An image of the pixels (in `block`), and its file's bytes. Raises WriteError for whatever Pillow raises."""
     file = io.BytesIO()
     try:
+        import_module(by_name(form).plugin)  # else Pillow imports all of them for a rare one
         image = from_array(array, mode, block)
-        image.save(file, form, **options)
-    except PILLOW_ERRORS as problem:
+        image.save(file, "PNG" if form == "ICNS" else form, **options)
+    except (ImportError, *PILLOW_ERRORS) as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
-    return image, file.getvalue()
+    data = file.getvalue()
+    if form == "ICNS":  # Pillow would write all sizes up to 1024, magnified
+        entry = ICNS_KINDS[image.width] + struct.pack(">I", len(data) + 8) + data
+        data = b"icns" + struct.pack(">I", len(entry) + 8) + entry
+    return image, data
 
 
 def _lost_in_gif(image: Image.Image) -> list[str]:

@@ -168,7 +168,7 @@ def _frames_of(
     if size > LARGEST_FILE:
         raise PictureError(f"{size:,} bytes, more than the {LARGEST_FILE:,} allowed here")
     file.seek(0)
-    yield from pillow.frames_of(partial(decode, file.read(), limits), wanted)
+    yield from pillow.frames_of(partial(decode, file.read(), limits, ending), wanted)
 
 
 @contextlib.contextmanager

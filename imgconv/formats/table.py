@@ -14,11 +14,16 @@ class Format(NamedTuple):
 
     name: str  # Pillow's
     endings: tuple[str, ...]
-    start: bytes  # how its files begin; words that could be text are looked at as far as they are the format's
-    modes: tuple[str, ...]  # Pillow modes that it holds without loss of channels or depth
-    keeps: tuple[str, ...]  # what else it can carry, by the keys of `Picture.info`
+    start: bytes  # how its files begin, "" where only the ending tells; what could be text as far as it is the format's
+    modes: tuple[str, ...] = ()  # Pillow modes that it holds without loss of channels or depth; none: it is only read
+    keeps: tuple[str, ...] = ()  # what else it can carry, by the keys of `Picture.info`
     longest_side: int = 2**31 - 1  # pixels
     frames: str = ""  # that it holds: "" one, "animation" several of one size and mode, "pages" several of any
+
+    @property
+    def plugin(self) -> str:
+        """The module of Pillow that knows it."""
+        return f"PIL.{PLUGINS.get(self.name, self.name.capitalize())}ImagePlugin"
 
 
 FORMATS = (
@@ -44,8 +49,56 @@ FORMATS = (
     ),
     Format("PPM", (".ppm", ".pgm", ".pnm"), rb"P[1-6f]\s+(#|\d)", ("L", "RGB", "I;16", "RGB;16"), ()),
     Format("GIF", (".gif",), rb"GIF8[79]a", ("L", "LA", "RGB", "RGBA"), ("comment",), 65535),
+    Format(
+        "AVIF", (".avif", ".avifs"), rb"....ftyp(avi[fs]|m[is]f1.{4}(.{4})*?avi[fs])", ("L", "RGB", "RGBA"),
+        ("exif", "icc_profile", "xmp"), 65536,
+    ),
+    Format(
+        "JPEG2000", (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"), rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n",
+        ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"), ("comment",),
+    ),
+    Format("QOI", (".qoi",), rb"qoif", ("RGB", "RGBA")),
+    Format("ICO", (".ico",), rb"\0\0\x01\0[^\0]\0", ("L", "LA", "RGB", "RGBA"), (), 256),
+    Format("ICNS", (".icns",), rb"icns", ("L", "LA", "RGB", "RGBA"), (), 1024),
+    Format("DDS", (".dds",), rb"DDS ", ("L", "LA", "RGB", "RGBA")),
+    Format("TGA", (".tga", ".icb", ".vda", ".vst"), b"", ("L", "LA", "RGB", "RGBA"), (), 65535),
+    Format("SGI", (".sgi", ".rgb", ".rgba", ".bw"), rb"\x01\xda[\0\x01][\x01\x02]\0", ("L", "RGB", "RGBA"), (), 65535),
+    Format("PCX", (".pcx",), rb"\n[\0\x02\x03\x05][\0\x01][\x01\x02\x04\x08]", ("L", "RGB"), (), 65535),
+    Format(
+        "IM", (".im",), rb"Image type: ", ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"),
+    ),
+    Format("SPIDER", (".spi", ".spider"), b"", ("F",)),
+    # only read. Left out: what starts programs (EPS, PS, PDF, WMF; IPTC, in which Pillow opens whatever is inside), and
+    # what Pillow names without reading it (BUFR, GRIB, HDF5, MPEG)
+    *(
+        Format(name, endings, start)
+        for name, endings, start in (
+            ("BLP", (".blp",), rb"BLP[12]"),
+            ("MSP", (".msp",), rb"DanM|LinS"),
+            ("XBM", (".xbm",), rb"\s*#define[ \t]+\w*(_width|$)"),
+            ("CUR", (".cur",), rb"\0\0\x02\0[^\0]\0"),
+            ("DCX", (".dcx",), rb"\xb1\x68\xde\x3a"),
+            ("DIB", (), rb"[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0....(....)?\x01\0[\x01\x04\x08\x10\x18\x20]\0"),
+            ("FITS", (".fits", ".fit"), rb"SIMPLE  ="),
+            ("FLI", (".fli", ".flc"), rb"....[\x11\x12]\xaf.{8}[\0\x03]\0"),
+            ("FTEX", (".ftc", ".ftu"), rb"FTEX"),
+            ("GBR", (".gbr",), rb"\0..[\x14-\xff]\0\0\0[\x01\x02].{8}\0\0\0[\x01\x04]"),
+            ("IMT", (".imt",), b""),
+            ("MCIDAS", (), rb"\0{7}\x04"),
+            ("PCD", (".pcd",), b""),
+            ("PIXAR", (".pxr",), rb"\x80\xe8\0\0"),
+            ("PSD", (".psd",), rb"8BPS"),
+            ("SUN", (".ras",), rb"\x59\xa6\x6a\x95"),
+            ("XPM", (".xpm",), rb"/\* XPM \*/"),
+            ("XVTHUMB", (), rb"P7 332"),
+        )
+    ),
 )  # fmt: skip
+PLUGINS = {"WEBP": "WebP", "JPEG2000": "Jpeg2K", "MCIDAS": "McIdas", "XVTHUMB": "XVThumb", "DIB": "Bmp"}
 START_BYTES = 32  # that tell the format
+ICNS_KINDS = {
+    16: b"icp4", 32: b"icp5", 64: b"icp6", 128: b"ic07", 256: b"ic08", 512: b"ic09", 1024: b"ic10",
+}  # fmt: skip
 # of integer samples, by their type and the number of channels; Pillow has none of the last three
 MODES = {
     ("uint8", 1): "L", ("uint8", 2): "LA", ("uint8", 3): "RGB", ("uint8", 4): "RGBA",
@@ -73,14 +126,19 @@ def name_for(ending: str) -> str | None:
     return _NAMES.get(ending.lower())
 
 
+def is_written(name: str | None) -> bool:
+    """Whether files of a format can be written, arrays included."""
+    return name in ARRAY_ENDINGS.values() or any(form.name == name and form.modes for form in FORMATS)
+
+
 def endings() -> str:
     """Every ending that can be written, as a message lists them."""
-    return ", ".join([form.endings[0] for form in FORMATS] + list(ARRAY_ENDINGS))
+    return ", ".join([form.endings[0] for form in FORMATS if form.modes] + list(ARRAY_ENDINGS))
 
 
 def format_of(start: bytes) -> Format | None:
     """The format of a file by its first `START_BYTES`."""
-    return next((form for form in FORMATS if re.match(form.start, start, re.DOTALL)), None)
+    return next((form for form in FORMATS if form.start and re.match(form.start, start, re.DOTALL)), None)
 
 
 class EncoderOption(NamedTuple):
@@ -113,8 +171,8 @@ _COMPRESSIONS = {
     "lzma": "lzma",
 }  # fmt: skip
 ENCODER_OPTIONS = {
-    "quality": EncoderOption(("JPEG", "WEBP"), *_whole(1, 100), lossy=True),
-    "subsampling": EncoderOption(("JPEG",), *_one_of({"4:4:4": 0, "4:2:2": 1, "4:2:0": 2})),
+    "quality": EncoderOption(("JPEG", "WEBP", "AVIF"), *_whole(1, 100), lossy=True),
+    "subsampling": EncoderOption(("JPEG", "AVIF"), *_one_of({"4:4:4": 0, "4:2:2": 1, "4:2:0": 2})),
     "progressive": EncoderOption(("JPEG",), *_FLAG),
     "optimize": EncoderOption(("PNG", "JPEG"), *_FLAG),
     "compress_level": EncoderOption(("PNG",), *_whole(0, 9)),

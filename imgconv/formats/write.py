@@ -14,7 +14,7 @@ from imgconv.errors import WriteError
 from imgconv.formats.metadata import left_out
 from imgconv.formats.picture import Picture, is_opaque
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import ENCODER_OPTIONS, MODES, by_name
+from imgconv.formats.table import ENCODER_OPTIONS, ICNS_KINDS, MODES, by_name
 
 if TYPE_CHECKING:
     from imgconv.formats.tiff.strips import Page
@@ -26,6 +26,7 @@ MODE_WORDS = {
     "I;16": "16-bit grey", "LA;16": "16-bit grey with alpha", "RGB;16": "16-bit RGB",
     "RGBA;16": "16-bit RGB with alpha", "I": "32-bit integers", "F": "floating-point samples",
 }  # fmt: skip
+SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")  # as AVIF's encoder has them; JPEG's counts them
 
 
 def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None, threads: int | None = None) -> Sink:
@@ -127,11 +128,17 @@ def fitted(picture: Picture, form: str) -> Picture:
 def _mode_in(form: str, picture: Picture) -> str:
     """The mode in which a picture format holds the picture. Raises WriteError when it cannot hold it as it is."""
     holds = by_name(form)
+    if not holds.modes:
+        raise WriteError(f"{form} is read, but not written; --format names another, such as png or tif")
     mode = picture.mode or _mode_of_array(picture.array, form)
     if mode not in holds.modes:
         raise WriteError(f"{form} cannot hold {MODE_WORDS.get(mode, f'{mode} pictures')}; write {_better(mode)}")
     if max(picture.array.shape[:2]) > holds.longest_side:
         raise WriteError(f"{form} holds at most {holds.longest_side} pixels on a side, not {picture.size}; write .png")
+    if form == "ICNS" and (len(set(picture.array.shape[:2])) > 1 or len(picture.array) not in ICNS_KINDS):
+        raise WriteError(
+            f"ICNS holds squares of {', '.join(map(str, ICNS_KINDS))} pixels, not {picture.size}; write .png"
+        )
     return mode
 
 
@@ -155,7 +162,12 @@ def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict
         lossy = any(ENCODER_OPTIONS[key].lossy for key in given)
         lossless = info.get("lossless", picture.format != "WEBP") and not lossy
         return {"lossless": lossless, "quality": 90, "exact": True, **given}
-    return given
+    if form == "AVIF":
+        sampling = SAMPLINGS[given.get("subsampling", 0)] if picture.channels > 1 else "4:0:0"
+        return {"quality": 90, **given, "subsampling": sampling}
+    if form == "ICO":
+        return {"sizes": [picture.array.shape[1::-1]], **given}  # else there were all smaller ones, too
+    return given | {key: info[key] for key in ("rle", "no_jp2") if picture.format == form and key in info}
 
 
 def _mode_of_array(array: Any, form: str) -> str:
