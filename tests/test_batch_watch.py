@@ -229,3 +229,48 @@ def test_names_that_clash_are_said_and_the_watching_goes_on():
         Path("in/a.jpg").unlink()
         picture("in/b.png", 1)
         assert watching.line()["output"] == "done/out/b.png"
+
+
+# --watch-kernel
+
+
+def test_a_kernel_is_applied_again_whenever_its_file_changes():
+    Path("a.txt").write_text("1 2\n3 4\n")
+    Path("k.txt").write_text("1\n")
+    words = [sys.executable, "-u", "-m", "imgconv", "apply", "a.txt", "-k", "./k.txt", "-o", "b.txt", "--watch-kernel"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        timer = threading.Timer(LATEST_S, process.kill)
+        timer.start()
+        for text, expected in (("", [[1, 2], [3, 4]]), ("3\n", [[3, 6], [9, 12]]), ("5\n", [[5, 10], [15, 20]])):
+            if text:
+                Path("k.txt").write_text(text)
+            assert process.stdout.readline().startswith("a.txt → b.txt   ")
+            assert np.loadtxt("b.txt").tolist() == expected
+            if not text:
+                assert process.stderr.readline() == "imgconv: watching ./k.txt; Ctrl-C ends it\n"
+        Path("k.txt").write_text("no kernel\n")
+        assert "k.txt" in process.stderr.readline()
+        Path("new.txt").write_text("7\n")
+        os.replace("new.txt", "k.txt")  # as editors do
+        assert process.stdout.readline()
+        assert np.loadtxt("b.txt").tolist() == [[7, 14], [21, 28]]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LATEST_S) == 0
+        timer.cancel()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["-k", "blur"], "needs a kernel in a file"), (["-k", "k.txt", "-o", "-"], "takes neither --in-place"),
+        (["-k", "k.txt", "--watch"], "do not go together"),
+        (["-k", "k.txt", "--report", "r.html"], "do not go together"),
+    ],
+)  # fmt: skip
+def test_watching_a_kernel_refuses_what_makes_no_sense(words, says):
+    picture("in/a.png", 1)
+    Path("k.txt").write_text("1\n")
+    status, _, said = quick("apply", "in/a.png", "--watch-kernel", *words)
+    assert (status, said.count("\n")) == (2, 1)
+    assert says in said
+    assert not Path("in/a.k.png").exists()

@@ -44,11 +44,32 @@ def watched(names: Sequence[str], find: Callable[[], Inputs], stop: Event) -> It
     for name in names:
         if name == STREAM or isinstance(place(name), Remote):
             raise UsageError(f"{place(name)}: cannot be watched; --watch takes files and folders of this machine")
+    _check_library("--watch")
+    return _rounds(names, find, stop)
+
+
+def changes(names: Sequence[str], stop: Event) -> Iterator[None]:
+    """Each time that a file has been written since this was called.
+
+    Raises UsageError when the library is missing, or the folder of a file.
+    """
+    _check_library("--watch-kernel")
+    return _changes(names, stop, [*map(_state, names)])
+
+
+def _changes(names: Sequence[str], stop: Event, before: list[State | None]) -> Iterator[None]:
+    for _ in _events(names, stop):
+        now = [*map(_state, names)]
+        if now != before and all(state and state[1] for state in now):  # one that is empty or away is being written
+            before = now
+            yield
+
+
+def _check_library(option: str) -> None:
     try:
         import watchfiles  # noqa: F401 -- one that is missing is said before any waiting
     except ImportError:
-        raise UsageError("--watch needs watchfiles: pip install 'imgconv[watch]'") from None
-    return _rounds(names, find, stop)
+        raise UsageError(f"{option} needs watchfiles: pip install 'imgconv[watch]'") from None
 
 
 def _rounds(names: Sequence[str], find: Callable[[], Inputs], stop: Event) -> Iterator[Round]:

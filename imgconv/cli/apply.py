@@ -32,7 +32,7 @@ from imgconv.cli.progress import Progress, count, human_line, summary_lines
 from imgconv.cli.report import check_report, report_option, section_of, write_report
 from imgconv.cli.sources import given_lines, origins, setting, use_recipe
 from imgconv.conventions import METADATA
-from imgconv.errors import UsageError
+from imgconv.errors import ImgconvError, UsageError
 from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, parse_encoder_options
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
 @click.option("--watch", is_flag=True,
               help="Go on with what appears or changes, once it has been still for a second, until Ctrl-C; inputs that"
               " are older than their result are left.")  # fmt: skip
+@click.option("--watch-kernel", is_flag=True,
+              help="Filter again whenever a kernel's file changes, until Ctrl-C: to design one in an"
+              " editor.")  # fmt: skip
 @click.option("-o", "--output", metavar="PATH", type=FILE,
               help="A file, a template with {dir} {stem} {kernel} {ext} {index} {frame}, or - for standard output."
               "  [default: {dir}/{stem}.{kernel}{ext}]")  # fmt: skip
@@ -130,14 +133,17 @@ ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
     is_flag=True,
     help="Say also every setting that was in force, where it came from, and how exact the method is.",
 )
+@click.option("--preview", is_flag=True,
+              help="Show before and after in the terminal; in a pipe nothing.  pip install 'imgconv[preview]' for"
+              " kitty's and sixel's graphics instead of blocks.")  # fmt: skip
 def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: str | None, recursive: bool,
     list_file: str | None, nul: bool, include: tuple[str, ...], exclude: tuple[str, ...], form: str | None,
-    overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, watch: bool, dry_run: bool,
-    as_json: bool, quiet: bool, verbose: bool, explain: bool, keep_going: bool, most: int | None, memory: int | None,
-    cluster: str | None, encoder: tuple[str, ...], metadata: frozenset[str], auto_orient: bool,
-    frames: tuple[int, ...] | None, save_recipe: str | None, embed: bool, report: str | None, limits: Limits,
-    **options: Any,
+    overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, watch: bool, watch_kernel: bool,
+    dry_run: bool, preview: bool, as_json: bool, quiet: bool, verbose: bool, explain: bool, keep_going: bool,
+    most: int | None, memory: int | None, cluster: str | None, encoder: tuple[str, ...], metadata: frozenset[str],
+    auto_orient: bool, frames: tuple[int, ...] | None, save_recipe: str | None, embed: bool, report: str | None,
+    limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -160,13 +166,16 @@ def apply(
         what = "--watch has no end" if watch else "standard input can be read only once"
         raise UsageError(f"--report is a page about what was done, from its files: {what}")
     check_report(report, overwrite=overwrite)
+    if watch_kernel and (watch or report):
+        raise UsageError(f"--watch-kernel and {'--watch' if watch else '--report'} do not go together")
     from imgconv.formats.decode import begin
 
     # the first picture is decoded while the rest is being imported
     early = len(inputs) == 1 and list_file is None and inputs[0] != "-" and options["threads"] != 1
-    early = early and not (dry_run or skip_existing or newer or resume or watch or cluster)
+    early = early and not (dry_run or skip_existing or newer or resume or watch or watch_kernel or cluster)
     begun = begin(Path(inputs[0])) if early else None
-    recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
+    settle = partial(make_recipe, kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
+    recipe = settle()
     if only_saved:
         recipes.save_recipe(click.get_current_context(), str(save_recipe), overwrite=overwrite)
         return DONE
@@ -238,6 +247,10 @@ def apply(
     if dry_run:
         return _plan(jobs, recipe, targets, as_json)
 
+    if watch_kernel:
+        from imgconv.cli.watch import kernel_changes
+
+        changes = kernel_changes(kernels, targets, quiet=quiet)
     if not watch:
         imports_done()
     if begun is not None and jobs and begun.path == jobs[0].source:
@@ -254,13 +267,27 @@ def apply(
         by = partial(run_on, cluster)
     do = partial(
         _do, by=by, keep_going=keep_going, to_stdout=to_stdout, as_json=as_json, quiet=quiet, verbose=verbose,
-        explain=explain,
+        explain=explain, preview=preview and not to_stdout,
     )  # fmt: skip
     looked: list[dict[str, Any]] = []
     ended = do(jobs, work, passed_over, looked=looked)
     if report is not None:
         title = looked[0]["title"] if len(looked) == 1 else f"{recipe.name}: {count(len(looked), 'picture')}"
         write_report(report, title, recipe.all_kernels, looked, overwrite=overwrite)
+    if watch_kernel:
+        work = replace(work, targets=targets._replace(overwrite=True, skip_existing=False, newer=False, resume=False))
+        jobs = [job._replace(begun=None) for job in jobs if not job.problem]
+        for _ in changes:
+            try:
+                work = replace(work, recipe=settle(), targets=work.targets._replace(journal=""))
+                if embed:
+                    embedded = recipes.embedded(click.get_current_context())
+                    work = replace(work, handling=handling._replace(embedded=embedded))
+            except ImgconvError as problem:  # until it is written right
+                warn(str(problem))
+            else:
+                ended = do(jobs, work)
+        return DONE
     if not watch:
         return ended.exit_status
     later = replace(work, targets=targets._replace(newer=False, overwrite=not (skip_existing or resume)))
@@ -280,7 +307,7 @@ def apply(
 
 def _do(
     jobs: list[Job], work: Work, passed_over: int = 0, *, by: Callable[..., Generator[Outcome]], keep_going: bool,
-    to_stdout: bool, as_json: bool, quiet: bool, verbose: bool, explain: bool,
+    to_stdout: bool, as_json: bool, quiet: bool, verbose: bool, explain: bool, preview: bool,
     looked: list[dict[str, Any]] | None = None,
 ) -> Count:  # fmt: skip
     """Has the jobs done by `run.run`, or what does as much, and prints what becomes of them."""
@@ -288,8 +315,11 @@ def _do(
     from imgconv.batch.report import as_json as outcome_as_json
 
     recipe, ended, started = work.recipe, Count(), time.perf_counter()
+    if preview:
+        from imgconv.cli.preview import screen_for_pictures, show_outcome
     progress = Progress(jobs, ended)
     with progress, contextlib.closing(by(jobs, work, keep_going=keep_going, tick=progress.tick)) as outcomes:
+        screen = screen_for_pictures() if preview else None  # the bar may stand between
         for outcome in outcomes:
             ended.add(outcome)
             if work.report and looked is not None:
@@ -306,6 +336,8 @@ def _do(
                 print_line(human_line(outcome), err=to_stdout)
                 for detail in details(outcome, recipe, explain) if verbose or explain else ():
                     print_line(f"    {detail}", err=to_stdout)
+                if screen and outcome.status == "done":
+                    show_outcome(screen, outcome, work.handling.limits, auto_orient=work.handling.auto_orient)
     if len(jobs) > 1 and not as_json and not quiet and (verbose or sys.stderr.isatty()):
         for text in summary_lines(ended, len(jobs), passed_over, time.perf_counter() - started):
             warn(text)

@@ -11,17 +11,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import console, print_json, warn
-from imgconv.cli.options import FILE, KernelCommand, offer_kernels
+from imgconv.cli.options import FILE, KernelCommand, max_pixels_option, offer_kernels
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imgconv.formats.limits import Limits
     from imgconv.kernels.value import Kernel
 
 FORMATS = ("toml", "json", "text", "csv", "npy", "vips", "imagemagick", "ffmpeg", "gmic", "png", "pgm")
 PLANES_SHOWN = 12  # of a kernel with channels
 SIDE_SHOWN, EDGE_SHOWN = 15, 3  # of more rows or columns than the former, the latter at either end, as NumPy does
+
+
+preview_option = click.option(
+    "--preview", metavar="PICTURE", type=FILE,
+    help="Show in the terminal what becomes of PICTURE, made small first; in a pipe nothing.",
+)  # fmt: skip
 
 
 class KernelsGroup(click.Group):
@@ -38,12 +45,14 @@ class KernelsGroup(click.Group):
 def kernels(ctx: click.Context) -> None:
     """List the named kernels, show one in detail, or convert one between file formats."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_kernels)
+        ctx.invoke(list_kernels, preview=None)
 
 
 @kernels.command("list")
 @click.option("--json", "as_json", is_flag=True, help="A JSON array.")
-def list_kernels(as_json: bool = False) -> None:
+@preview_option
+@max_pixels_option
+def list_kernels(as_json: bool, preview: str | None, limits: Limits) -> None:
     """List the named kernels, then the formulas: a table on a terminal, plain lines in a pipe."""
     from imgconv.kernels.catalogue import named, names
     from imgconv.kernels.formulas import FORMULAS, formula, parameters
@@ -65,6 +74,11 @@ def list_kernels(as_json: bool = False) -> None:
         console().print(table)
     else:
         click.echo("\n".join(map("\t".join, rows)))
+    if preview is not None and not as_json:
+        from imgconv.cli.preview import screen_for_pictures, show_cells
+
+        if screen := screen_for_pictures():
+            show_cells(screen, preview, [*names(), *(f"{name}:" for name in FORMULAS)], limits)
 
 
 @kernels.command("show", cls=KernelCommand)
@@ -74,11 +88,16 @@ def list_kernels(as_json: bool = False) -> None:
 @click.option("--plot", metavar="FILE", type=FILE,
               help="Draw it as .png, .svg or .pdf: weights, profiles, frequency and step response.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a plot that exists.")
-def show(kernel: str, as_json: bool, as_toml: bool, plot: str | None, overwrite: bool) -> None:
+@preview_option
+@max_pixels_option
+def show(
+    kernel: str, as_json: bool, as_toml: bool, plot: str | None, overwrite: bool, preview: str | None, limits: Limits
+) -> None:  # fmt: skip
     """Show a kernel: its weights as written, and what they do. KERNEL is whatever -k takes.
 
     \b
     imgconv kernels show emboss
+    imgconv kernels show sobel_x --preview photo.jpg
     imgconv kernels show gaussian:sigma=2 --plot gaussian.svg
     imgconv kernels show motion:15,30 --toml > mine.toml
     """
@@ -106,6 +125,15 @@ def show(kernel: str, as_json: bool, as_toml: bool, plot: str | None, overwrite:
         if not formula and formula_name(f"{kernel}:"):
             lines += ["", f"A formula has the same name: imgconv kernels show {shown.name}:"]
         click.echo("\n".join(lines))
+        from imgconv.cli.preview import heat_map, screen_for_pictures, show_cells
+
+        if screen := screen_for_pictures():
+            for heading, plane in _planes(shown):
+                click.echo(f"\n{heading}" if heading else "")
+                screen.print(heat_map(plane))
+            if preview is not None:
+                click.echo()
+                show_cells(screen, preview, [kernel], limits)
 
 
 @kernels.command("convert", cls=KernelCommand)

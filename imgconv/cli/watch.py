@@ -6,10 +6,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imgconv.cli import warn
 from imgconv.errors import UsageError
+
+T = TypeVar("T")
+END: Any = object()
 
 if TYPE_CHECKING:
     from imgconv.batch.inputs import Inputs
@@ -29,20 +32,38 @@ def watched(names: Sequence[str], find: Callable[[], Inputs], targets: Targets, 
     if "{index" in (targets.output or ""):
         raise UsageError("--watch: {index} would be another number each time; {stem} names a result")
     stop = threading.Event()
-    rounds = watched(names, find, stop)
+    yield from _until_stopped(watched(names, find, stop), stop, "watching; Ctrl-C ends it", quiet=quiet)
+
+
+def kernel_changes(kernels: Sequence[str], targets: Targets, *, quiet: bool) -> Iterator[None]:
+    """Each time that the file of a kernel has changed; Ctrl-C ends the waiting."""
+    from imgconv.batch.watch import changes
+    from imgconv.kernels.spec import names_file
+
+    if targets.in_place or targets.output == "-":
+        raise UsageError("--watch-kernel takes neither --in-place, whose results are inputs, nor --output -")
+    files = [kernel for kernel in kernels if isinstance(kernel, str) and names_file(kernel)]
+    if not files:
+        raise UsageError("--watch-kernel needs a kernel in a file, such as -k ./mine.toml")
+    stop = threading.Event()
+    return _until_stopped(changes(files, stop), stop, f"watching {', '.join(files)}; Ctrl-C ends it", quiet=quiet)
+
+
+def _until_stopped(rounds: Iterator[T], stop: threading.Event, said: str, *, quiet: bool) -> Iterator[T]:
+    """What comes, until Ctrl-C ends the waiting."""
     while True:
         before = signal.getsignal(signal.SIGINT)
         if before is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, lambda *_: stop.set())
         if not quiet:
-            warn("watching; Ctrl-C ends it")
+            warn(said)
             quiet = True
         try:
-            found = next(rounds, None)
+            found = next(rounds, END)
         except KeyboardInterrupt:  # what watchfiles makes of the exception by which SIGTERM ends the command
             sys.exit(128 + signal.SIGTERM)
         finally:
             signal.signal(signal.SIGINT, before)
-        if found is None:
+        if found is END:
             return
         yield found

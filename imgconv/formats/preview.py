@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LOSSLESS_PIXELS = 2**16  # a picture of no more is kept as it is, so that its pixels can be told apart
 LABEL, GAP = 13, 12  # pixels: the height of a label on a contact sheet, and what is between pictures
-PAPER, INK = (255, 255, 255), (32, 32, 32)
+PAPER, INK, GREY = (255, 255, 255), (32, 32, 32), (128, 128, 128)
 QUALITIES, LARGEST = (80, 60, 35, 15), 2**19  # the first that takes no more bytes: of noise it takes many
 
 
@@ -91,6 +91,19 @@ def reduced(picture: Picture, side: int, *, crop: bool = False) -> Picture:
     else:
         image.thumbnail((side, side))
     return Picture(to_array(image), image.mode, "PNG")
+
+
+def beside(pictures: Sequence[Picture], gap: int) -> Image.Image:
+    """Pictures as `reduced` gives them side by side, on grey."""
+    from PIL import Image
+
+    images = [image_of(picture.array, picture.mode).convert("RGBA") for picture in pictures]
+    size = sum(image.width + gap for image in images) - gap, max(image.height for image in images)
+    joined, left = Image.new("RGB", size, GREY), 0
+    for image in images:
+        joined.paste(image, (left, 0), image)
+        left += image.width + gap
+    return joined
 
 
 def contact_sheet(cells: Sequence[tuple[str, Array, str]], columns: int) -> Picture:
