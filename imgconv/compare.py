@@ -11,6 +11,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.formats.picture import Picture
+from imgconv.notebook import Look, Shown, bars
 from imgconv.peers import PEERS, Step, Task, Unsupported, border_name
 from imgconv.recipe import Recipe
 from imgconv.recipe.settings import correlation, pillow_blur, settle
@@ -27,7 +28,7 @@ CLOSE = {"float32": 1e-5, "float64": 1e-12}  # floating sums in another order: o
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """imgconv beside a peer on one picture.
 
     Attributes
@@ -57,6 +58,23 @@ class Comparison:
     peer_s: float = 0.0
     lacks: str = ""
     impossible: str = ""
+
+    def _look(self) -> Look:
+        if self.impossible:
+            return Look("Comparison: the peer cannot do this", {"why": self.impossible})
+        same = "same bytes" if not self.largest else "same up to rounding"
+        facts = {
+            "pixels that differ": f"{self.pixels:,} of {self.all_pixels:,}"
+            + ", all along the border" * self.only_border,
+            "largest difference": f"{self.largest:.4g}",
+            "speed": f"{self.peer_s / self.imgconv_s:.3g} times as fast as the peer"
+            if self.imgconv_s
+            else "not measured",
+        }
+        if self.lacks:
+            facts["compared"] = f"inside only: the peer has no {self.lacks}"
+        times = {"imgconv": self.imgconv_s, "peer": self.peer_s}
+        return Look(f"Comparison: {same if self.equal else 'other samples'}", facts, bars(times))
 
     def as_dict(self) -> dict[str, Any]:
         """Every field, and the ratio of the times."""

@@ -18,6 +18,7 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
+from imgconv.notebook import Look, Shown
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
@@ -36,7 +37,7 @@ FLAT = 1e-10  # share of the largest eigenvalue below which the picture says not
 
 
 @dataclass(frozen=True)
-class Fit:
+class Fit(Shown):
     """A kernel, and how well it explains.
 
     Attributes
@@ -64,6 +65,11 @@ class Fit:
     samples: int
     left_out: int
     ill_posed: str = ""
+
+    def _look(self) -> Look:
+        heading, facts, drawn = self.kernel._look()
+        said = {f"fit {number}" if number else "fit": line for number, line in enumerate(self.lines())}
+        return Look(f"Fit: {heading}", said | dict(facts), drawn)
 
     def lines(self) -> list[str]:
         """What is to be said about it."""

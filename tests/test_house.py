@@ -23,7 +23,7 @@ MODULES = {
 # from the ground up: a room may import from the floors below it, and from itself
 FLOORS = (
     ("errors",),
-    ("conventions", "arrayfile", "threads"),
+    ("conventions", "arrayfile", "notebook", "threads"),
     ("memory", "native"),
     ("engine",),
     ("kernels", "formats"),

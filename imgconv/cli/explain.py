@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import DONE, console, print_json, print_line
-from imgconv.cli.kernels import PLANES_SHOWN, shown_lines
+from imgconv.cli.kernels import PLANES_SHOWN
 from imgconv.cli.options import (
     FILE,
     FileCommand,
@@ -145,6 +145,8 @@ def _term(screen: Console, term: Term, one: PixelSum, width: int) -> list[Render
     """The window, the weights and the products of a channel."""
     from rich.table import Table
     from rich.text import Text
+
+    from imgconv.kernels.shown import shown_lines
 
     rows, columns = shown_lines(len(term.rows)), shown_lines(len(term.columns))
     digits = 7 if term.sum_type == "float32" else 9

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("toml", "json", "text", "csv", "npy", "vips", "imagemagick", "ffmpeg", "gmic", "png", "pgm")
 PLANES_SHOWN = 12  # of a kernel with channels
-SIDE_SHOWN, EDGE_SHOWN = 15, 3  # of more rows or columns than the former, the latter at either end, as NumPy does
 
 
 preview_option = click.option(
@@ -56,10 +55,11 @@ def list_kernels(as_json: bool, preview: str | None, limits: Limits) -> None:
     """List the named kernels, then the formulas: a table on a terminal, plain lines in a pipe."""
     from imgconv.kernels.catalogue import named, names
     from imgconv.kernels.formulas import FORMULAS, formula, parameters
+    from imgconv.kernels.shown import size
 
     fixed = [named(name) for name in names()]
     formulas = [(formula(name), parameters(name)) for name in FORMULAS]
-    rows = [(kernel.name, _size(kernel), kernel.about) for kernel in fixed]
+    rows = [(kernel.name, size(kernel), kernel.about) for kernel in fixed]
     rows += [(f"{kernel.name}:", ", ".join(keys), kernel.about) for kernel, keys in formulas]
     if as_json:
         computed = [as_dict(kernel) | {"parameters": keys} for kernel, keys in formulas]
@@ -176,43 +176,21 @@ def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) 
 
 def describe(kernel: Kernel) -> list[str]:
     """The lines of `kernels show`."""
+    from imgconv.kernels.shown import SIDE_SHOWN
+    from imgconv.kernels.shown import cells as cells_of
+    from imgconv.kernels.shown import facts as facts_of
+
     lines = [kernel.title or kernel.name, *filter(None, [kernel.about])]
     for heading, plane in _planes(kernel):
-        rows, columns = (shown_lines(count) for count in plane.shape)
-        cells = [["…" if None in (y, x) else f"{plane[y, x]:g}" for x in columns] for y in rows]
+        cells = [["…" if weight is None else f"{weight:g}" for weight in row] for row in cells_of(plane)]
         width = max(len(cell) for row in cells for cell in row)
         lines += ["", *filter(None, [heading])]
         lines += ["    " + "  ".join(cell.rjust(width) for cell in row) for row in cells]
-    total = float(kernel.weights.sum())
-    over = f" (over the scale: {total / kernel.scale:g})" if kernel.scale != 1 else ""
-    agree = "agree" if kernel.is_symmetric else "differ"
-    facts = {
-        "size": _size(kernel),
-        "scale": f"{kernel.scale:g}",
-        "offset": f"{kernel.offset:g}",
-        "sum": f"{total:g}{over}",
-        "symmetric": "yes, under a turn by 180°" if kernel.is_symmetric else "no",
-        "separable": "yes" if kernel.rank == 1 else f"no (rank {kernel.rank})",
-        "correlation and convolution": f"{agree} for this kernel",
-    }
+    facts = facts_of(kernel)
     if max(kernel.shape) > SIDE_SHOWN:
         facts["size"] += ", of which the edges are shown; --toml has all"
-    if kernel.anchor is not None:
-        facts["anchor"] = f"row {kernel.anchor[0]}, column {kernel.anchor[1]}"
-    if kernel.border is not None:
-        facts["border"] = kernel.border
-    if kernel.like == "pillow":
-        facts["like"] = "pillow: flipped vertically before it is slid; border keep"
-    if kernel.source:
-        facts["source"] = kernel.source
     width = max(map(len, facts))
     return [*lines, "", *(f"{name:{width}}  {fact}" for name, fact in facts.items())]
-
-
-def shown_lines(count: int) -> list[int | None]:
-    """Which rows or columns are shown: of many the first and the last, and None for those between."""
-    every: list[int | None] = [*range(count)]
-    return every if count <= SIDE_SHOWN else [*every[:EDGE_SHOWN], None, *every[-EDGE_SHOWN:]]
 
 
 def _planes(kernel: Kernel) -> Iterator[tuple[str, Any]]:
@@ -264,7 +242,3 @@ def as_dict(kernel: Kernel) -> dict[str, Any]:
         "like": kernel.like,
         "source": kernel.source,
     }
-
-
-def _size(kernel: Kernel) -> str:
-    return "×".join(str(size) for size in kernel.weights.shape)

@@ -8,8 +8,10 @@ from imgconv.arrayfile import Array
 from imgconv.conventions import BORDERS
 from imgconv.engine.band import Variant
 from imgconv.errors import UsageError
+from imgconv.notebook import Look, Shown, matrix
 
 PADDINGS = ("same", "valid", "full")
+LARGEST_SHOWN = 15  # rows and columns of weights that a notebook shows
 SUM_TYPES = {"uint8": "float32", "uint16": "float32", "int32": "float64", "float32": "float32", "float64": "float64"}
 
 
@@ -70,7 +72,7 @@ class Correlation:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Shown):
     """How a correlation is computed.
 
     Attributes
@@ -119,6 +121,21 @@ class Plan:
     halo: tuple[int, int] = (0, 0)
     grid: tuple[int, int] = (1, 1)
     portable: bool = True
+
+    def _look(self) -> Look:
+        c = self.correlation
+        facts = {
+            "why": self.reason,
+            "exactness": self.exactness,
+            "samples": f"{self.variant.dtype}, summed in {self.line_type}",
+            "kernel": f"{c.weights.shape[0]}×{c.weights.shape[1]}, anchor {c.anchor[0]},{c.anchor[1]}",
+            "scale, offset": f"{c.scale:g}, {c.offset:g}",
+            "border": f"constant:{c.outside:g}" if c.border == "constant" else c.border,
+            "padding": c.padding,
+            "cost": f"{self.cost:.3g} cycles for 16 samples of 8 bits, estimated",
+        }
+        small = max(c.weights.shape) <= LARGEST_SHOWN
+        return Look(f"Plan: {self.method}", facts, matrix(c.weights.tolist(), "weights as they slide") if small else "")
 
     @property
     def exactness(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.conventions import LIKES, is_finite, is_pair, parse_border
 from imgconv.errors import KernelError
+from imgconv.notebook import Look, Shown
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,7 +22,7 @@ LARGEST_SIZE = LARGEST_SIDE**2
 
 
 @dataclass(frozen=True, eq=False)
-class Kernel:
+class Kernel(Shown):
     """Weights with their scale, offset and name. Checked when made; never changed after.
 
     Attributes
@@ -91,6 +92,11 @@ class Kernel:
     def __repr__(self) -> str:
         with np.printoptions(threshold=15 * 15, edgeitems=3):
             return f"Kernel({', '.join(f'{key}={value!r}' for key, value in vars(self).items())})"
+
+    def _look(self) -> Look:
+        from imgconv.kernels.shown import look  # here, because only notebooks ask
+
+        return look(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # unpickled and copied ones are checked and read-only as well

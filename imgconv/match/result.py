@@ -7,6 +7,7 @@ from typing import Any
 
 from imgconv.arrayfile import plain
 from imgconv.match.problem import Pair, Problem
+from imgconv.notebook import Look, Shown
 from imgconv.recipe.options import Options
 
 FLIP_WORDS = {
@@ -59,6 +60,20 @@ class Explanation:
     largest: float
     fit: str
 
+    def facts(self) -> dict[str, str]:
+        """The convention by the names of its parts, and how well it fits."""
+        return {
+            "flip": FLIP_WORDS[self.flip],
+            "border": self.border or "does not show",
+            "anchor": self.anchor,
+            "padding": self.padding,
+            "stride": f"{self.stride[0]},{self.stride[1]}",
+            "scale": f"{self.scale:g}",
+            "offset": f"{self.offset:g}",
+            "rounding": self.rounding,
+            "samples that differ": f"{self.differing:,} of {self.samples:,}, by {self.largest:.4g} at most",
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return {key: value for key, value in self.__dict__.items() if key != "options"} | {
@@ -68,7 +83,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Match:
+class Match(Shown):
     """The best explanation of a result, and what else is to be said about it.
 
     Attributes
@@ -85,6 +100,18 @@ class Match:
     runner_up: Explanation | None
     like: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def _look(self) -> Look:
+        best = self.best
+        fits = {"exact": "exact", "rounding": "within rounding"}.get(best.fit, "no convention gives it; the nearest is")
+        facts = best.facts() | {"options": " ".join(option_words(best.options)) or "none: the defaults"}
+        if self.like:
+            facts["that is"] = " or ".join(self.like)
+        if self.notes:
+            facts["notes"] = "; ".join(self.notes)
+        if self.runner_up:
+            facts["runner-up"] = "; ".join(f"{name} {fact}" for name, fact in self.runner_up.facts().items())
+        return Look(f"Match: {fits}", facts)
 
 
 def option_words(options: Options) -> list[str]:
