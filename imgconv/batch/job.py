@@ -44,6 +44,7 @@ class Handling(NamedTuple):
     auto_orient: bool = False
     limits: Limits = DEFAULT
     embedded: tuple[str, str] | None = None  # the recipe and the versions that go into the result's metadata
+    strip_gps: bool = False
 
 
 @dataclass(frozen=True)
@@ -319,6 +320,11 @@ def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: 
     if outcome.result_shape is None:  # as `shape`, of the first frame
         outcome.result_shape, outcome.result_mode = array.shape, mode
     info = select(before.info, handling.metadata)
+    if handling.strip_gps and info:
+        from imgconv.formats.gps import without_gps
+
+        info, notes = without_gps(info)
+        outcome.notes += notes
     if not info.keys().isdisjoint(("exif", "xmp", "photoshop")) or any(chunk.kind for chunk in info.get("chunks", ())):
         from imgconv.formats import exif  # here, because many pictures have none
 

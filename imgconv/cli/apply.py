@@ -104,6 +104,8 @@ ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
          shell_complete=one_of("all", "first"),
          help="Which frames of an animation, or pages of a TIFF, such as 1,3-5. A format without frames takes one, or a"
          " name with {frame} in it.")  # fmt: skip
+@setting("--strip-gps", is_flag=True,
+         help="Take the place where a picture was made out of its EXIF data and XMP, and nothing else.")  # fmt: skip
 @setting("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")
 @click.option("--recipe", type=FILE, is_eager=True, callback=use_recipe, expose_value=False, metavar="FILE",
               help="Take the kernels, and all that decides the result, from a file that --save-recipe wrote; what the"
@@ -142,8 +144,8 @@ def apply(
     overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, watch: bool, watch_kernel: bool,
     dry_run: bool, preview: bool, as_json: bool, quiet: bool, verbose: bool, explain: bool, keep_going: bool,
     most: int | None, memory: int | None, cluster: str | None, encoder: tuple[str, ...], metadata: frozenset[str],
-    auto_orient: bool, frames: tuple[int, ...] | None, save_recipe: str | None, embed: bool, report: str | None,
-    limits: Limits, **options: Any,
+    auto_orient: bool, strip_gps: bool, frames: tuple[int, ...] | None, save_recipe: str | None, embed: bool,
+    report: str | None, limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -217,7 +219,9 @@ def apply(
                 raise UsageError(f"{why}; --resume goes by the journal there")
             if not quiet:
                 warn(f"{why}; --resume will not know what has been done")
-    handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits._replace(memory=memory))
+    handling = Handling(
+        parse_encoder_options(encoder), metadata, auto_orient, limits._replace(memory=memory), strip_gps=strip_gps
+    )
     if jobs:
         check_encoder_options(jobs, handling.encoder)
     if embed:

@@ -43,7 +43,7 @@ def replay(result: str, original: str, mask: str | None, threads: int | None, li
     picture, embedded = result_of(made, limits)
     given = _settings(embedded.recipe, f"{made}: its recipe", mask)
     metadata, auto_orient, encoder = given.pop("metadata"), given.pop("auto_orient"), given.pop("encoder")
-    del given["form"], given["frames"]  # the result's own; its first
+    del given["form"], given["frames"], given["strip_gps"]  # the result's own; its first; no matter of pixels
     kernels = given.pop("kernels")
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, portable=True, threads=threads, **given)
     handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)

@@ -127,12 +127,12 @@ def joined(packet: bytes, parts: Sequence[bytes]) -> bytes | None:
     named = DIGEST.search(packet)
     ours = sorted((part[36:40], part[40:]) for part in parts if named and part[:32] == named[1])
     more = b"".join(data for _, data in ours)
-    inside = INSIDE.search(more) if _is_xml(more) else None
+    inside = INSIDE.search(more) if is_xml(more) else None
     ends = list(END.finditer(packet))
     if not (named and inside and ends and md5(more, usedforsecurity=False).hexdigest().upper().encode() == named[1]):
         return None
     whole = EXTENDED.sub(b"", packet[: ends[-1].start()] + inside[2] + packet[ends[-1].start() :])
-    return whole if _is_xml(whole) else None
+    return whole if is_xml(whole) else None
 
 
 def parted(packet: bytes) -> tuple[bytes, bytes, bytes] | None:
@@ -143,7 +143,7 @@ def parted(packet: bytes) -> tuple[bytes, bytes, bytes] | None:
     from hashlib import md5
 
     more = re.sub(rb"<\?xpacket.*?\?>", b"", packet).strip(b"\0 \r\n\t")
-    if not (_is_xml(more) and INSIDE.search(more)):
+    if not (is_xml(more) and INSIDE.search(more)):
         return None
     digest = md5(more, usedforsecurity=False).hexdigest().upper()
     return (MORE % (RDF, digest)).encode(), digest.encode(), more
@@ -157,7 +157,8 @@ def alone(packet: bytes) -> bytes:
     return BEHIND.sub(b"", packet)
 
 
-def _is_xml(packet: bytes) -> bool:
+def is_xml(packet: bytes) -> bool:
+    """Whether a packet makes sense as XML."""
     from xml.etree.ElementTree import ParseError, fromstring
 
     try:
