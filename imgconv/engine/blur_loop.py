@@ -50,8 +50,7 @@ def columns(
     first: Value, end: Value, radius: Value, whole: Value, rim: Value, times: Value,
 ) -> Value:  # fmt: skip
     """Blurs up to `ACROSS` columns, and gives their rows from `first` to `end`. `memory`: 2 × `ACROSS` × height."""
-    middle = width - width % SIDE
-    parts = ((SIDE, code.number(0), middle), (1, middle, width))
+    parts = _in_vectors(code, width)
     for lanes, begin, stop in parts:
         with code.loop(0, height) as y, code.loop(begin, stop, lanes) as x:
             memory.store(source.load(y * stride + x, lanes), y * ACROSS + x)
@@ -60,6 +59,12 @@ def columns(
         with code.loop(first, end) as y, code.loop(begin, stop, lanes) as x:
             target.store(done.load(y * ACROSS + x, lanes), (y - first) * stride + x)
     return code.number(0)
+
+
+def _in_vectors(code: Code, width: Value) -> tuple[tuple[int, Value, Value], ...]:
+    """The columns from 0 to `width` as (lanes, first, end): all `ACROSS` at once, or fewer, then one by one."""
+    whole, squares = width - width % ACROSS, width - width % SIDE
+    return (ACROSS, code.number(0), whole), (SIDE, whole, squares), (1, squares, width)
 
 
 def sharpen(code: Code, target: Pointer, source: Pointer, count: Value, percent: Value, threshold: Value) -> Value:

@@ -11,6 +11,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
+from imgconv.memory import empty
 from imgconv.native import kept
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def to_array(image: Image.Image, block: Block | None = None) -> Array:
         if channels == 3:
             _move("pack", block.address, block.address, rows * columns)
         return np.asarray(_Lent(block, shape, dtype), dtype)
-    result = np.empty(shape, dtype)
+    result = empty(shape, dtype)
     # a crop is an image of Pillow's own, whatever memory this one lies in; a small one stays in the cache
     at_once = max(1, STRIP_BYTES // (4 * columns))
     for top in range(0, rows, at_once):
