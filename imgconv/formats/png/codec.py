@@ -8,7 +8,6 @@ with 16 bits, which Pillow would cut to 8.
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
@@ -20,8 +19,9 @@ from imgconv.errors import PictureError
 from imgconv.formats.limits import DEFLATE, Limits, check_whole, refuse_ratio
 from imgconv.formats.picture import Frame, Picture, unread
 from imgconv.formats.place import put
-from imgconv.formats.png.chunks import DAMAGED, SIGNATURE, UNDERSTOOD, Chunk, chunks_for, inflater, metadata_of, split
+from imgconv.formats.png.chunks import SIGNATURE, UNDERSTOOD, Chunk, chunks_for, inflater, metadata_of, split
 from imgconv.formats.png.deflate import adler_of_both, deflated
+from imgconv.formats.png.inflate import inflated
 from imgconv.formats.sink import Sink
 from imgconv.formats.table import MODES
 from imgconv.native import kept
@@ -36,7 +36,6 @@ UNUSUAL = (b"tRNS", b"acTL", b"fcTL")
 PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 BAND_BYTES = 2**17  # of filtered rows: in the second-level cache, and enough bands for two cores in 512×512 RGB
 BANDS = 8  # in a picture whose bands are up to four times as large: graphics are up to 10 % smaller so
-READ_BYTES = 2**16  # of a file inflated at once
 READ_AHEAD = 6  # bands that are there at once, inflated by one thread and unfiltered by the other
 THREAD_BYTES = 2**18  # smaller pictures are written faster in one thread
 RELAY_BYTES = 2**21  # so many are read faster in two threads; less, such as 512×512 RGB, in one: 3.5 ms instead of 4.5
@@ -135,7 +134,7 @@ def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = No
     Two threads read it, unless `threads` is 1. Samples of 16 bits come as uint16 in the order of this machine. Raises
     PictureError when the file is cut short or damaged, where Pillow finds that, too.
     """
-    decoder = decoder_of(file, size)
+    decoder = decoder_of(file, size, threads)
     if decoder is None:
         return None
     info, notes = metadata_of(decoder.chunks)
@@ -159,7 +158,7 @@ def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = No
     return Frame(about, size, None if decoder.unusual else lambda target: decoder.read(target, threads))
 
 
-def decoder_of(file: BinaryIO, size: int) -> Decoder | None:
+def decoder_of(file: BinaryIO, size: int, threads: int | None = 1) -> Decoder | None:
     """What decodes the PNG in a file of `size` bytes, or None where Pillow should read it.
 
     Raises PictureError when the file is cut short or too small for its picture.
@@ -180,7 +179,8 @@ def decoder_of(file: BinaryIO, size: int) -> Decoder | None:
     unusual = interlaced or not names.isdisjoint(UNUSUAL)
     if (unusual and depth == 8) or any(name[:1].isupper() and name not in UNDERSTOOD for name in names):
         return None
-    decoder = Decoder(file, chunks, pixels, (rows, columns, CHANNELS[colour]), np.dtype(f"uint{depth}"), interlaced)
+    shape, dtype = (rows, columns, CHANNELS[colour]), np.dtype(f"uint{depth}")
+    decoder = Decoder(file, chunks, pixels, shape, dtype, interlaced, threads)
     if decoder.left > DEFLATE * min(size, sum(length for _, length in pixels)):
         refuse_ratio(size, columns, rows)
     decoder.unusual = unusual
@@ -217,6 +217,7 @@ class Decoder:
         shape: tuple[int, int, int],
         dtype: np.dtype[Any],
         interlaced: bool,
+        threads: int | None,
     ) -> None:
         self.shape, self.dtype = shape, dtype
         self.chunks = chunks
@@ -230,7 +231,7 @@ class Decoder:
             len(range(row, rows, down)) * (len(range(column, columns, across)) * self.pixel + 1)
             for row, column, down, across in self.passes
         )
-        self.parts = inflated(file, pixels, self.left)
+        self.parts = inflated(file, pixels, self.left, threads or available_cores())
         self.waiting: Array = np.zeros(SLACK, np.uint8)  # filtered rows, and room behind them
         self.loop = kept.loop(UNFILTER)
         self.begin(columns)
@@ -295,49 +296,3 @@ class Decoder:
             yield self.waiting, count
             self.waiting = self.waiting[count * line :]
             rows -= count
-
-
-def inflated(file: BinaryIO, pixels: list[tuple[int, int]], size: int) -> Iterator[bytes]:
-    """The first `size` bytes of the filtered rows, some at a time; `pixels` are the places of the chunks.
-
-    What is wrong behind them counts as far as it stands in one piece with the last of them: there Pillow sees it, too.
-    Like Pillow it does without the checksums of chunks, but only where that of the whole stream is right. Raises
-    PictureError when there are fewer, or they are damaged.
-    """
-    stream = inflater.decompressobj()
-    end = file.seek(0, io.SEEK_END)
-    for number, (start, length) in enumerate(pixels, 1):
-        if not size and start + length > end:
-            raise PictureError("is broken: it ends within b'IDAT'")
-        file.seek(start)
-        while length and size:
-            piece = file.read(min(length, READ_BYTES))
-            if not piece:
-                raise PictureError("is broken: it ends within its pixels")
-            length -= len(piece)
-            try:
-                part = stream.decompress(piece, size)
-                if len(part) == size and not stream.eof:
-                    stream.decompress(stream.unconsumed_tail, 1)
-            except DAMAGED:
-                raise PictureError("is broken: its compressed pixels are damaged") from None
-            size -= len(part)
-            if stream.eof and size:
-                raise PictureError("is broken: it holds fewer pixels than it says")
-            if not size and not stream.eof:
-                _check(file, pixels[:number])
-            yield part
-    if size:
-        raise PictureError("is broken: it holds fewer pixels than it says")
-
-
-def _check(file: BinaryIO, pixels: list[tuple[int, int]]) -> None:
-    """Raises PictureError where a chunk that is there to its end has a wrong checksum."""
-    for start, length in pixels:
-        file.seek(start - len(b"IDAT"))
-        left, checksum = length + len(b"IDAT"), 0
-        while piece := file.read(min(left, READ_BYTES)):
-            left, checksum = left - len(piece), inflater.crc32(piece, checksum)
-        stated = file.read(4)
-        if len(stated) == 4 and checksum != int.from_bytes(stated, "big"):
-            raise PictureError("is broken: a wrong checksum of b'IDAT'")
