@@ -382,7 +382,7 @@ def test_folders_are_walked_and_the_tree_is_kept():
 
 def test_animated_files_give_a_warning():
     frames = [Image.fromarray(noise(8, 9, seed=seed)) for seed in range(3)]
-    for name in ("x.tif",):
+    for name in ("x.gif", "x.tif"):
         frames[0].save(name, save_all=True, append_images=frames[1:])
         done = imgconv("apply", name, "-k", "blur", "--frames", "first")
         assert done.returncode == 0

@@ -18,7 +18,7 @@ from imgconv.errors import PictureError, WriteError
 from imgconv.formats.decode import Loaded, decode, depth_of, prepare_pillow, refuse_cut
 from imgconv.formats.image import PILLOW_ERRORS, filterable, from_array, to_array
 from imgconv.formats.limits import Limits
-from imgconv.formats.picture import Frame, Picture, marked, sound_dpi, wanted_of
+from imgconv.formats.picture import FIRST, Frame, Picture, marked, sound_dpi, wanted_of
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
 from imgconv.formats.table import ICNS_KINDS, by_name
@@ -61,8 +61,9 @@ def frames_of(load: Callable[[], Loaded], wanted: Sequence[int] | None = None) -
         with pillow_errors():
             info, notes = _about(loaded)
         form, (columns, rows), plays = _form(image), image.size, image.info.get("loop")
-        # the mode of a GIF's frames depends on those before
-        mode = ("RGBA" if GIF_TRANSPARENT.search(loaded.data) else "RGB") if form == "GIF" else ""
+        mode = ""
+        if form == "GIF" and tuple(numbers) != FIRST:  # where the mode of a frame depends on those before
+            mode = "RGBA" if GIF_TRANSPARENT.search(loaded.data) else "RGB"
         if form == "GIF":  # how often it is shown again
             plays = 1 if plays is None else plays and plays + 1
         for number in numbers:

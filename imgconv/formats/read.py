@@ -149,6 +149,13 @@ def _frames_of(
     if start.startswith(b"\x89PNG"):
         from imgconv.formats.png import codec
 
+        if b"acTL" in start:
+            from imgconv.formats.png import animation
+
+            if (frames := animation.frames_of(file, size, limits, threads, wanted)) is not None:
+                yield from frames
+                return
+            file.seek(0)
         frame = codec.frame_of(file, size, limits, threads)
     elif start[:2] in (b"P5", b"P6"):
         from imgconv.formats import ppm

@@ -26,11 +26,12 @@ class Format(NamedTuple):
         return f"PIL.{PLUGINS.get(self.name, self.name.capitalize())}ImagePlugin"
 
 
+TIMING = ("duration", "plays", "default_image")  # of frames, in `Picture.info`
 FORMATS = (
     Format(
         "PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n",
         ("L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
-        ("exif", "icc_profile", "dpi", "xmp", "comment", "photoshop", "chunks"),
+        ("exif", "icc_profile", "dpi", "xmp", "comment", "photoshop", "chunks", *TIMING), frames="animation",
     ),
     Format(
         "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff",
@@ -42,13 +43,16 @@ FORMATS = (
         ("exif", "icc_profile", "dpi", "xmp", "photoshop"), frames="pages",
     ),
     Format(
-        "WEBP", (".webp",), rb"RIFF....WEBP", ("L", "LA", "RGB", "RGBA"), ("exif", "icc_profile", "xmp"), 16383
+        "WEBP", (".webp",), rb"RIFF....WEBP", ("L", "LA", "RGB", "RGBA"),
+        ("exif", "icc_profile", "xmp", *TIMING[:2]), 16383, frames="animation",
     ),
     Format(  # readers take the fourth byte of a pixel for filler
         "BMP", (".bmp", ".dib"), rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", ("L", "RGB"), ("dpi",)
     ),
     Format("PPM", (".ppm", ".pgm", ".pnm"), rb"P[1-6f]\s+(#|\d)", ("L", "RGB", "I;16", "RGB;16"), ()),
-    Format("GIF", (".gif",), rb"GIF8[79]a", ("L", "LA", "RGB", "RGBA"), ("comment",), 65535),
+    Format(
+        "GIF", (".gif",), rb"GIF8[79]a", ("L", "LA", "RGB", "RGBA"), ("comment", *TIMING[:2]), 65535, "animation"
+    ),
     Format(
         "AVIF", (".avif", ".avifs"), rb"....ftyp(avi[fs]|m[is]f1.{4}(.{4})*?avi[fs])", ("L", "RGB", "RGBA"),
         ("exif", "icc_profile", "xmp"), 65536,
@@ -104,7 +108,6 @@ MODES = {
     ("uint8", 1): "L", ("uint8", 2): "LA", ("uint8", 3): "RGB", ("uint8", 4): "RGBA",
     ("uint16", 1): "I;16", ("uint16", 2): "LA;16", ("uint16", 3): "RGB;16", ("uint16", 4): "RGBA;16",
 }  # fmt: skip
-TIMING = ("duration", "plays", "default_image")  # of frames, in `Picture.info`
 THUMBNAILS = ("JPEG", "PNG", "WEBP")  # that hold EXIF data as it is, with the directory of its thumbnail
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
@@ -179,6 +182,7 @@ ENCODER_OPTIONS = {
     "lossless": EncoderOption(("WEBP",), *_FLAG),
     "alpha_quality": EncoderOption(("WEBP",), *_whole(0, 100), lossy=True),
     "method": EncoderOption(("WEBP",), *_whole(0, 6)),
+    "dither": EncoderOption(("GIF",), *_one_of({"none": False, "floyd-steinberg": True})),
     "compression": EncoderOption(("TIFF",), *_one_of(_COMPRESSIONS)),
 }
 

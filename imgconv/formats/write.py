@@ -14,7 +14,7 @@ from imgconv.errors import WriteError
 from imgconv.formats.metadata import left_out
 from imgconv.formats.picture import Picture, is_opaque
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import ENCODER_OPTIONS, ICNS_KINDS, MODES, by_name
+from imgconv.formats.table import ENCODER_OPTIONS, FORMATS, ICNS_KINDS, MODES, by_name
 
 if TYPE_CHECKING:
     from imgconv.formats.tiff.strips import Page
@@ -70,6 +70,13 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
 
         # Pillow's `optimize` means the smallest file, whatever the level
         level = 9 if given.get("optimize") else given.get("compress_level")
+        if about.frames > 1:
+            from imgconv.formats.png.animation import ApngSink
+
+            def plain(shape: tuple[int, ...], info: Mapping[str, Any]) -> PngSink:
+                return PngSink(shape, about.array.dtype, info, level=level, threads=threads)
+
+            return ApngSink(replace(about, info=metadata), plain)
         return PngSink(about.array.shape, about.array.dtype, metadata, level=level, threads=threads)
     if form == "PPM":
         from imgconv.formats import ppm
@@ -86,6 +93,16 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
     from imgconv.formats import jpeg
     from imgconv.formats.pillow import PillowSink
 
+    if form == "GIF" and (about.frames > 1 or "dither" in given):
+        from imgconv.formats.gif import GifSink
+
+        return GifSink(replace(about, info=metadata), dither=given.get("dither", False))
+    if form == "WEBP" and about.frames > 1:
+        from imgconv.formats.pillow import encoded
+        from imgconv.formats.webp import WebpSink
+
+        given = _encoder_options(about, form, given)
+        return WebpSink(replace(about, info=metadata), lambda part: encoded(part, form, mode, given)[1])
     everything = metadata | _encoder_options(about, form, given)
     if form != "JPEG":
         return PillowSink(form, mode, everything)
@@ -117,10 +134,13 @@ def _unlike(picture: Picture, given: Container[str]) -> tuple[str, ...]:
 
 
 def fitted(picture: Picture, form: str) -> Picture:
-    """The picture without alpha that is full, where a file of its own format cannot be written with it: BMP."""
-    if form != picture.format or picture.mode != "RGBA" or "RGBA" in by_name(form).modes:
+    """The picture without alpha that is full, where a file of the format cannot be written with it: BMP's, or GIF's.
+
+    A frame of a GIF has alpha where any other may have.
+    """
+    if picture.format not in (form, "GIF") or picture.mode != "RGBA" or form not in [known.name for known in FORMATS]:
         return picture
-    if not is_opaque(picture.array):
+    if "RGBA" in by_name(form).modes or not is_opaque(picture.array):
         return picture
     return replace(picture, array=np.ascontiguousarray(picture.array[:, :, :3]), mode="RGB")
 

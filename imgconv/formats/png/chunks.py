@@ -79,8 +79,12 @@ class Chunk(NamedTuple):
         return struct.pack(">I", length) + self.name + self.body + struct.pack(">I", checksum)
 
 
-def split(file: BinaryIO, size: int) -> tuple[list[Chunk], list[tuple[int, int]]]:
+def split(
+    file: BinaryIO, size: int, places: list[tuple[bytes, int, int]] | None = None
+) -> tuple[list[Chunk], list[tuple[int, int]]]:
     """The chunks of a PNG file of `size` bytes but IEND and the pixels'; where those are, and their lengths.
+
+    `places` is given the names, places and lengths of all.
 
     Raises PictureError when it ends within a chunk other than the pixels', or what stands before them has a wrong
     checksum. What stands behind them and has one is passed over; that of the pixels is not looked at. All this is as in
@@ -96,13 +100,15 @@ def split(file: BinaryIO, size: int) -> tuple[list[Chunk], list[tuple[int, int]]
         if len(head) < 8 or not NAME.match(name):
             break  # only what comes behind the pixels is missing
         length = int.from_bytes(head[:4], "big")
+        if places is not None:
+            places.append((name, at + 8, length))
         if name == b"IDAT":
             pixels.append((at + 8, length))
         elif name == b"IEND":
             return chunks, pixels
         elif at + 8 + length > size:
             raise PictureError(f"is broken: it ends within {name!r}")
-        else:
+        elif name != b"fdAT":  # pixels of later frames
             body = file.read(length)
             if inflater.crc32(body, inflater.crc32(name)) == int.from_bytes(file.read(4), "big"):
                 chunks.append(Chunk(name, body, bool(pixels)))
