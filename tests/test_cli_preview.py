@@ -31,13 +31,14 @@ def _in_tmp(tmp_path, monkeypatch):
     Path("mine.txt").write_text("0 1 0; 1 -4 1; 0 1 0".replace("; ", "\n"))
 
 
-def in_terminal(*words, answer=b"", stdin=True):
+def in_terminal(*words, answer=b"", stdin=True, **more):
     """What appears on a terminal of its own, which tells what it can do by an answer."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 800, 640))
     given = theirs if stdin else subprocess.DEVNULL
     command = [sys.executable, "-m", "imgconv", *words]
-    with subprocess.Popen(command, stdin=given, stdout=theirs, stderr=theirs, env=os.environ | TRUE_COLOURS) as process:
+    env = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | TRUE_COLOURS | more
+    with subprocess.Popen(command, stdin=given, stdout=theirs, stderr=theirs, env=env) as process:
         os.close(theirs)
         seen = b""
         while select.select([ours], [], [], 60)[0]:
@@ -128,6 +129,13 @@ def test_a_terminal_with_graphics_gets_them():
     shown = in_terminal("apply", "a.png", "-k", "blur", "--preview", answer=b"\x1b[?62;4;22c")
     assert "\x1bP" in shown  # sixel
     assert "▀" not in shown
+
+
+@pytest.mark.parametrize("more", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}])
+def test_a_terminal_without_colours_or_blocks_gets_none(more):
+    shown = in_terminal("kernels", "show", "mine.txt", stdin=False, **more)
+    assert not re.search("▀|2580", shown)
+    assert "symmetric" in shown
 
 
 @pytest.mark.parametrize("words", [["--json"], ["-q"]])

@@ -222,6 +222,18 @@ def test_parts_of_a_picture_together_give_the_bytes_and_counts_of_the_whole(dtyp
         assert clipped == whole.clipped
 
 
+def test_a_row_of_one_pixel_is_found_whatever_its_strides():
+    """NumPy takes an array for contiguous whose axes of length 1 have strides that mean nothing."""
+    src = picture(np.random.default_rng(0), (9, 1, 3), "uint8")
+    c = Correlation(np.array([[1.0]]), 1, 0, (0, 0), "edge", 0, "same")
+    chain = run.Chain([plan(c, "uint8")], (9, 1, 1))
+    for y in range(9):
+        row = src[y : y + 1, :, 1:2]
+        assert row.flags.c_contiguous
+        assert row.strides[0] == 3
+        assert chain.run(row, y, stage.Span(y, y + 1)).array.item() == src[y, 0, 1]
+
+
 @pytest.mark.parametrize("border", LOCAL)
 @pytest.mark.parametrize(("sigma", "size"), [(4.5, (70, 41)), (6.5, (131, 77)), (20.0, (300, 20)), (9.0, (5, 9))])
 def test_interpolated_sums_are_the_same_in_bands_parts_and_tiles(border, sigma, size, monkeypatch):

@@ -31,9 +31,9 @@ NONE = np.array([238, 238, 238])  # of a weight of 0
 
 
 def screen_for_pictures() -> Console | None:
-    """The console where it is a terminal with colours; None in a pipe."""
+    """The console where it is a terminal with colours and blocks; None in a pipe."""
     screen = console()
-    return screen if screen.is_terminal and screen.color_system else None
+    return screen if screen.is_terminal and screen.color_system and screen.encoding.startswith("utf") else None
 
 
 def show(screen: Console, pictures: Sequence[Picture], labels: Sequence[str]) -> None:

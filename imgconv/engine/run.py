@@ -246,10 +246,12 @@ def _fill(
     middle = rows.within(by_loop)
     clipped = 0
     if middle.stop > middle.start:
-        row_bytes = target.strides[0]
-        column = (inner[1].start - window[1].start) * target.strides[1]
+        # not the strides: those of an axis of length 1 may be anything
+        pixel = source.shape[2] * source.itemsize
+        row_bytes = target.shape[1] * pixel
+        column = (inner[1].start - window[1].start) * pixel
         clipped = call(
-            source.ctypes.data - first * source.strides[0],
+            source.ctypes.data - first * source.shape[1] * pixel,
             target.ctypes.data + (by_loop.start - target_first) * row_bytes + column,
             row_bytes,
             Span(middle.start - by_loop.start, middle.stop - by_loop.start),

@@ -145,13 +145,14 @@ class Pixel:
         """The floating results of a kernel: all, or those of the pixel's row; and which of the rows is the pixel's."""
         part, o = FloatingFilter(f), self.options
         part.correlators = [[(channel, _Watched(inner)) for channel, inner in terms] for terms in part.correlators]
-        if whole or o.combine or not all(inner.local for inner in part.all_correlators):
+        local = f.settings.padding != "full" and all(inner.local for inner in part.all_correlators)
+        if whole or o.combine or not local:
             values, line = part.run(View(self.samples), None, o.threads), self.result[0]
         else:
             rows = Span(self.row, self.row + 1)
             near = part.needed(rows)
             values, line = part.run(View(self.samples[near.start : near.stop], near.start), rows, o.threads), 0
-        engine = values[line, self.result[1]]
+        engine = values[line, self.result[1]].copy()
         names_in, count = _names(f, f.shape[2]), len(engine)
         self.names = _names(f, count)
         self.terms = self.terms or [[] for _ in range(count)]
