@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
 CELL = "padding:2px 8px;text-align:right;border:1px solid rgba(128,128,128,.35)"
 MORE, LESS = "0,140,160", "224,110,0"  # the colours of what is above 0 and below
+
+
+def _escaped(text: str) -> str:
+    from html import escape  # here: every command imports this module, and none this
+
+    return escape(text)
 
 
 class Look(NamedTuple):
@@ -31,12 +36,12 @@ class Shown:
         heading, facts, drawn = self._look()
         rows = "".join(
             f'<tr><th style="text-align:left;font-weight:normal;opacity:.75;padding:1px 16px 1px 0;'
-            f'vertical-align:top">{escape(name)}</th>'
-            f'<td style="text-align:left;padding:1px 0">{escape(fact)}</td></tr>'
+            f'vertical-align:top">{_escaped(name)}</th>'
+            f'<td style="text-align:left;padding:1px 0">{_escaped(fact)}</td></tr>'
             for name, fact in facts.items()
         )
         return (
-            f'<div><p style="margin:0 0 6px"><strong>{escape(heading)}</strong></p>'
+            f'<div><p style="margin:0 0 6px"><strong>{_escaped(heading)}</strong></p>'
             '<div style="display:flex;flex-wrap:wrap;gap:12px 32px;align-items:flex-start">'
             f'<table style="border:0">{rows}</table>{drawn}</div></div>'
         )
@@ -64,7 +69,7 @@ def matrix(rows: Sequence[Sequence[float | None]], caption: str) -> str:
     lines = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
     return (
         f'<table style="border-collapse:collapse"><caption style="text-align:left;caption-side:top;opacity:.75">'
-        f"{escape(caption)}</caption>{lines}</table>"
+        f"{_escaped(caption)}</caption>{lines}</table>"
     )
 
 
@@ -82,12 +87,13 @@ def curves(lines: Mapping[str, Sequence[float]], caption: str, ends: tuple[str, 
         paths += f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"{dashes}/>'
     names = "; ".join(f"{name} {('solid', 'dashed')[number % 2]}" for number, name in enumerate(lines))
     return (
-        f'<svg viewBox="0 0 230 145" width="230" height="145" role="img" aria-label="{escape(caption)}"'
+        f'<svg viewBox="0 0 230 145" width="230" height="145" role="img" aria-label="{_escaped(caption)}"'
         ' fill="currentColor" font-size="10" font-family="sans-serif">'
         f'<path d="M30,12V105H222" fill="none" stroke="currentColor" opacity=".5"/>{paths}'
         f'<text x="27" y="18" text-anchor="end">{top:.3g}</text><text x="27" y="108" text-anchor="end">0</text>'
-        f'<text x="30" y="118">{escape(ends[0])}</text><text x="220" y="118" text-anchor="end">{escape(ends[1])}</text>'
-        f'<text x="30" y="131">{escape(caption)}</text><text x="30" y="143">{escape(names)}</text></svg>'
+        f'<text x="30" y="118">{_escaped(ends[0])}</text>'
+        f'<text x="220" y="118" text-anchor="end">{_escaped(ends[1])}</text>'
+        f'<text x="30" y="131">{_escaped(caption)}</text><text x="30" y="143">{_escaped(names)}</text></svg>'
     )
 
 
@@ -95,7 +101,7 @@ def bars(times: Mapping[str, float]) -> str:
     """Seconds as bars."""
     longest = max(times.values(), default=0) or 1
     rows = "".join(
-        f'<tr><td style="text-align:left;padding:1px 12px 1px 0">{escape(name)}</td><td style="padding:1px 0">'
+        f'<tr><td style="text-align:left;padding:1px 12px 1px 0">{_escaped(name)}</td><td style="padding:1px 0">'
         f'<div style="display:inline-block;height:.8em;width:{160 * seconds / longest:.0f}px;background:rgb({MORE})">'
         f"</div> {seconds * 1e3:.3g} ms</td></tr>"
         for name, seconds in times.items()

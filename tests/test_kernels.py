@@ -10,8 +10,8 @@ from imgconv.errors import KernelError
 from imgconv.kernels import catalogue
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.table import parse_toml
+from imgconv.kernels.text import toml_text
 from imgconv.kernels.value import Kernel
-from imgconv.kernels.write import toml_text
 
 OTHERS = [
     "identity",

@@ -18,7 +18,7 @@ from imgconv.formats.read import read
 from imgconv.formats.write import encode
 from imgconv.formats.xmp import Embedded, recipe_of, with_recipe
 from imgconv.kernels.family import family
-from imgconv.kernels.write import toml_value
+from imgconv.kernels.text import toml_value
 
 HOLDING = (".png", ".jpg", ".tif", ".webp")
 PACKET = (

@@ -44,7 +44,7 @@ def fit(
     from imgconv.fit import fit as find
     from imgconv.formats.place import write
     from imgconv.formats.read import read
-    from imgconv.kernels.write import toml_text
+    from imgconv.kernels.text import toml_text
 
     target = None if output in (None, "-") else Path(str(output))
     if target is not None and target.suffix.lower() != ".toml":

@@ -104,7 +104,7 @@ def show(
     from imgconv.kernels.formulas import parameters
     from imgconv.kernels.spec import formula_name
     from imgconv.kernels.spec import kernel as to_kernel
-    from imgconv.kernels.write import toml_text
+    from imgconv.kernels.text import toml_text
 
     shown = to_kernel(kernel)
     formula = formula_name(kernel)

@@ -60,7 +60,7 @@ def recipe_text(ctx: click.Context, folder: Path | None = None) -> str:
     Kernels from files are written with their weights, and a mask in a file is named with its SHA-256. Without a
     `folder`, in which the recipe will lie, all kernels have their weights, and a mask's file only its name.
     """
-    from imgconv.kernels.write import toml_value
+    from imgconv.kernels.text import toml_value
 
     lines, tables = "", ""
     for option in ctx.command.params:
@@ -74,12 +74,13 @@ def recipe_text(ctx: click.Context, folder: Path | None = None) -> str:
 
 def _weights(option: click.Option, value: Any, *, inline: bool) -> str:
     """Kernels as tables with weights, where they are to have them or a word would not name them elsewhere; else ""."""
-    from imgconv.kernels.family import family
-    from imgconv.kernels.family import toml_text as family_text
     from imgconv.kernels.spec import kernels, names_file
-    from imgconv.kernels.write import toml_text, toml_value
+    from imgconv.kernels.text import toml_text, toml_value
 
     if option.name == "vary" and (inline or not isinstance(value, str)):
+        from imgconv.kernels.family import family
+        from imgconv.kernels.family import toml_text as family_text
+
         return family_text(family(value) if isinstance(value, str) else value)
     if option.name != "kernels" or not (inline or any(not isinstance(spec, str) or names_file(spec) for spec in value)):
         return ""

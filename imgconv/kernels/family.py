@@ -117,8 +117,8 @@ def from_table(table: dict[str, Any], name: str) -> Family:
 
 def toml_text(family: Family) -> str:
     """A family as a table `vary` of a TOML file, with the weights of every level."""
-    from imgconv.kernels.write import toml_text as kernel_text
-    from imgconv.kernels.write import toml_value
+    from imgconv.kernels.text import toml_text as kernel_text
+    from imgconv.kernels.text import toml_value
 
     rows = {
         "name": family.name, "values": list(family.values), "strengths": family.strengths.tolist(),
