@@ -21,7 +21,6 @@ from makers import ENDINGS, FORMATS, imgconv, leftovers, noise, saved, smooth
 from PIL import Image, ImageFilter
 
 from imgconv.cli import MISUSED, cli, one_line
-from imgconv.cli.apply import SECTIONS
 from imgconv.cli.progress import percent
 from imgconv.conventions import METHODS
 from imgconv.errors import ImgconvError, KernelError, UsageError
@@ -715,14 +714,6 @@ def test_every_command_has_help_with_every_option_explained():
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert parameter.help, (name, parameter.name)
-
-
-def test_the_help_of_apply_has_every_option_once_and_in_sections():
-    said = CliRunner().invoke(cli, ["apply", "--help"]).output
-    headings = [line for line in said.splitlines() if re.fullmatch(r"[A-Z][a-z ]+:", line)]
-    assert headings == [f"{heading}:" for heading in SECTIONS.values()]
-    for option in cli.get_command(None, "apply").params:
-        assert len(re.findall(rf"(?m)^  (?:-\w, )?{max(option.opts, key=len)}\b", said)) == (option.name != "inputs")
 
 
 def test_a_kernel_that_begins_with_a_minus_is_no_option():

@@ -348,7 +348,7 @@ def test_a_comment_goes_to_a_text_of_png_and_back(form, comment, tmp_path):
 
 
 def test_the_help_says_so():
-    said = " ".join(CliRunner().invoke(cli, ["apply", "--help"]).output.split())
+    said = " ".join(CliRunner().invoke(cli, ["apply", "--help", "--metadata"]).output.split())
     assert "exif, iptc, xmp, icc, dpi, text (comments) and, from PNG to PNG, colour, time, other;" in said
 
 

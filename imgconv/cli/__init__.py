@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from imgconv import __version__
+from imgconv.cli.help import HelpGroup
 from imgconv.cli.sources import config_path, configure, key_of, placed_error
 from imgconv.errors import ImgconvError, KernelError, UsageError, unforeseen
 
@@ -47,7 +48,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(HelpGroup):
     """A group whose commands are imported one at a time."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

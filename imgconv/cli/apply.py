@@ -42,20 +42,10 @@ if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
     from imgconv.recipe import Recipe
 
-SECTIONS = {  # of --help, by the first option of each
-    "kernels": "Kernels",
-    "recursive": "Inputs",
-    "output": "Results",
-    "mode": "What the kernel does",
-    "encoder": "What the files hold",
-    "recipe": "Recipes",
-    "most": "How the work is done",
-    "report": "What is said",
-}
 ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
 
 
-@click.command(cls=FileCommand, sections=SECTIONS)
+@click.command(cls=FileCommand)
 @click.argument("inputs", nargs=-1, metavar="INPUT...", type=FILE)
 @place_options
 @click.option("-r", "--recursive", is_flag=True, help="Walk folders; with --out-dir the tree is kept.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import click
 
 from imgconv.cli import DONE, console, print_json
+from imgconv.cli.help import Help
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
-@click.command()
-@click.option("--size", type=click.FloatRange(0.0001, 200), help="Megapixels.  [default: 12; 1.92 with --batch]")
+@click.command(cls=Help)
+@click.option("--size", type=click.FloatRange(0.0001, 200), metavar="X",
+              help="Megapixels.  [default: 12; 1.92 with --batch]")  # fmt: skip
 @click.option("--channels", type=click.IntRange(1, 4), default=3, show_default=True, help="Of the picture.")
 @click.option("--rounds", type=click.IntRange(1),
               help="Runs of each; what is slow is run less often.  [default: 7; 3 with --batch]")  # fmt: skip

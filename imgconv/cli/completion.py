@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from imgconv.cli.help import Help
 
-@click.command()
+
+@click.command(cls=Help)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:

@@ -14,6 +14,7 @@ import click
 
 from imgconv import __version__
 from imgconv.cli import DONE, FAILED, print_json
+from imgconv.cli.help import Help, HelpGroup
 from imgconv.cli.progress import duration
 from imgconv.cli.sources import config_path
 
@@ -23,13 +24,17 @@ if TYPE_CHECKING:
 PACKAGES = ("numpy", "pillow", "numba", "llvmlite", "isal", "zlib-ng", "click", "rich")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=HelpGroup, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> int | None:
     """Show versions, threads, CPU, where compiled code is kept and whether it is sound.
 
     Exit status 1 when an entry is damaged or code cannot be kept.
+
+    \b
+    imgconv doctor
+    imgconv doctor warm
     """
     if ctx.invoked_subcommand is not None:
         return None
@@ -49,18 +54,18 @@ def doctor(ctx: click.Context, as_json: bool) -> int | None:
     return FAILED if damaged or facts["problem"] else DONE
 
 
-@doctor.command()
+@doctor.command(cls=Help)
 def clear() -> None:
-    """Delete all kept code."""
+    """Delete all kept code: imgconv doctor clear."""
     from imgconv.native import kept
 
     count = kept.clear()
     click.echo(f"{count} {'entry' if count == 1 else 'entries'} deleted from {kept.directory()}")
 
 
-@doctor.command()
+@doctor.command(cls=Help)
 def warm() -> int:
-    """Compile everything now, so that no later run has to."""
+    """Compile everything now, so that no later run has to: imgconv doctor warm."""
     from imgconv.native import kept
     from imgconv.threads import available_cores
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import console, print_json, warn
+from imgconv.cli.help import Help, HelpGroup
 from imgconv.cli.options import FILE, KernelCommand, max_pixels_option, offer_kernels
 from imgconv.errors import UsageError
 
@@ -30,7 +31,7 @@ preview_option = click.option(
 )  # fmt: skip
 
 
-class KernelsGroup(click.Group):
+class KernelsGroup(HelpGroup):
     """A group in which a kernel's name alone means `show`."""
 
     def resolve_command(
@@ -42,17 +43,27 @@ class KernelsGroup(click.Group):
 @click.group(cls=KernelsGroup, invoke_without_command=True)
 @click.pass_context
 def kernels(ctx: click.Context) -> None:
-    """List the named kernels, show one in detail, or convert one between file formats."""
+    """List the named kernels, show one in detail, or convert one between file formats.
+
+    \b
+    imgconv kernels                       the list
+    imgconv kernels emboss                one of them
+    """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_kernels, preview=None)
 
 
-@kernels.command("list")
+@kernels.command("list", cls=Help)
 @click.option("--json", "as_json", is_flag=True, help="A JSON array.")
 @preview_option
 @max_pixels_option
 def list_kernels(as_json: bool, preview: str | None, limits: Limits) -> None:
-    """List the named kernels, then the formulas: a table on a terminal, plain lines in a pipe."""
+    """List the named kernels, then the formulas: a table on a terminal, plain lines in a pipe.
+
+    \b
+    imgconv kernels list
+    imgconv kernels list --json
+    """
     from imgconv.kernels.catalogue import named, names
     from imgconv.kernels.formulas import FORMULAS, formula, parameters
     from imgconv.kernels.shown import size

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
+from imgconv.cli.help import Help
 from imgconv.cli.sources import KernelType, MaskType, VaryType, give_way, setting
 from imgconv.conventions import (
     AFTERS,
@@ -54,23 +55,8 @@ def offer_kernels(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return [CompletionItem(word) for word in words + files] or [CompletionItem(incomplete, type="file")]
 
 
-class FileCommand(click.Command):
+class FileCommand(Help):
     """A command that takes files: one whose name begins with a dash is no option, nor is what belongs into -k."""
-
-    def __init__(self, *args: Any, sections: Mapping[str, str] | None = None, **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
-        self.sections = sections or {}  # headings in --help, by the name of the first option below
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        heading, sections = "Options", dict[str, list[tuple[str, str]]]()
-        for option in self.get_params(ctx):
-            heading = self.sections.get(option.name or "", heading)
-            row = option.get_help_record(ctx)
-            if row and isinstance(option, click.Option):
-                sections.setdefault(heading, []).append(row)
-        for heading, rows in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if ctx.resilient_parsing:  # by a shell that completes

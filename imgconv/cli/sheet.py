@@ -24,7 +24,7 @@ PAGES = (".html", ".htm")
 @click.argument("picture", metavar="PICTURE", type=FILE)
 @kernel_option(required=False)
 @click.option("-o", "--output", metavar="FILE", type=FILE,
-              help="A picture, or a page for a browser (.html).  [default: {dir}/{stem}.sheet.png]")  # fmt: skip
+              help="A picture, or a page (.html).  [default: {stem}.sheet.png]")  # fmt: skip
 @click.option("--size", type=click.IntRange(16, 2000), default=240, show_default=True, metavar="N",
               help="The longer side of each picture, in pixels.")  # fmt: skip
 @click.option("--columns", type=click.IntRange(1, 100), metavar="N",
