@@ -31,7 +31,7 @@ FLOORS = (
     ("masks", "peers"),
     ("recipe",),
     ("page", "plots"),
-    ("batch", "compare", "difference", "explain", "match", "fit", "sheet"),
+    ("batch", "compare", "difference", "explain", "info", "match", "fit", "sheet"),
     ("pillow",),
     ("api",),
     ("bench", "lazy"),

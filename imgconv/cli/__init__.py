@@ -40,6 +40,7 @@ COMMANDS = {
     "match": "Find which convention (flip, border, anchor, scale) made a result.",
     "explain": "Show how one pixel of a result comes about: the worked sum.",
     "sheet": "Make a contact sheet: every kernel on one's own picture.",
+    "info": "Show what files hold, and what would be lost in another format.",
     "fit": "Find the kernel that best explains a picture made from another.",
     "replay": "Do again what a result's embedded recipe says: the same pixels?",
     "bench": "Measure this machine: every method against every peer that is installed.",

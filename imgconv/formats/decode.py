@@ -51,7 +51,7 @@ def decode(data: bytes, limits: Limits = DEFAULT, ending: str = "") -> Loaded:
 
     prepare_pillow()
     _check_tags(data)
-    form = _known(data, ending)
+    form = known(data, ending)
     check_nested(form, data, limits)
     image = Image.open(io.BytesIO(data), formats=[form])
     try:
@@ -65,7 +65,7 @@ def decode(data: bytes, limits: Limits = DEFAULT, ending: str = "") -> Loaded:
         raise
 
 
-def _known(data: bytes, ending: str) -> str:
+def known(data: bytes, ending: str) -> str:
     """The format of a file, whose plugin is imported now; Pillow would import those of all formats for a rare one."""
     form = format_of(data[:START_BYTES])
     name = form.name if form else name_for(ending)

@@ -44,14 +44,21 @@ STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
 
 def filterable(image: Image.Image) -> Image.Image:
     """The image in a mode of `SAMPLES`: bilevel becomes L, palettes and colour keys become L, LA, RGB or RGBA."""
+    mode = mode_of(image.mode, "transparency" in image.info)
     if image.mode in CONVERTED:
-        mode = CONVERTED[image.mode]["transparency" in image.info]
         return image if image.mode == mode else image.convert(mode)
     if image.mode.startswith("I;16") and image.mode != "I;16":
         return from_array(np.asarray(image).astype(np.uint16), "I;16")
     if image.mode not in SAMPLES:
         raise PictureError(f"pictures of mode {image.mode} cannot be filtered")
     return image
+
+
+def mode_of(mode: str, transparency: bool) -> str:
+    """In which mode an image is filtered, with a transparent colour or level or without."""
+    if mode in CONVERTED:
+        return CONVERTED[mode][transparency]
+    return "I;16" if mode.startswith("I;16") else mode
 
 
 def back_in(mode: str, image: Image.Image) -> Image.Image:

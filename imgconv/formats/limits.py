@@ -122,8 +122,12 @@ def check_whole(size: int, columns: int, rows: int, samples: int, reading: int, 
             f"has {columns}×{rows} pixels, more than the {limits.pixels:,} that are taken into memory whole;"
             " --max-pixels takes more"
         )
-    each = max(reading, samples * (2 + limits.working), samples * (1 + limits.encoding))
-    check_memory(size + pixels * each, size, limits)
+    check_memory(needed(size, pixels, samples, reading, limits) - BASE, size, limits)
+
+
+def needed(size: int, pixels: int, samples: int, reading: int, limits: Limits = DEFAULT) -> int:
+    """Bytes of memory that a job takes; otherwise as `check_whole`."""
+    return BASE + size + pixels * max(reading, samples * (2 + limits.working), samples * (1 + limits.encoding))
 
 
 def check_memory(need: int, size: int, limits: Limits) -> None:

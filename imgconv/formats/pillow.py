@@ -96,15 +96,21 @@ def _form(image: Image.Image) -> str:
 
 def _about(loaded: Loaded) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The metadata of a file, and what the user should know about it."""
-    data, image = loaded.data, loaded.image
+    data, image, form = loaded.data, loaded.image, _form(loaded.image)
+    info, notes = about_of(image, io.BytesIO(data), len(data))
+    if form not in ("PNG", "TIFF", "PPM") and (bits := depth_of(data, image)) > 8 and not image.mode.startswith("I"):
+        notes = (*notes, f"its {bits} bits per channel were cut to 8: Pillow reads no more of {form}")
+    return info, notes
+
+
+def about_of(image: Image.Image, file: BinaryIO, size: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What a file of `size` bytes says about its picture, which Pillow has opened; and what the user should know."""
     if image.format == "PNG":
         from imgconv.formats.png.chunks import metadata_of, split
 
-        return metadata_of(split(io.BytesIO(data), len(data))[0])
-    info, notes = _info(image, form := _form(image), io.BytesIO(data))
-    if form not in ("TIFF", "PPM") and (bits := depth_of(data, image)) > 8 and not image.mode.startswith("I"):
-        notes = (*notes, f"its {bits} bits per channel were cut to 8: Pillow reads no more of {form}")
-    return info, notes
+        return metadata_of(split(file, size)[0])
+    file.seek(0)
+    return _info(image, _form(image), file)
 
 
 def _picture(loaded: Loaded) -> Picture:
@@ -158,7 +164,11 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
         info["compression"] = image.info.get("compression")
     elif image.info.get("exif"):
         info["exif"] = marked(image.info["exif"])
-    if form in ("GIF", "JPEG2000") and image.info.get("comment"):
+    if form == "GIF":
+        from imgconv.formats.timing import extensions_of
+
+        info |= extensions_of(file.read())
+    if form == "JPEG2000" and image.info.get("comment"):
         info["comment"] = image.info["comment"]
     if form == "JPEG":
         from imgconv.formats import segments

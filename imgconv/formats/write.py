@@ -14,7 +14,7 @@ from imgconv.errors import WriteError
 from imgconv.formats.metadata import left_out
 from imgconv.formats.picture import Picture, is_opaque
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import ENCODER_OPTIONS, FORMATS, ICNS_KINDS, MODES, by_name
+from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, ICNS_KINDS, MODES, by_name, frames_in
 
 if TYPE_CHECKING:
     from imgconv.formats.tiff.strips import Page
@@ -124,6 +124,26 @@ def encode(
     sink.write(picture.array)
     sink.end()
     return file.getvalue(), sink.notes
+
+
+def lost_in(about: Picture, form: str) -> list[str]:
+    """What of a picture is lost in a file of the format, or why it cannot be written; its pixels are not looked at."""
+    notes = left_out(about.info, form)
+    if form not in ARRAY_ENDINGS.values():
+        try:
+            _mode_in(form, about)
+        except WriteError as problem:
+            return [str(problem)]
+    if form == "JPEG":
+        from imgconv.formats.segments import into_options
+
+        notes += [*into_options(dict(about.info)), *_unlike(about, ())]
+        notes += ["JPEG loses detail of its pixels"] if about.format != "JPEG" else []
+    if about.frames > 1 and not frames_in(form):
+        notes.append(f"{form} holds one of its {about.frames} frames")
+    if about.others:
+        notes.append(f"its {about.others} more pictures (previews, masks or layers) are left out")
+    return notes
 
 
 def _unlike(picture: Picture, given: Container[str]) -> tuple[str, ...]:

@@ -1,0 +1,74 @@
+"""What the header of a file says: the picture as it will be read, without any pixel."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from imgconv.formats import pillow, timing
+from imgconv.formats.decode import depth_of, known, prepare_pillow
+from imgconv.formats.image import mode_of
+from imgconv.formats.picture import Picture, unread
+from imgconv.formats.read import frames_of
+from imgconv.formats.table import ARRAY_ENDINGS, MODES, START_BYTES, name_for
+
+TYPES = {"I": "int32", "F": "float32"}  # of samples that do not have 8 or 16 bits
+DETAILED = {"L": "I;16", "I": "I;16", "LA": "LA;16", "RGB": "RGB;16", "RGBA": "RGBA;16"}  # by what Pillow calls them
+BEGIN = 2**16  # bytes that are read of a file first
+
+
+def header_of(file: BinaryIO, size: int, ending: str) -> tuple[Picture, str, str, list[float]]:
+    """The picture as it will be read, without its pixels; mode and depth as the file has them; durations."""
+    from PIL import Image
+
+    start = file.read(BEGIN)
+    if start.startswith(b"\x93NUMPY") or name_for(ending) in ARRAY_ENDINGS.values():
+        about = next(frames_of(file, size, "", ending)).about
+        return about, "", about.array.dtype.name, []
+    prepare_pillow()
+    form = known(start[:START_BYTES], ending)
+    file.seek(0)
+    with pillow.pillow_errors(), Image.open(file, formats=[form]) as image:
+        form = "JPEG" if image.format == "MPO" else form
+        info, notes = pillow.about_of(image, _jpeg_header(file, image) if form == "JPEG" else file, size)
+        durations = timing.durations_of(form, file)
+        depth, mode = depth_of(start, image), image.mode
+        mode = DETAILED.get(mode, mode) if depth == 16 else mode
+        seen_as = mode_of(mode, "transparency" in image.info)
+        bands = Image.getmodebands(seen_as.removesuffix(";16") if seen_as != "I;16" else "L")
+        frames, others = _counted(file, size, form, image, len(durations))
+        dtype = next((dtype for (dtype, _), name in MODES.items() if name == seen_as), TYPES.get(seen_as, "uint8"))
+        array = unread((image.height, image.width, bands)[: 2 + (bands > 1)], np.dtype(dtype))
+        return Picture(array, seen_as, form, info, frames, others=others, notes=notes), mode, str(depth), durations
+
+
+def _counted(file: BinaryIO, size: int, form: str, image: Any, shown: int) -> tuple[int, int]:
+    """How many frames there are, and how many pictures that are none."""
+    if form == "TIFF":
+        from imgconv.formats.tiff.pages import pages_of
+        from imgconv.formats.tiff.tags import Tags
+
+        try:
+            pages, others = pages_of(Tags(file, size), None)
+        except ValueError:
+            return 1, 0
+        return len(pages), others
+    if shown:
+        return shown, 0
+    count = getattr(image, "n_frames", 1)
+    return (count, 0) if form == "AVIF" else (1, count - 1)
+
+
+def _jpeg_header(file: BinaryIO, image: Any) -> BinaryIO:
+    """A JPEG file as far as its first pixels; all of it where more is behind the last."""
+    from imgconv.formats.segments import END, FILLING, frame_in
+
+    file.seek(-min(64, file.seek(0, io.SEEK_END)), io.SEEK_END)
+    behind = "mp" in image.info or not file.read().rstrip(FILLING).endswith(END)
+    file.seek(0)
+    data = file.read(-1 if behind else BEGIN)
+    while not frame_in(data)[1] and (more := file.read(len(data))):
+        data += more
+    return io.BytesIO(data)

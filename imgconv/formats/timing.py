@@ -1,0 +1,116 @@
+"""What the headers of an animation say: how long each frame is shown, and what stands between them."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+IMAGE, CONTROL, COMMENT, APPLICATION, TEXT = 0x2C, 0xF9, 0xFE, 0xFF, 0x01  # blocks of a GIF
+MOST = 2**16  # frames of an AVIF
+LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
+XMP, XMP_END = b"XMP DataXMP", 258  # bytes that end the packet, whatever reads it
+PROFILE = b"ICCRGBG1012"
+
+
+def durations_of(form: str, file: BinaryIO) -> list[float]:
+    """Milliseconds of each frame of a GIF, PNG, WEBP or AVIF as its headers have them; of others none."""
+    file.seek(0)
+    if form == "GIF":
+        return _of_gif(file.read())
+    if form == "PNG":
+        return [_of_control(file.read(26)) for name, _ in _chunks(file, 8, ">I4s", 4) if name == b"fcTL"]
+    if form == "WEBP":
+        chunks = _chunks(file, 12, "<4sI", 0)
+        return [float(int.from_bytes(file.read(15)[12:], "little")) for name, _ in chunks if name == b"ANMF"]
+    return _of_track(file.read()) if form == "AVIF" else []
+
+
+def _of_track(data: bytes) -> list[float]:
+    """The table of times in a track of ISO 14496-12: how many frames last so many units."""
+    media, table = data.find(b"mdhd") + 4, data.find(b"stts") + 8
+    if media < 4 or table < 8:
+        return []
+    scale = media + (12 if data[media : media + 1] == b"\0" else 20)
+    units, count = (int.from_bytes(data[at : at + 4], "big") for at in (scale, table))
+    times = data[table + 4 :][: 8 * min(count, MOST)]
+    pairs = struct.iter_unpack(">II", times[: len(times) // 8 * 8])
+    return [1000 * each / units for number, each in pairs for _ in range(min(number, MOST))] if units else []
+
+
+def _of_control(body: bytes) -> float:
+    up, down = struct.unpack(">HH", body[20:24]) if len(body) == 26 else (0, 0)
+    return float(Fraction(1000 * up, down or 100))
+
+
+def _chunks(file: BinaryIO, at: int, layout: str, behind: int) -> Iterator[tuple[bytes, int]]:
+    """The name and length of each chunk, at which the file then is; `behind` bytes follow, of RIFF one to be even."""
+    while True:
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        name, length = sorted(struct.unpack(layout, head), key=lambda part: isinstance(part, int))
+        yield name, length
+        at += 8 + length + (behind or length % 2)
+
+
+def _of_gif(data: bytes) -> list[float]:
+    durations, shown = [], 0.0
+    for kind, start, _ in blocks(data):
+        if kind == CONTROL:
+            shown = 10.0 * int.from_bytes(data[start + 2 : start + 4], "little")
+        elif kind == IMAGE:
+            durations.append(shown)
+            shown = 0.0
+    return durations
+
+
+def blocks(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The kind of each block of a GIF, and where its parts begin and end, their lengths included."""
+    at = 13 + _palette(data[10:11])
+    while data[at : at + 1] in (b"!", b","):
+        kind = data[at + 1] if data[at : at + 1] == b"!" else IMAGE
+        start = at + 2 if kind != IMAGE else at + 11 + _palette(data[at + 9 : at + 10])
+        at = start
+        while size := int.from_bytes(data[at : at + 1], "big"):
+            at += 1 + size
+        at += 1
+        yield kind, start, at
+
+
+def _palette(flags: bytes) -> int:
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0
+
+
+def joined(parts: bytes) -> bytes:
+    """What stands in the parts of a block, without their lengths."""
+    file, found = io.BytesIO(parts), []
+    while size := int.from_bytes(file.read(1), "big"):
+        found.append(file.read(size))
+    return b"".join(found)
+
+
+def extensions_of(data: bytes) -> dict[str, Any]:
+    """What the extensions of a GIF say, as `Picture.info` has it; `lost` is what does not travel."""
+    info: dict[str, Any] = {}
+    comments: dict[bytes, None] = {}  # each once
+    lost: dict[tuple[str, str], None] = {}
+    for kind, start, end in blocks(data):
+        name = data[start + 1 : start + 12]
+        if kind == COMMENT:
+            comments[joined(data[start:end])] = None
+        elif kind == TEXT:
+            lost["other", "text on its pixels"] = None
+        elif kind == APPLICATION and name == XMP:
+            info["xmp"] = data[start + 12 : end - XMP_END]
+        elif kind == APPLICATION and name == PROFILE:
+            info["icc_profile"] = joined(data[start + 12 : end])
+        elif kind == APPLICATION and name not in LOOPS:
+            word = name.decode("latin-1").strip("\0 ")
+            lost["other", f"application extension {word}"] = None
+    if comments:
+        info["comment"] = b"\n".join(comments)
+    return info | ({"lost": tuple(lost)} if lost else {})
