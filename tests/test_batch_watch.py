@@ -265,6 +265,7 @@ def test_a_kernel_is_applied_again_whenever_its_file_changes():
         (["-k", "blur"], "needs a kernel in a file"), (["-k", "k.txt", "-o", "-"], "takes neither --in-place"),
         (["-k", "k.txt", "--watch"], "do not go together"),
         (["-k", "k.txt", "--report", "r.html"], "do not go together"),
+        (["-", "-k", "k.txt"], "standard input do not go together"),
     ],
 )  # fmt: skip
 def test_watching_a_kernel_refuses_what_makes_no_sense(words, says):

@@ -224,3 +224,16 @@ def test_two_sides_that_agree_say_so(photo):
     assert (
         "border" in run(f"{photo}@0,0", "-k", "sharpen", "--like", "opencv", "--like", "imagemagick").splitlines()[-1]
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "step"),
+    [
+        (["--like", "scipy", "--like", "opencv"], "where the window lies"),  # the anchor of even sizes
+        (["--like", "opencv", "--like", "ndimage", "--anchor", "low", "--border", "edge"], "rounded"),
+        (["--like", "keras", "--like", "imagemagick", "--border", "edge", "--alpha", "keep"], "the scale"),
+        (["--like", "opencv", "--like", "pillow", "--anchor", "low", "--border", "wrap"], "how the weights lie"),
+    ],
+)
+def test_the_first_step_in_which_two_tools_part_is_named(photo, words, step):
+    assert told(f"{photo}@2,2", "-k", "-1 .25; 2 1", *words)["parting"]["step"] == step

@@ -158,8 +158,9 @@ def apply(
         what = "--watch has no end" if watch else "standard input can be read only once"
         raise UsageError(f"--report is a page about what was done, from its files: {what}")
     check_report(report, overwrite=overwrite)
-    if watch_kernel and (watch or report):
-        raise UsageError(f"--watch-kernel and {'--watch' if watch else '--report'} do not go together")
+    if watch_kernel and (watch or report or "-" in inputs):
+        other = "--watch" if watch else "--report" if report else "standard input"
+        raise UsageError(f"--watch-kernel and {other} do not go together")
     from imgconv.formats.decode import begin
 
     # the first picture is decoded while the rest is being imported

@@ -204,6 +204,7 @@ def _steps(channel: Channel, one: PixelSum) -> RenderableType:
     table = Table(box=None, pad_edge=False, show_header=False)
     for step in channel.steps:
         table.add_row(step.name, f"{step.value:.9g}", Text(step.says, style="dim"))
-    says = "" if channel.worked == channel.result else f"the {one.method} method's: {one.exactness}"
+    agree = channel.worked == channel.result or math.isnan(channel.result)
+    says = "" if agree else f"the {one.method} method's: {one.exactness}"
     table.add_row(Text(f"{channel.name} result".strip(), "bold"), Text(f"{channel.result:.9g}", "bold green"), says)
     return table

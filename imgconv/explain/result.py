@@ -173,7 +173,11 @@ def _looks(channel: Channel, whole: PixelSum) -> Iterator[tuple[str, Any, str]]:
     yield "the channels added up", len(terms), ", ".join(term.channel for term in terms) or channel.steps[0].name
     for term in terms:
         ends = [f"{axis[0]} to {axis[-1]}" for axis in (term.rows, term.columns)]
-        yield "where the window lies", (*term.rows, *term.columns), f"rows {ends[0]}, columns {ends[1]}"
+        yield (
+            "where the window lies",
+            (*term.rows, *term.columns),
+            f"rows {ends[0]}, columns {ends[1]} (padding {whole.padding})",
+        )
         yield "how the weights lie", term.weights.tolist(), whole.flip or "as written"
         yield "what the border makes up", [*map(_same, term.window.ravel().tolist())], f"border {whole.border}"
         yield "the scale", term.scale, f"{term.scale:g}"
