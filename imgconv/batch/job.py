@@ -6,13 +6,13 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from imgconv.arrayfile import Array
 from imgconv.batch import journal, remote
@@ -22,15 +22,18 @@ from imgconv.conventions import METADATA
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
 from imgconv.formats.limits import DEFAULT, Limits, limits_for
 from imgconv.formats.metadata import select
-from imgconv.formats.picture import FIRST, Frame, Picture, unread, wanted_of
+from imgconv.formats.picture import FIRST, UNCOUNTED, Frame, Picture, unread, wanted_of
 from imgconv.formats.place import PIECE, followed, placed, put, sweep_once
 from imgconv.formats.read import frames_of
 from imgconv.formats.sink import Rows
-from imgconv.formats.table import GREY_MODES, MODES, THUMBNAILS, TIMING, by_name, frames_in
+from imgconv.formats.table import GREY_MODES, MODES, THUMBNAILS, TIMING, frames_in, keeps
 from imgconv.formats.write import fitted, sink_of
 from imgconv.native.kept import clock, compile_seconds
 from imgconv.recipe import Recipe
 from imgconv.recipe.strips import AtOnce, InStrips, filter_frame
+
+if TYPE_CHECKING:
+    from imgconv.formats.raw import Raw
 
 SPOOLED_BYTES = 2**24  # results from larger samples wait on the disk for standard output
 STANDARD_INPUT = "standard input"  # as messages call it
@@ -45,6 +48,7 @@ class Handling(NamedTuple):
     limits: Limits = DEFAULT
     embedded: tuple[str, str] | None = None  # the recipe and the versions that go into the result's metadata
     strip_gps: bool = False
+    raw: Raw | None = None  # what the inputs' frames are, where they hold nothing else
 
 
 @dataclass(frozen=True)
@@ -162,12 +166,12 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     started, threads = clock(), recipe.options.threads
     limits = limits_for(handling.limits, recipe.options, job.format)
     content = content_of(job.source) if targets.journal and job.source else ""
-    file, size = _opened(job)
+    file, size = _opened(job, stream=handling.raw is not None)
     with file:
         name, ending = (str(job.source), job.source.suffix) if job.source else (STANDARD_INPUT, "")
         frames = frames_of(
             file, size, name, ending, wanted=targets.frames,
-            auto_orient=handling.auto_orient, limits=limits, threads=threads, begun=job.begun,
+            auto_orient=handling.auto_orient, limits=limits, threads=threads, begun=job.begun, raw=handling.raw,
         )  # fmt: skip
         first = next(frames)
         outcome.read_s = clock() - started
@@ -181,7 +185,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
             strips = rows(sink.step)
             if targets.out_dir is not None and isinstance(part.target, Path):
                 make_folder(part.target.parent)
-            with _target(part, targets, about.array.nbytes * about.frames, content) as target:
+            with _target(part, targets, about.array.nbytes * about.frames, content, stream=form == "RAW") as target:
                 sink.begin(target)
                 sink.take(chain([(about, partial(_same, strips))], results))
                 sink.end()
@@ -199,7 +203,7 @@ def _parts(job: Job, frames: Iterator[Frame], targets: Targets, count: int) -> I
     if not job.each:
         yield job, frames
         return
-    for number in wanted_of(targets.frames, count):
+    for number in wanted_of(targets.frames, count) if count < UNCOUNTED else ():
         target = job.at(number).target
         if isinstance(target, Path) and os.path.lexists(target) and not targets.may_be_there(target):
             raise WriteError(f"{target}: exists; --overwrite replaces it")
@@ -231,7 +235,7 @@ def _filtered(
         after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome, remade=remade)
         if count == 1:
             after = replace(after, info={key: value for key, value in after.info.items() if key not in TIMING})
-        elif "duration" in after.info and "duration" not in by_name(form).keeps:
+        elif after.info.get("duration") and not keeps(form, "duration") and before.format != form:
             outcome.notes.append(f"{form} holds no durations; they are left out")
         if handling.embedded:
             from imgconv.formats import xmp
@@ -254,19 +258,24 @@ def _same(strips: Generator[Array], _: int | None) -> Generator[Array]:
 
 def _stands_apart(about: Picture, form: str) -> bool:
     """Whether a picture is no part of the animation, and the format has no place for it beside that."""
-    return "default_image" in about.info and "default_image" not in by_name(form).keeps
+    return "default_image" in about.info and not keeps(form, "default_image")
 
 
 @contextmanager
-def _target(job: Job, targets: Targets, size: int, content: str) -> Iterator[BinaryIO]:
+def _target(job: Job, targets: Targets, size: int, content: str, *, stream: bool) -> Iterator[BinaryIO]:
     """A file to be written, which becomes the job's target, or goes to standard output, when it is complete.
 
-    `size` is that of the samples in bytes, `content` what the journal says of the input.
+    `size` is that of the samples in bytes, `content` what the journal says of the input. A `stream` goes to standard
+    output as it comes.
     """
     if isinstance(job.target, Path):
         sealed = partial(journal.note, job.target, source=content, recipe=targets.journal) if targets.journal else None
         with placed(job.target, overwrite=targets.replaces_at(job.target), sealed=sealed) as file:
             yield file
+        return
+    if job.target is None and stream:
+        with _standard_output() as output:
+            yield output
         return
     with io.BytesIO() if size <= SPOOLED_BYTES else _nameless() as file:
         yield file
@@ -275,7 +284,9 @@ def _target(job: Job, targets: Targets, size: int, content: str) -> Iterator[Bin
         if job.target is not None:
             remote.put(job.target, parts, overwrite=targets.replaces)
         else:
-            _write_stream(parts)
+            with _standard_output() as output:
+                for part in parts:
+                    put(output, part)
 
 
 def _nameless() -> BinaryIO:
@@ -295,8 +306,9 @@ def _count(about: Picture, form: str, job: Job, targets: Targets, outcome: Outco
     """
     outcome.shape, outcome.mode, outcome.dtype = about.array.shape, about.mode, about.array.dtype.name
     count = len(wanted_of(targets.frames, about.frames))
+    many = "several" if about.frames == UNCOUNTED else about.frames
     if count < about.frames:
-        of = f"of {about.frames} frames"
+        of = f"of {many} frames"
         outcome.notes.append(
             f"only the first {of} was filtered" if targets.frames == FIRST else f"{count} {of} were filtered"
         )
@@ -306,7 +318,7 @@ def _count(about: Picture, form: str, job: Job, targets: Targets, outcome: Outco
         raise PictureError(f"{job.input}: {outcome.notes[-1]}; --in-place would lose the others")
     if count > 1 and not job.each and not frames_in(form):
         raise PictureError(
-            f"{job.input}: has {about.frames} frames, and {form} holds one; --frames first takes the first, and"
+            f"{job.input}: has {many} frames, and {form} holds one; --frames first takes the first, and"
             " -o with {frame} in the name makes a file of each"
         )
     if count > 1 and not job.each and _stands_apart(about, form):
@@ -337,25 +349,27 @@ def _after(before: Picture, array: Any, mode: str, handling: Handling, outcome: 
     return replace(before, array=array, mode=mode, info=info)
 
 
-def _opened(job: Job) -> tuple[BinaryIO, int]:
-    """The input, and its size in bytes; what comes through standard input is held in memory as it is."""
+def _opened(job: Job, *, stream: bool) -> tuple[BinaryIO, int]:
+    """The input, and its size in bytes; what comes through standard input is held in memory but for a `stream`."""
     if job.source is not None:
         return remote.opened(job.source)
     try:
+        if stream:
+            return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False), 0
         data = sys.stdin.buffer.read()
-    except (OSError, AttributeError):  # closed by the caller: <&-
+    except (OSError, ValueError, AttributeError):  # closed by the caller: <&-
         raise PictureError(f"{STANDARD_INPUT}: cannot be read") from None
     return io.BytesIO(data), len(data)
 
 
-def _write_stream(parts: Iterable[bytes]) -> None:
+@contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    """Standard output, without Python's buffer, which would be written once more at the end, and fail once more."""
     if sys.__stdout__ is None:
         raise WriteError("standard output: is closed")
     try:
-        # without Python's buffer, which would be written once more at the end, and fail once more
         stream = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
-        for part in parts:
-            put(stream, part)
+        yield stream
         stream.flush()
     except BrokenPipeError:
         raise

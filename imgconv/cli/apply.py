@@ -27,6 +27,7 @@ from imgconv.cli.options import (
     to_frames,
     to_jobs,
     to_metadata,
+    to_raw,
 )
 from imgconv.cli.progress import Progress, count, human_line, summary_lines
 from imgconv.cli.report import check_report, report_option, section_of, write_report
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from imgconv.batch.report import Count, Outcome
     from imgconv.batch.targets import Job, Targets
     from imgconv.formats.limits import Limits
+    from imgconv.formats.raw import Raw
     from imgconv.recipe import Recipe
 
 ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
@@ -96,6 +98,9 @@ ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
          " name with {frame} in it.")  # fmt: skip
 @setting("--strip-gps", is_flag=True,
          help="Take the place where a picture was made out of its EXIF data and XMP, and nothing else.")  # fmt: skip
+@click.option("--raw", type=to_raw, metavar="WxH:FORMAT", shell_complete=one_of("1920x1080:rgb24"),
+              help="Inputs are raw video, such as 1920x1080:rgb24, in one of ffmpeg's gray, ya8, rgb24, rgba, gray16le,"
+              " ya16le, rgb48le, rgba64le, grayf32le; from - to - frames go through as they come.")  # fmt: skip
 @setting("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")
 @click.option("--recipe", type=FILE, is_eager=True, callback=use_recipe, expose_value=False, metavar="FILE",
               help="Take the kernels, and all that decides the result, from a file that --save-recipe wrote; what the"
@@ -134,8 +139,8 @@ def apply(
     overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, watch: bool, watch_kernel: bool,
     dry_run: bool, preview: bool, as_json: bool, quiet: bool, verbose: bool, explain: bool, keep_going: bool,
     most: int | None, memory: int | None, cluster: str | None, encoder: tuple[str, ...], metadata: frozenset[str],
-    auto_orient: bool, strip_gps: bool, frames: tuple[int, ...] | None, save_recipe: str | None, embed: bool,
-    report: str | None, limits: Limits, **options: Any,
+    auto_orient: bool, strip_gps: bool, frames: tuple[int, ...] | None, raw: Raw | None, save_recipe: str | None,
+    embed: bool, report: str | None, limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -164,7 +169,7 @@ def apply(
     from imgconv.formats.decode import begin
 
     # the first picture is decoded while the rest is being imported
-    early = len(inputs) == 1 and list_file is None and inputs[0] != "-" and options["threads"] != 1
+    early = len(inputs) == 1 and list_file is None and inputs[0] != "-" and options["threads"] != 1 and raw is None
     early = early and not (dry_run or skip_existing or newer or resume or watch or watch_kernel or cluster)
     begun = begin(Path(inputs[0])) if early else None
     settle = partial(make_recipe, kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
@@ -211,7 +216,12 @@ def apply(
             if not quiet:
                 warn(f"{why}; --resume will not know what has been done")
     handling = Handling(
-        parse_encoder_options(encoder), metadata, auto_orient, limits._replace(memory=memory), strip_gps=strip_gps
+        parse_encoder_options(encoder),
+        metadata,
+        auto_orient,
+        limits._replace(memory=memory),
+        strip_gps=strip_gps,
+        raw=raw,
     )
     if jobs:
         check_encoder_options(jobs, handling.encoder)

@@ -31,6 +31,7 @@ from imgconv.conventions import (
 
 if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
+    from imgconv.formats.raw import Raw
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -169,6 +170,13 @@ def to_frames(text: str) -> tuple[int, ...] | None:
     if not all(spans) or 0 in numbers or not numbers:
         raise click.BadParameter(f"{text!r} is neither all, first nor numbers from 1 up such as 1,3-5")
     return tuple(sorted(numbers))
+
+
+def to_raw(text: str) -> Raw:
+    """What raw video is."""
+    from imgconv.formats.raw import parse
+
+    return parse(text)
 
 
 def to_jobs(text: str) -> int | None:

@@ -48,7 +48,7 @@ def differing(first: Array, second: Array) -> Array:
 class AnimationSink(Sink):
     """What all formats of animations have in common. `about` is the frame that comes next, `number` counts from 0."""
 
-    step = None
+    step: int | None = None
 
     def __init__(self, form: str, about: Picture) -> None:
         self.form, self.about, self.number = form, about, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,7 @@ from imgconv.formats.limits import Limits, check_memory, check_whole
 EXIF_MARK = b"Exif\0\0"  # in front of EXIF data in `Picture.info`, as JPEG wants it; other files may go without
 HELD_BYTES = 2**27  # larger pictures are read twice where alpha must be looked at before the rest
 LOOK_BYTES = 2**20  # looked at in one go
+UNCOUNTED = sys.maxsize  # frames, where they are as many as come
 FIRST = (1,)  # of the frames, where only that is wanted
 
 
@@ -37,7 +39,7 @@ class Picture:
         frame of an animation also `duration` (milliseconds), `plays` (how many times all is shown, 0 for ever), and
         `default_image` for one that is shown only where animations are not.
     frames : int
-        How many the file holds.
+        How many the file holds; UNCOUNTED where that is seen at its end.
     number : int
         Which of them it is, counted from 1.
     others : int

@@ -16,10 +16,11 @@ from imgconv.errors import PictureError, reason
 from imgconv.formats.decode import decode
 from imgconv.formats.limits import DEFAULT, Limits, check_image
 from imgconv.formats.picture import FIRST, Frame, Picture, wanted_of
-from imgconv.formats.table import name_for
+from imgconv.formats.table import format_of, name_for
 
 if TYPE_CHECKING:
     from imgconv.formats.decode import Begun
+    from imgconv.formats.raw import Raw
 
 LARGEST_FILE = 16 * 2**30  # bytes that are read at once
 NUMBERS = re.compile(rb"\s*(#|[-+.]*\d)")  # what a matrix begins with
@@ -69,13 +70,14 @@ def frames_of(
     limits: Limits = DEFAULT,
     threads: int | None = None,
     begun: Begun | None = None,
+    raw: Raw | None = None,
 ) -> Iterator[Frame]:
     """The frames in a file without a buffer, one after the other: each is done with when the next one is asked for.
 
     Parameters
     ----------
     file, size
-        With random access; and its size in bytes.
+        With random access, and its size in bytes; raw frames also from what has neither: then 0.
     name : str
         What messages call it.
     ending : str
@@ -88,6 +90,8 @@ def frames_of(
         PNG is read by two threads, unless it is 1.
     begun : Begun, optional
         The same file, where decoding it has begun.
+    raw : Raw, optional
+        What its frames are, where it holds nothing else.
 
     Raises
     ------
@@ -95,7 +99,12 @@ def frames_of(
         When it is broken, as far as can be seen without reading its pixels. `read` of a frame raises it, too.
     """
 
-    frames = _frames_of(file, size, ending, wanted, limits, threads, begun)
+    if raw is not None:
+        from imgconv.formats.raw import frames_of as raw_frames
+
+        frames = raw_frames(file, size, raw, limits, wanted)
+    else:
+        frames = _frames_of(file, size, ending, wanted, limits, threads, begun)
     while True:
         with named(name):
             frame = next(frames, None)
@@ -139,6 +148,8 @@ def _frames_of(
         kind = "NPY"
     elif not ending and NUMBERS.match(start):
         kind = "TEXT"
+    elif kind == "RAW" and format_of(start) is None:
+        raise PictureError("is raw by its name; --raw WxH:rgb24 says how large its frames are")
     frame = None
     if kind in ("NPY", "TEXT", "CSV"):
         from imgconv.formats import arrays

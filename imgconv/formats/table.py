@@ -110,7 +110,7 @@ MODES = {
 }  # fmt: skip
 THUMBNAILS = ("JPEG", "PNG", "WEBP")  # that hold EXIF data as it is, with the directory of its thumbnail
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
-ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV"}
+ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV", ".raw": "RAW"}
 _NAMES = {ending: form.name for form in FORMATS for ending in form.endings} | ARRAY_ENDINGS
 
 
@@ -121,7 +121,12 @@ def by_name(name: str) -> Format:
 
 def frames_in(name: str) -> str:
     """What frames a format holds, as `Format.frames` says; "" for arrays."""
-    return next((form.frames for form in FORMATS if form.name == name), "")
+    return next((form.frames for form in FORMATS if form.name == name), "animation" if name == "RAW" else "")
+
+
+def keeps(name: str, key: str) -> bool:
+    """Whether a format can carry what `Picture.info` has under a key; no array can."""
+    return any(key in form.keeps for form in FORMATS if form.name == name)
 
 
 def name_for(ending: str) -> str | None:

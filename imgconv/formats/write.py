@@ -62,6 +62,10 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
         from imgconv.formats import arrays  # here, as the others: what one format needs is imported for its files
 
         return arrays.sink_of(about, form)
+    if form == "RAW":
+        from imgconv.formats.raw import RawSink
+
+        return RawSink(form, about)
     mode = _mode_in(form, about)
     metadata = {key: about.info[key] for key in by_name(form).keeps if key in about.info}
     given = {key: value for key, value in options.items() if form in ENCODER_OPTIONS[key].formats}
