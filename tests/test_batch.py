@@ -14,6 +14,7 @@ import pytest
 from makers import encode_png, exif, leftovers, noise, opened, png16, saved, smooth
 from PIL import Image
 
+from imgconv.batch import frames as frames_module
 from imgconv.batch import job as job_module
 from imgconv.batch import run as run_module
 from imgconv.batch.inputs import find_inputs
@@ -296,8 +297,8 @@ def test_too_little_memory_is_an_error_of_the_file(monkeypatch):
     def refuse(*_, **__):
         raise MemoryError
 
-    for name in ("sink_of", "filter_frame"):
-        monkeypatch.setattr(job_module, name, refuse)
+    for module, name in ((job_module, "sink_of"), (frames_module, "filter_frame")):
+        monkeypatch.setattr(module, name, refuse)
         (found,) = outcomes("a.png")
         assert found.error == "a.png: is too large for the memory of this machine"
 
