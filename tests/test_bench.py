@@ -174,7 +174,7 @@ def test_commands_take_files_to_files():
     assert {"imgconv", "Python + Pillow"} <= found.keys()
     for timing in row.timings:
         assert timing.problem == ""
-        assert timing.error <= 0.5
+        assert timing.error is None if timing.tool == "codecs alone" else timing.error <= 0.5
         assert timing.size_bytes > 100
     assert commands.measure(named("jpeg"), measure.Settings(9, 9, channels=4)) is None
     row = commands.measure(named("jpeg"), measure.Settings(33, 40, channels=1, rounds=1))

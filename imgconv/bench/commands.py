@@ -37,6 +37,15 @@ result = cv2.filter2D(picture, -1, numpy.array({EDGE_ENHANCE}) / 2)
 options = [cv2.IMWRITE_JPEG_QUALITY, {QUALITY}] if sys.argv[2].endswith(".jpg") else []
 cv2.imwrite(sys.argv[2], result, options)
 """
+# libjpeg-turbo and libpng as they are: what a command comes to that does not filter
+CODECS_SCRIPT = f"""
+import sys, imagecodecs
+with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as target:
+    if sys.argv[2].endswith(".jpg"):
+        target.write(imagecodecs.jpeg8_encode(imagecodecs.jpeg8_decode(source.read()), level={QUALITY}))
+    else:
+        target.write(imagecodecs.png_encode(imagecodecs.png_decode(source.read()), level=1))
+"""
 
 
 class Command(NamedTuple):
@@ -48,6 +57,7 @@ class Command(NamedTuple):
     version: str = ""  # how it is asked for its version
     module: str = ""  # that a script needs, beside Pillow
     says: str = ""  # what its answer to that has, where another program has its name
+    filters: bool = True
 
 
 COMMANDS = {
@@ -57,6 +67,7 @@ COMMANDS = {
     ),
     "Python + Pillow": Command("-c {pillow} {source} {target}"),
     "Python + OpenCV": Command("-c {opencv} {source} {target} {threads}", module="cv2"),
+    "codecs alone": Command("-c {codecs} {source} {target}", module="imagecodecs", filters=False),
     "vips": Command(
         "conv {source} {target}{jpeg} {matrix} --precision integer", f"[Q={QUALITY}]", ("vips",), "--version"
     ),
@@ -72,6 +83,10 @@ COMMANDS = {
         "-y -v error -threads {threads} -i {source} -vf {filter} {jpeg} -frames:v 1 {target}", "-q:v 3",
         ("ffmpeg",), "-version",
     ),
+    "G'MIC": Command(
+        "{source} {gmic} div[-1] 2 correlate[0] [1] keep[0] round cut 0,255 output {target}{jpeg}", f",{QUALITY}",
+        ("gmic",), "version", says="GREYC",
+    ),
 }  # fmt: skip
 
 
@@ -81,9 +96,10 @@ def program(command: Command) -> tuple[str, str] | None:
     for path in filter(None, map(shutil.which, command.programs)):
         words = [path, command.version]
         try:
-            answer = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False).stdout
+            done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
         except (OSError, subprocess.TimeoutExpired):
             continue
+        answer = done.stdout + done.stderr
         number = re.search(r"\d+(\.\d+)+(-\d+)?", answer)
         if number and command.says in answer:
             return path, number[0]
@@ -104,7 +120,8 @@ def command_lines(
     planes = {1: "gray", 4: "gbrap"}.get(channels, "gbrp")
     values: dict[str, Any] = {
         "source": source, "threads": threads, "matrix": matrix, "pillow": PILLOW_SCRIPT, "opencv": OPENCV_SCRIPT,
-        "weights": ",".join(NUMBERS),
+        "weights": ",".join(NUMBERS), "codecs": CODECS_SCRIPT,
+        "gmic": f"({';'.join(','.join(map(str, row)) for row in EDGE_ENHANCE)})",
         "filter": f"format={planes},convolution={':'.join([' '.join(NUMBERS)] * 4 + ['0.5'] * 4)}",
     }  # fmt: skip
     found = {}
@@ -158,7 +175,7 @@ def measure(
         def check(timing: Timing, result: Any) -> None:
             target = commands[timing.tool][1]
             timing.size_bytes = target.stat().st_size
-            if error is not None:
+            if error is not None and COMMANDS[timing.tool].filters:
                 with Image.open(target) as image:
                     timing.error = error(np.asarray(image).reshape(source.shape))
 
