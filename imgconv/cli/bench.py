@@ -55,10 +55,11 @@ def bench(
 ) -> int:  # fmt: skip
     """Measure this machine: every method of imgconv against every peer that is installed.
 
-    Libraries (Pillow, OpenCV, SciPy, scikit-image, libvips, Halide, IPP) work on the same pixels in memory; programs
-    (vips, GraphicsMagick, ImageMagick, ffmpeg, G'MIC, scripts with Pillow and OpenCV, and libjpeg-turbo and libpng
-    alone, which do not filter) from file to file. All take turns, so that a slow moment hits all. The error is the largest difference from the float64 sums, in levels (of floating
-    pictures, whose samples go from 0 to 1, as it is): rounding gives 0.5, cutting up to 1, more is another result.
+    Libraries (Pillow, OpenCV, SciPy, scikit-image, libvips, Halide, IPP) work on the same pixels in memory;
+    programs (vips, GraphicsMagick, ImageMagick, ffmpeg, G'MIC, scripts with Pillow and OpenCV, and libjpeg-turbo
+    and libpng alone, which do not filter) from file to file. All take turns, so that a slow moment hits all. The
+    error is the largest difference from the float64 sums, in levels (of floating pictures, whose samples go from 0
+    to 1, as it is): rounding gives 0.5, cutting up to 1, more is another result.
 
     \b
     imgconv bench                                    everything: some minutes
