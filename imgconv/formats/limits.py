@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgconv.errors import PictureError
@@ -161,11 +162,17 @@ def memory_there() -> int:
     return _looked[1]
 
 
+@cache
+def _group_sizes() -> list[int]:
+    """What this process's control groups allow it; asked once, for that takes as long as a small picture does."""
+    texts = group_texts("memory.max", "memory", "memory.limit_in_bytes")
+    return [int(number) for text in texts for number in re.findall(r"\d+", text)]
+
+
 def memory(kind: str) -> int:
     """As `memory_there`, of those that are available or (`MemTotal`) of all."""
     sizes = [1024 * int(size) for size in re.findall(rf"{kind}:\s+(\d+) kB", text_of("/proc/meminfo"))]
-    for text in group_texts("memory.max", "memory", "memory.limit_in_bytes"):
-        sizes += map(int, re.findall(r"\d+", text))
+    sizes += _group_sizes()
     try:
         import resource
 
