@@ -131,6 +131,15 @@ def test_a_terminal_with_graphics_gets_them():
     assert "▀" not in shown
 
 
+def test_pictures_of_many_files_stand_above_the_bar():
+    Path("b.png").write_bytes(Path("a.png").read_bytes())
+    shown = in_terminal("apply", "a.png", "b.png", "-k", "identity", "--preview", "-j", "1", stdin=False)
+    lines = [line for line in shown.splitlines() if "▀" in line]
+    assert len(lines) == 2 * 19
+    assert not any("━" in line.rpartition("▀")[2] for line in lines)
+    assert [line for line in shown.splitlines() if re.match(r"\S*before +after", line)]  # each begins its own line
+
+
 @pytest.mark.parametrize("more", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}])
 def test_a_terminal_without_colours_or_blocks_gets_none(more):
     shown = in_terminal("kernels", "show", "mine.txt", stdin=False, **more)

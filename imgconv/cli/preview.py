@@ -47,8 +47,10 @@ def show(screen: Console, pictures: Sequence[Picture], labels: Sequence[str]) ->
     joined = beside(small, GAP * finer)
     widths = [picture.array.shape[1] // finer for picture in small]
     heads = (label[:width].ljust(width) for label, width in zip(labels, widths, strict=True))
-    screen.print((" " * GAP).join(heads), style="bold", markup=False, highlight=False, no_wrap=True)
-    screen.print(graphics(joined, width=joined.width // finer) if graphics else half_blocks(np.asarray(joined)))
+    with screen.capture() as drawn:  # printed as text is: a bar lets that through above itself
+        screen.print((" " * GAP).join(heads), style="bold", markup=False, highlight=False, no_wrap=True)
+        screen.print(graphics(joined, width=joined.width // finer) if graphics else half_blocks(np.asarray(joined)))
+    print(drawn.get(), end="", flush=True)
 
 
 def show_outcome(screen: Console, outcome: Outcome, limits: Limits, *, auto_orient: bool) -> None:
