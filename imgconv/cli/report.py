@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +47,8 @@ def write_report(
     path: str, title: str, kernels: Sequence[Kernel], sections: Sequence[dict[str, Any]], *, overwrite: bool
 ) -> None:
     """Writes the page; each section has its title and facts."""
+    import shlex
+
     from imgconv.batch.remote import hidden
     from imgconv.formats.place import write
     from imgconv.page import page
