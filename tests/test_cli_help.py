@@ -28,7 +28,9 @@ def test_help_fits_two_screens_in_themes_and_with_examples(words, command, monke
     headings = [line[:-1] for line in said.splitlines() if re.fullmatch(r"[A-Z][a-z ]+:", line)]
     options = [option for option in command.params if isinstance(option, click.Option)]
     assert headings[: 1 if len(options) < FEW else None] == (
-        ["Options"] if len(options) < FEW else [heading for heading in THEMES if heading in headings]
+        ["Options"]
+        if len(options) < FEW
+        else [heading for heading in (*THEMES, "Other options") if heading in headings]
     )
     listed = said[said.index(f"\n{headings[0]}:") :]
     for option in options:

@@ -28,7 +28,9 @@ def section_of(job: Job, recipe: Recipe, handling: Handling, *, small: bool) -> 
         file, size = remote.opened(job.source)
         with file, named(name):
             ending, upright = job.source.suffix, handling.auto_orient
-            frames = frames_of(file, size, name, ending, wanted=FIRST, auto_orient=upright, limits=limits)
+            frames = frames_of(
+                file, size, name, ending, wanted=FIRST, auto_orient=upright, limits=limits, raw=handling.raw
+            )  # fmt: skip
             picture = next(frames).whole(limits)
         picture = fitted(picture, job.format or picture.format)
         made = section(replace(picture, info={}), None, "", recipe, small=small)

@@ -39,6 +39,7 @@ THEMES: dict[str, dict[str, str]] = {
         "output": "A file, - or a template such as {stem}.{kernel}{ext}.",
         "out-dir": "",
         "format": "Format of the result, such as png.",
+        "raw": "Raw video, such as 1920x1080:rgb24.",
         "overwrite": "",
         "in-place": "",
         "skip-existing": "",
