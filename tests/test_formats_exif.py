@@ -19,7 +19,7 @@ from imgconv.cli import cli
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 ARTIST, ORIENTATION, DESCRIPTION, MAKER_NOTE, COLUMNS, ROWS = 315, 274, 270, 37500, 40962, 40963
 NAME = "José Müller".encode()
-CARRIERS = ("JPEG", "PNG", "WEBP", "TIFF")
+CARRIERS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF")
 FACE = saved(Image.fromarray(noise(16, 16, 3)), "JPEG")
 CODED = FACE[-100:-10]  # its pixels
 
@@ -51,11 +51,14 @@ def exif_data(
     return bytes(data)
 
 
+AVIF = {"AVIF": ".avif"}
+
+
 def apply(
     folder: Path, source: bytes, form: str, target: str, *options: str, kernel: str = "blur"
 ) -> tuple[bytes, str]:
     """The file that the command makes, and what it says."""
-    before, after = folder / f"a{ENDINGS[form]}", folder / f"b{ENDINGS[target]}"
+    before, after = (folder / f"{stem}{(ENDINGS | AVIF)[of]}" for stem, of in (("a", form), ("b", target)))
     before.write_bytes(source)
     words = ["apply", str(before), "-k", kernel, "-o", str(after), "--overwrite", *options]
     done = CliRunner().invoke(cli, words, standalone_mode=False, catch_exceptions=False)
@@ -86,6 +89,14 @@ def test_its_bytes_travel(form, target, endian, tmp_path):
     with Image.open(io.BytesIO(data)) as image:
         inner = image.getexif().get_ifd(ExifTags.IFD.Exif)
         assert (inner[COLUMNS], inner[ROWS]) == (24, 16)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_in_avif_its_bytes_are_as_they_were_whatever_the_orientation(orientation, tmp_path):
+    given = exif_data(orientation=orientation)
+    data, told = apply(tmp_path, photo("JPEG", given), "JPEG", "AVIF")
+    assert (held(data), told) == (given[6:], "")
+    assert apply(tmp_path, data, "AVIF", "JPEG")[0].find(given[6:]) > 0
 
 
 @pytest.mark.parametrize("endian", ["<", ">"])

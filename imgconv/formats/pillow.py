@@ -198,6 +198,29 @@ class PillowSink(Sink):
         put(self.file, data)
 
 
+def untouched(exif: bytes) -> Image.Exif | None:
+    """EXIF data that AVIF's encoder takes as they are; it lays out anew those that state an orientation.
+
+    None where they make no sense to it.
+    """
+    from PIL import ExifTags, Image
+
+    from imgconv.formats.exif import orientation_of
+
+    class Untouched(Image.Exif):
+        def tobytes(self, offset: int = 8) -> bytes:
+            return exif
+
+    made = Untouched()
+    try:
+        orientation = orientation_of(exif)
+    except ValueError:
+        return None
+    made[ExifTags.Base.Orientation] = orientation if 1 <= orientation <= 8 else 1
+    made[ExifTags.Base.Software] = ""  # what is empty is not taken
+    return made
+
+
 def encoded(
     array: Array, form: str, mode: str, options: Mapping[str, Any], block: Block | None = None
 ) -> tuple[Image.Image, bytes]:

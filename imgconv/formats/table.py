@@ -108,7 +108,7 @@ MODES = {
     ("uint8", 1): "L", ("uint8", 2): "LA", ("uint8", 3): "RGB", ("uint8", 4): "RGBA",
     ("uint16", 1): "I;16", ("uint16", 2): "LA;16", ("uint16", 3): "RGB;16", ("uint16", 4): "RGBA;16",
 }  # fmt: skip
-THUMBNAILS = ("JPEG", "PNG", "WEBP")  # that hold EXIF data as it is, with the directory of its thumbnail
+THUMBNAILS = ("JPEG", "PNG", "WEBP", "AVIF")  # that hold EXIF data as it is, with the directory of its thumbnail
 GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV", ".raw": "RAW"}
 _NAMES = {ending: form.name for form in FORMATS for ending in form.endings} | ARRAY_ENDINGS

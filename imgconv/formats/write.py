@@ -109,7 +109,13 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
         return WebpSink(replace(about, info=metadata), lambda part: encoded(part, form, mode, given)[1])
     everything = metadata | _encoder_options(about, form, given)
     if form != "JPEG":
-        return PillowSink(form, mode, everything)
+        whole = PillowSink(form, mode, everything)
+        if form == "AVIF" and "exif" in everything:
+            from imgconv.formats.pillow import untouched
+
+            everything["exif"] = untouched(everything["exif"])
+            whole.notes = () if everything["exif"] else ("its EXIF data makes no sense to AVIF: left out",)
+        return whole
     from imgconv.formats.segments import into_options
 
     notes = (*into_options(everything), *_unlike(about, given))
