@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from makers import chunk, exif, noise, saved, smooth
-from PIL import Image, ImageFilter, ImageSequence
+from PIL import Image, ImageFilter, ImageSequence, features
 
 from imgconv.batch.inputs import find_inputs
 from imgconv.batch.job import Handling, Work
 from imgconv.batch.run import run
 from imgconv.batch.targets import Targets, make_jobs
-from imgconv.errors import PictureError
+from imgconv.errors import PictureError, UsageError
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.picture import Picture
 from imgconv.formats.read import frames_of
@@ -298,3 +298,58 @@ def test_what_is_not_there_cannot_be_asked_for():
         next(frames_of(io.BytesIO(data), len(data), "a", wanted=(9,)))
     frame: Picture = next(frames_of(io.BytesIO(data), len(data), "a", wanted=(4,))).whole(DEFAULT)
     assert (frame.number, frame.frames, frame.info["duration"]) == (4, 5, 70)
+
+
+def test_a_frame_goes_nowhere_where_an_input_or_another_frame_could_be():
+    made("a.gif", drawn(alpha=False))
+    made("a1.gif", drawn(alpha=False))
+    made("a-3.png", drawn(alpha=False))
+
+    def jobs(*names, **targets):
+        given = Targets(overwrite=True, **targets)
+        return make_jobs(find_inputs(names, given, False).files, "blur", given)
+
+    with pytest.raises(UsageError, match="beside a digit"):
+        jobs("a.gif", "a1.gif", output="{stem}{frame}.png")
+    with pytest.raises(UsageError, match="is an input, and a frame"):
+        jobs("a.gif", "a-3.png", output="{stem}-{frame}.png")
+    assert len(jobs("a.gif", "a1.gif", output="{stem}-{frame}.png")[0]) == 2
+    with pytest.raises(UsageError, match="cannot go to one file"):
+        jobs("a.gif", "a1.gif", output="{frame}.png")
+    made("a.blur-3.png", drawn(alpha=False))  # of an earlier run
+    assert jobs("a.gif", "a.blur-3.png", output="{stem}.{kernel}-{frame:02}.png")[1] == ["a.blur-3.png"]
+
+
+def test_of_frames_that_exist_none_is_replaced_unasked_and_the_others_can_be_left():
+    made("a.gif", drawn(alpha=False))
+    Path("b-4.png").write_bytes(b"mine")
+    given, recipe = Targets(output="b-{frame}.png"), Recipe((kernel_of("identity"),))
+
+    def run_with(given):
+        jobs = make_jobs(find_inputs(["a.gif"], given, False).files, recipe.name, given)[0]
+        return next(iter(run(jobs, Work(recipe, given, Handling()), 1)))
+
+    assert run_with(given).error == "a.gif: b-4.png: exists; --overwrite replaces it"
+    assert sorted(path.name for path in Path().glob("b-*")) == ["b-4.png"]
+    assert run_with(given._replace(skip_existing=True)).frames == 4
+    assert Path("b-4.png").read_bytes() == b"mine"
+    assert run_with(given._replace(skip_existing=True)).status == "skipped"
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow has no AVIF")
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_avif_has_all_frames_and_durations(mode):
+    pictures = [Image.fromarray(smooth(48, 64)).rotate(90 * turn).convert(mode) for turn in range(4)]
+    made("a.png", pictures, loop=2)
+    outcome = filtered("a.png", output="b.avif")
+    assert (outcome.frames, outcome.notes) == (4, ["AVIF is written to be shown for ever, and not 2×"])
+    (before, times), (after, again) = seen("a.png"), seen("b.avif")
+    assert [round(time) for time in times] == again
+    for old, new in zip(before, after, strict=True):
+        assert np.abs(old.astype(int) - new).mean() < 4
+    assert filtered("b.avif", output="c.png").frames == 4
+    for old, new in zip(after, seen("c.png")[0], strict=True):
+        np.testing.assert_array_equal(old, new)
+    data = Path("b.avif").read_bytes()
+    Path("b.avif").write_bytes(data[: len(data) * 3 // 4])
+    assert filtered("b.avif", output="d.png").status == "failed"

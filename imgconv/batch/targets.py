@@ -137,11 +137,39 @@ def _results(jobs: Sequence[Job], recipe_name: str, real: Callable[[str], str]) 
     if not any(job.source is not None and recipe_name in job.source.name for job in jobs):
         return set()
     names = {identity(job.target, real): job.source for job in jobs if job.target is not None}
+    places = _frame_places(jobs)
     return {
         job.source
         for job in jobs
-        if job.source is not None and names.get(identity(job.source, real), job.source) != job.source
+        if job.source is not None
+        and (names.get(identity(job.source, real), job.source) != job.source or _frame_at(job.source, places))
     }
+
+
+def _frame_places(jobs: Sequence[Job]) -> dict[tuple[str, str], Job]:
+    """The jobs that write each frame to a file of its own, by what stands before and behind the frame's number.
+
+    Raises UsageError where a digit does: frame 1 of a1 could be frame 11 of a.
+    """
+    places: dict[tuple[str, str], Job] = {}
+    for job in jobs:
+        if not job.each:
+            continue
+        text = os.path.abspath(job.each) if isinstance(job.source, Path | None) else job.each
+        before, behind = re.split(r"\{frame(?::\w+)?\}", text, maxsplit=1)
+        if before[-1:].isdigit() or behind[:1].isdigit():
+            raise UsageError(f"{job.each}: {{frame}} stands beside a digit; put something between, such as -{{frame}}")
+        places[before.replace("{{", "{").replace("}}", "}"), behind.replace("{{", "{").replace("}}", "}")] = job
+    return places
+
+
+def _frame_at(path: Path | Remote, places: Mapping[tuple[str, str], Job]) -> Job | None:
+    """The job that could write a frame to a path."""
+    if not places:
+        return None
+    text = os.path.abspath(path) if isinstance(path, Path) else str(path)
+    parts = ((text[: number.start()], text[number.end() :]) for number in re.finditer(r"\d+", text))
+    return next((places[part] for part in parts if part in places), None)
 
 
 def _check_template(template: str, count: int) -> None:
@@ -224,6 +252,7 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets, real: Callable[[str], 
     taken: dict[Any, Job] = {}
     alike: dict[str, tuple[str, Job]] = {}
     existing: list[Path | Remote] = []
+    places = _frame_places(jobs)
     elsewhere = [job.target for job in jobs if isinstance(job.target, Remote)]
     there = remote.existing(elsewhere) if not targets.replaces and not targets.skip_existing else set()
     for job in jobs:
@@ -240,6 +269,8 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets, real: Callable[[str], 
             raise UsageError(f"{first.input} and {job.input} would both be written to {job.target}")
         if targets.in_place:
             continue
+        if job.source is not None and _frame_at(job.source, places):
+            raise UsageError(f"{job.source}: is an input, and a frame could be written there; give another template")
         if here in sources:
             raise UsageError(f"{job.target}: is an input; --in-place writes over it")
         if isinstance(job.target, Remote):

@@ -55,7 +55,7 @@ FORMATS = (
     ),
     Format(
         "AVIF", (".avif", ".avifs"), rb"....ftyp(avi[fs]|m[is]f1.{4}(.{4})*?avi[fs])", ("L", "RGB", "RGBA"),
-        ("exif", "icc_profile", "xmp"), 65536,
+        ("exif", "icc_profile", "xmp", *TIMING[:1]), 65536, "animation",
     ),
     Format(
         "JPEG2000", (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"), rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n",

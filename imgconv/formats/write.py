@@ -14,7 +14,7 @@ from imgconv.errors import WriteError
 from imgconv.formats.metadata import left_out
 from imgconv.formats.picture import Picture, is_opaque
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, ICNS_KINDS, MODES, by_name, frames_in
+from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, ICNS_KINDS, MODES, TIMING, by_name, frames_in
 
 if TYPE_CHECKING:
     from imgconv.formats.tiff.strips import Page
@@ -108,6 +108,10 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
         given = _encoder_options(about, form, given)
         return WebpSink(replace(about, info=metadata), lambda part: encoded(part, form, mode, given)[1])
     everything = metadata | _encoder_options(about, form, given)
+    if form == "AVIF" and about.frames > 1:
+        from imgconv.formats.sequence import SequenceSink
+
+        return SequenceSink(form, about, {key: value for key, value in everything.items() if key not in TIMING})
     if form != "JPEG":
         whole = PillowSink(form, mode, everything)
         if form == "AVIF" and "exif" in everything:
