@@ -205,7 +205,8 @@ def test_a_failed_file_leaves_the_others():
 def test_every_error_names_its_file_once():
     Path("c.png").write_bytes(saved(Image.fromarray(noise(5, 6, 4), "RGBA"), "PNG"))
     (found,) = outcomes("c.png", format="jpg")
-    assert found.error == "c.png: JPEG cannot hold an alpha channel (RGBA); write .png or .tif"
+    why = "JPEG cannot hold an alpha channel (RGBA); write .png or .tif, or give --background COLOUR"
+    assert found.error == f"c.png: {why}"
 
 
 def test_skip_existing_leaves_what_is_there():

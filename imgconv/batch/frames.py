@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,16 @@ from imgconv.errors import PictureError, WriteError
 from imgconv.formats.metadata import select
 from imgconv.formats.picture import FIRST, UNCOUNTED, Frame, Picture, unread, wanted_of
 from imgconv.formats.sink import Rows
-from imgconv.formats.table import GREY_MODES, MODES, THUMBNAILS, TIMING, frames_in, keeps
+from imgconv.formats.table import ARRAYS, GREY_MODES, MODES, THUMBNAILS, TIMING, Changes, by_name, frames_in, keeps
 from imgconv.formats.write import fitted
 from imgconv.native.kept import clock
+from imgconv.recipe import deepened
 from imgconv.recipe.strips import AtOnce, InStrips, filter_frame
 
 if TYPE_CHECKING:
     from imgconv.batch.job import Handling
     from imgconv.batch.report import Outcome
+    from imgconv.formats.convert import Converted
     from imgconv.formats.limits import Limits
     from imgconv.recipe import Recipe
 
@@ -85,9 +88,11 @@ def filtered(
         frame.about = fitted(frame.about, form)
         before = replace(frame.about, array=unread(frame.about.array.shape, frame.about.array.dtype))
         outcome.notes += before.notes
-        work = filter_frame(recipe, frame, limits)
+        changes = handling.changes
+        deeper, top = deepened(recipe, frame.about.array.dtype, frame.about.mode, changes.depth)
+        work = filter_frame(deeper, frame, limits)
         del frame  # its pixels: encoding takes memory of its own
-        remade = count == 1 and form in THUMBNAILS and work.mode in MODES.values()
+        remade = count == 1 and form in THUMBNAILS and work.mode in MODES.values() and changes == Changes()
         after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome, remade=remade)
         if count == 1:
             after = replace(after, info={key: value for key, value in after.info.items() if key not in TIMING})
@@ -98,14 +103,35 @@ def filtered(
 
             after.info["xmp"] = xmp.with_recipe(after.info.get("xmp", b""), xmp.Embedded(*handling.embedded), form)
 
-        def rows(step: int | None, work: InStrips | AtOnce = work) -> Generator[Array]:
-            work.plan(step, limits)
-            return work.run()
+        change = None
+        if changes != Changes() or (after.mode and form not in ARRAYS and after.mode not in by_name(form).modes):
+            from imgconv.formats import convert  # here, because most results stay as they are
 
-        yield replace(after, frames=count), rows
+            change = convert.converted(after, form, changes, top)
+        if change is not None:
+            outcome.notes += change.notes
+            after, outcome.result_mode = change.about, change.about.mode
+
+        def rows(
+            step: int | None, work: InStrips | AtOnce = work, change: Converted | None = change
+        ) -> Generator[Array]:
+            work.plan(step, limits)
+            return work.run() if change is None else change.strips(work.run())
+
+        made: Rows = rows
+        if change is not None and change.palette:
+            after = change.with_palette(rows(None))
+            outcome.notes += after.notes
+            made = partial(_same, (part for part in (after.array,)))
+        yield replace(after, frames=count), made
         outcome.put_down(work.report())
+        outcome.clipped = (outcome.clipped or 0) + sum(change.clipped) if change else outcome.clipped
         outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
         outcome.read_s += work.waited_s
+
+
+def _same(strips: Generator[Array], step: int | None) -> Generator[Array]:
+    return strips
 
 
 def _stands_apart(about: Picture, form: str) -> bool:

@@ -22,14 +22,18 @@ from imgconv.batch.targets import Job, Targets, content_of, is_journaled, is_ski
 from imgconv.conventions import METADATA
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
 from imgconv.formats.limits import DEFAULT, Limits, limits_for
-from imgconv.formats.place import PIECE, followed, placed, put, sweep_once
+from imgconv.formats.place import PIECE, followed, make_folder, placed, put, sweep_once
 from imgconv.formats.read import frames_of
+from imgconv.formats.table import Changes
 from imgconv.formats.write import sink_of
 from imgconv.native.kept import clock, compile_seconds
 from imgconv.recipe import Recipe
 
 if TYPE_CHECKING:
     from imgconv.formats.raw import Raw
+
+if TYPE_CHECKING:
+    pass
 
 SPOOLED_BYTES = 2**24  # results from larger samples wait on the disk for standard output
 STANDARD_INPUT = "standard input"  # as messages call it
@@ -42,6 +46,7 @@ class Handling(NamedTuple):
     metadata: frozenset[str] = frozenset(METADATA)  # what travels along
     auto_orient: bool = False
     limits: Limits = DEFAULT
+    changes: Changes = Changes()
     embedded: tuple[str, str] | None = None  # the recipe and the versions that go into the result's metadata
     strip_gps: bool = False
     raw: Raw | None = None  # what the inputs' frames are, where they hold nothing else
@@ -262,20 +267,6 @@ def _standard_output() -> Iterator[BinaryIO]:
         raise
     except OSError as problem:
         raise WriteError(f"standard output: {reason(problem)}") from None
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder and its parents. Raises WriteError."""
-    if os.path.isdir(folder):
-        return
-    missing = [folder]
-    while not missing[-1].exists() and missing[-1] != missing[-1].parent:
-        missing.append(missing[-1].parent)
-    try:
-        for each in reversed(missing):  # mkdir(parents=True) calls itself for each of them, which may be too many
-            each.mkdir(exist_ok=True)
-    except OSError as problem:
-        raise WriteError(f"{folder}: {reason(problem)}") from None
 
 
 def _named(text: str, job: Job) -> str:

@@ -12,13 +12,13 @@ from imgconv.batch import remote
 from imgconv.batch.job import Handling
 from imgconv.batch.remote import Remote
 from imgconv.errors import PictureError
-from imgconv.formats import xmp
+from imgconv.formats import convert, xmp
 from imgconv.formats.limits import Limits, limits_for
 from imgconv.formats.metadata import select
 from imgconv.formats.picture import FIRST, Picture
 from imgconv.formats.read import frames_of, named, parse
 from imgconv.formats.write import encode
-from imgconv.recipe import Recipe
+from imgconv.recipe import Recipe, deepened
 
 
 class Replayed(NamedTuple):
@@ -47,8 +47,10 @@ def replay(result: Picture, original: Path | Remote, recipe: Recipe, handling: H
     limits = limits_for(handling.limits, recipe.options, result.format)
     before = _read(original, limits, auto_orient=handling.auto_orient)
     with named(str(original)):
-        array, mode, _ = recipe.apply(before.array, before.mode)
+        deeper, top = deepened(recipe, before.array.dtype, before.mode, handling.changes.depth)
+        array, mode, _ = deeper.apply(before.array, before.mode)
         after = replace(before, array=array, mode=mode, info=select(before.info, handling.metadata))
+        after = convert.whole(after, result.format, handling.changes, top)
         data, _ = encode(after, result.format, handling.encoder, recipe.options.threads)
     again = parse(data, "what was made again", limits=handling.limits).array
     ours, theirs = (each.reshape(*each.shape[:2], -1) for each in (again, result.array))

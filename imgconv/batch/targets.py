@@ -212,7 +212,7 @@ def _job(name: str, way: str, template: str, number: int, recipe_name: str, targ
     else:
         folder = full(source.parent) if source else "."
     stem, ending = (source.stem, wanted or source.suffix) if source else ("stdin", wanted or ".png")
-    if source and not wanted and "{ext}" in template and not is_written(name_for(ending)):
+    if source and not wanted and "{ext}" in template and (not is_written(name_for(ending)) or ending.lower() == ".pbm"):
         own = format_in(source) or name_for(ending)
         if is_written(own):
             # the whole name: beside x.mpo there may be an x.jpg

@@ -24,6 +24,7 @@ from imgconv.cli.options import (
     place_options,
     threads_option,
     to_bytes,
+    to_changes,
     to_frames,
     to_jobs,
     to_metadata,
@@ -34,7 +35,7 @@ from imgconv.cli.report import check_report, report_option, section_of, write_re
 from imgconv.cli.sources import given_lines, origins, setting, use_recipe
 from imgconv.conventions import METADATA
 from imgconv.errors import ImgconvError, UsageError
-from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, parse_encoder_options
+from imgconv.formats.table import ARRAY_ENDINGS, DEPTHS, ENCODER_OPTIONS, FORMATS, parse_encoder_options
 
 if TYPE_CHECKING:
     from imgconv.batch.job import Work
@@ -92,6 +93,13 @@ ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
          shell_complete=one_of("all", "none", *METADATA),
          help="What travels along, such as icc,dpi out of exif, iptc, xmp, icc, dpi, text (comments) and, from PNG"
          " to PNG, colour, time, other; what the result's format cannot hold is named.")  # fmt: skip
+@setting("--depth", type=click.Choice(tuple(DEPTHS)),
+         help="Bits of a sample in the result, or float (0 to 1). What 8 or 16 bits cannot hold of a deeper picture is"
+         " spread over the pixels, the same way everywhere (ordered dithering).")  # fmt: skip
+@setting("--background", metavar="COLOUR", shell_complete=one_of("white", "black"),
+         help="Lay pictures with alpha on a colour, such as white or '#fff', where the result's format has"
+         " none.")  # fmt: skip
+@setting("--requantize", is_flag=True, help="Give pictures that had a palette a new one, of at most 256 colours.")
 @setting("--frames", type=to_frames, default="all", show_default=True, metavar="all|first|LIST",
          shell_complete=one_of("all", "first"),
          help="Which frames of an animation, or pages of a TIFF, such as 1,3-5. A format without frames takes one, or a"
@@ -139,8 +147,9 @@ def apply(
     overwrite: bool, in_place: bool, skip_existing: bool, newer: bool, resume: bool, watch: bool, watch_kernel: bool,
     dry_run: bool, preview: bool, as_json: bool, quiet: bool, verbose: bool, explain: bool, keep_going: bool,
     most: int | None, memory: int | None, cluster: str | None, encoder: tuple[str, ...], metadata: frozenset[str],
-    auto_orient: bool, strip_gps: bool, frames: tuple[int, ...] | None, raw: Raw | None, save_recipe: str | None,
-    embed: bool, report: str | None, limits: Limits, **options: Any,
+    auto_orient: bool, strip_gps: bool, depth: str | None, background: str | None, requantize: bool,
+    frames: tuple[int, ...] | None, raw: Raw | None, save_recipe: str | None, embed: bool, report: str | None,
+    limits: Limits, **options: Any,
 ) -> int:  # fmt: skip
     """Filter pictures (or arrays: .npy, .txt, .csv) and write them.
 
@@ -215,13 +224,9 @@ def apply(
                 raise UsageError(f"{why}; --resume goes by the journal there")
             if not quiet:
                 warn(f"{why}; --resume will not know what has been done")
+    limits, wish = limits._replace(memory=memory), to_changes(depth, background, requantize)
     handling = Handling(
-        parse_encoder_options(encoder),
-        metadata,
-        auto_orient,
-        limits._replace(memory=memory),
-        strip_gps=strip_gps,
-        raw=raw,
+        parse_encoder_options(encoder), metadata, auto_orient, limits, changes=wish, strip_gps=strip_gps, raw=raw
     )
     if jobs:
         check_encoder_options(jobs, handling.encoder)

@@ -28,6 +28,8 @@ from imgconv.conventions import (
     SCALES,
     parse_border,
 )
+from imgconv.errors import UsageError
+from imgconv.formats.table import Changes
 
 if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
@@ -195,6 +197,20 @@ def to_bytes(text: str) -> int:
     if not size:
         raise click.BadParameter(f"{text!r} is not a size such as 2G or 500M")
     return size
+
+
+def to_changes(depth: str | None, background: str | None, requantize: bool) -> Changes:
+    """What is to be changed on purpose. Raises UsageError where the colour is none."""
+    if background is None:
+        return Changes(depth, None, requantize)
+    from imgconv.formats.convert import colour_of
+
+    try:
+        return Changes(depth, colour_of(background), requantize)
+    except ValueError:
+        raise UsageError(
+            f"--background {background!r} is no colour such as white, '#fff' or 'rgb(255,255,255)'"
+        ) from None
 
 
 def _to_limits(ctx: click.Context, param: click.Parameter, value: int | None) -> Limits:

@@ -8,7 +8,7 @@ import click
 
 from imgconv.cli import DONE, FAILED, print_json, print_line
 from imgconv.cli.apply import apply
-from imgconv.cli.options import FILE, FileCommand, make_recipe, max_pixels_option, threads_option
+from imgconv.cli.options import FILE, FileCommand, make_recipe, max_pixels_option, threads_option, to_changes
 from imgconv.cli.recipes import versions
 from imgconv.cli.sources import Setting, put_in_force
 from imgconv.errors import UsageError
@@ -45,8 +45,9 @@ def replay(result: str, original: str, mask: str | None, threads: int | None, li
     metadata, auto_orient, encoder = given.pop("metadata"), given.pop("auto_orient"), given.pop("encoder")
     del given["form"], given["frames"], given["strip_gps"]  # the result's own; its first; no matter of pixels
     kernels = given.pop("kernels")
+    changes = to_changes(given.pop("depth"), given.pop("background"), given.pop("requantize"))
     recipe = make_recipe(kernels, limits=limits, auto_orient=auto_orient, portable=True, threads=threads, **given)
-    handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits)
+    handling = Handling(parse_encoder_options(encoder), metadata, auto_orient, limits, changes)
     found = replay(picture, before, recipe, handling)
     made_with = dict(part.rsplit(" ", 1) for part in embedded.versions.split(", ") if " " in part)
     here = versions()

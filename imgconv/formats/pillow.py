@@ -16,7 +16,7 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError, WriteError
 from imgconv.formats.decode import Loaded, decode, depth_of, prepare_pillow, refuse_cut
-from imgconv.formats.image import PILLOW_ERRORS, filterable, from_array, to_array
+from imgconv.formats.image import PILLOW_ERRORS, back_in, filterable, from_array, to_array
 from imgconv.formats.limits import Limits
 from imgconv.formats.picture import FIRST, Frame, Picture, marked, sound_dpi, wanted_of
 from imgconv.formats.place import put
@@ -108,7 +108,8 @@ def about_of(image: Image.Image, file: BinaryIO, size: int) -> tuple[dict[str, A
     if image.format == "PNG":
         from imgconv.formats.png.chunks import metadata_of, split
 
-        return metadata_of(split(file, size)[0])
+        info, notes = metadata_of(split(file, size)[0])
+        return info | ({"palette": True} if image.mode == "P" else {}), notes
     file.seek(0)
     return _info(image, _form(image), file)
 
@@ -149,7 +150,7 @@ def about_tiff(file: BinaryIO) -> Picture:
 
 def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The metadata, with options for the encoder of a new file; and what the user should know about that."""
-    info: dict[str, Any] = {}
+    info: dict[str, Any] = {"palette": True} if image.mode in ("P", "PA") else {}
     notes: tuple[str, ...] = ()
     for key in ("icc_profile", "xmp"):  # a tag of a TIFF may hold anything
         if image.info.get(key) and isinstance(image.info[key], bytes):
@@ -226,10 +227,16 @@ def encoded(
 ) -> tuple[Image.Image, bytes]:
     """An image of the pixels (in `block`), and its file's bytes. Raises WriteError for whatever Pillow raises."""
     file = io.BytesIO()
+    palette = options.get("colours")
     try:
         import_module(by_name(form).plugin)  # else Pillow imports all of them for a rare one
-        image = from_array(array, mode, block)
-        image.save(file, "PNG" if form == "ICNS" else form, **options)
+        image = from_array(array, "L" if mode in ("1", "P") else mode, block)
+        if mode == "1":
+            image = back_in(mode, image)
+        elif palette:
+            image.putpalette(palette)
+        given = {key: value for key, value in options.items() if key != "colours"}
+        image.save(file, {"ICNS": "PNG", "PBM": "PPM"}.get(form, form), **given)
     except (ImportError, *PILLOW_ERRORS) as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
     data = file.getvalue()

@@ -221,3 +221,17 @@ def _place(part: str, target: str, *, overwrite: bool) -> None:
         if os.path.lexists(target):
             raise FileExistsError from None
         os.replace(part, target)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and its parents. Raises WriteError."""
+    if os.path.isdir(folder):
+        return
+    missing = [folder]
+    while not missing[-1].exists() and missing[-1] != missing[-1].parent:
+        missing.append(missing[-1].parent)
+    try:
+        for each in reversed(missing):  # mkdir(parents=True) calls itself for each of them, which may be too many
+            each.mkdir(exist_ok=True)
+    except OSError as problem:
+        raise WriteError(f"{folder}: {reason(problem)}") from None

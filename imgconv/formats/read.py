@@ -168,7 +168,7 @@ def _frames_of(
                 return
             file.seek(0)
         frame = codec.frame_of(file, size, limits, threads)
-    elif start[:2] in (b"P5", b"P6"):
+    elif start[:2] in (b"P5", b"P6", b"Pf", b"PF"):
         from imgconv.formats import ppm
 
         frame = ppm.frame_of(file, size)

@@ -30,7 +30,7 @@ TIMING = ("duration", "plays", "default_image")  # of frames, in `Picture.info`
 FORMATS = (
     Format(
         "PNG", (".png", ".apng"), rb"\x89PNG\r\n\x1a\n",
-        ("L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
+        ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
         ("exif", "icc_profile", "dpi", "xmp", "comment", "photoshop", "chunks", *TIMING), frames="animation",
     ),
     Format(
@@ -39,7 +39,8 @@ FORMATS = (
     ),
     Format(
         "TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]",
-        ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "LA;16", "RGB;16", "RGBA;16", "I", "F"),
+        ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "LA;16", "RGB;16", "RGBA;16", "I", "F",
+         "LA;F", "RGB;F", "RGBA;F"),
         ("exif", "icc_profile", "dpi", "xmp", "photoshop"), frames="pages",
     ),
     Format(
@@ -47,9 +48,11 @@ FORMATS = (
         ("exif", "icc_profile", "xmp", *TIMING[:2]), 16383, frames="animation",
     ),
     Format(  # readers take the fourth byte of a pixel for filler
-        "BMP", (".bmp", ".dib"), rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", ("L", "RGB"), ("dpi",)
+        "BMP", (".bmp", ".dib"), rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", ("1", "L", "P", "RGB"), ("dpi",)
     ),
-    Format("PPM", (".ppm", ".pgm", ".pnm"), rb"P[1-6f]\s+(#|\d)", ("L", "RGB", "I;16", "RGB;16"), ()),
+    Format("PPM", (".ppm", ".pgm", ".pnm"), rb"P[1-6]\s+(#|\d)", ("1", "L", "RGB", "I;16", "RGB;16")),
+    Format("PFM", (".pfm",), rb"P[fF]\s+\d", ("F", "RGB;F")),
+    Format("PBM", (".pbm",), b"", ("1",)),  # of PPM, what holds no more than bits
     Format(
         "GIF", (".gif",), rb"GIF8[79]a", ("L", "LA", "RGB", "RGBA"), ("comment", *TIMING[:2]), 65535, "animation"
     ),
@@ -62,24 +65,24 @@ FORMATS = (
         ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"), ("comment",),
     ),
     Format("QOI", (".qoi",), rb"qoif", ("RGB", "RGBA")),
-    Format("ICO", (".ico",), rb"\0\0\x01\0[^\0]\0", ("L", "LA", "RGB", "RGBA"), (), 256),
+    Format("ICO", (".ico",), rb"\0\0\x01\0[^\0]\0", ("1", "L", "LA", "RGB", "RGBA"), (), 256),
     Format("ICNS", (".icns",), rb"icns", ("L", "LA", "RGB", "RGBA"), (), 1024),
     Format("DDS", (".dds",), rb"DDS ", ("L", "LA", "RGB", "RGBA")),
-    Format("TGA", (".tga", ".icb", ".vda", ".vst"), b"", ("L", "LA", "RGB", "RGBA"), (), 65535),
+    Format("TGA", (".tga", ".icb", ".vda", ".vst"), b"", ("1", "L", "LA", "P", "RGB", "RGBA"), (), 65535),
     Format("SGI", (".sgi", ".rgb", ".rgba", ".bw"), rb"\x01\xda[\0\x01][\x01\x02]\0", ("L", "RGB", "RGBA"), (), 65535),
-    Format("PCX", (".pcx",), rb"\n[\0\x02\x03\x05][\0\x01][\x01\x02\x04\x08]", ("L", "RGB"), (), 65535),
+    Format("PCX", (".pcx",), rb"\n[\0\x02\x03\x05][\0\x01][\x01\x02\x04\x08]", ("1", "L", "P", "RGB"), (), 65535),
     Format(
-        "IM", (".im",), rb"Image type: ", ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"),
+        "IM", (".im",), rb"Image type: ", ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"),
     ),
     Format("SPIDER", (".spi", ".spider"), b"", ("F",)),
+    Format("BLP", (".blp",), rb"BLP[12]", ("P",), (), 65535),
+    Format("MSP", (".msp",), rb"DanM|LinS", ("1",), (), 65535),
+    Format("XBM", (".xbm",), rb"\s*#define[ \t]+\w*(_width|$)", ("1",)),
     # only read. Left out: what starts programs (EPS, PS, PDF, WMF; IPTC, in which Pillow opens whatever is inside), and
     # what Pillow names without reading it (BUFR, GRIB, HDF5, MPEG)
     *(
         Format(name, endings, start)
         for name, endings, start in (
-            ("BLP", (".blp",), rb"BLP[12]"),
-            ("MSP", (".msp",), rb"DanM|LinS"),
-            ("XBM", (".xbm",), rb"\s*#define[ \t]+\w*(_width|$)"),
             ("CUR", (".cur",), rb"\0\0\x02\0[^\0]\0"),
             ("DCX", (".dcx",), rb"\xb1\x68\xde\x3a"),
             ("DIB", (), rb"[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0....(....)?\x01\0[\x01\x04\x08\x10\x18\x20]\0"),
@@ -98,7 +101,7 @@ FORMATS = (
         )
     ),
 )  # fmt: skip
-PLUGINS = {"WEBP": "WebP", "JPEG2000": "Jpeg2K", "MCIDAS": "McIdas", "XVTHUMB": "XVThumb", "DIB": "Bmp"}
+PLUGINS = {"WEBP": "WebP", "JPEG2000": "Jpeg2K", "MCIDAS": "McIdas", "XVTHUMB": "XVThumb", "DIB": "Bmp", "PBM": "Ppm"}
 START_BYTES = 32  # that tell the format
 ICNS_KINDS = {
     16: b"icp4", 32: b"icp5", 64: b"icp6", 128: b"ic07", 256: b"ic08", 512: b"ic09", 1024: b"ic10",
@@ -109,8 +112,13 @@ MODES = {
     ("uint16", 1): "I;16", ("uint16", 2): "LA;16", ("uint16", 3): "RGB;16", ("uint16", 4): "RGBA;16",
 }  # fmt: skip
 THUMBNAILS = ("JPEG", "PNG", "WEBP", "AVIF")  # that hold EXIF data as it is, with the directory of its thumbnail
-GREY_MODES = ("L", "LA", "I;16", "LA;16", "I", "F")
+FLOAT_MODES = ("F", "LA;F", "RGB;F", "RGBA;F")  # by the number of channels; Pillow has the first
+GREY_MODES = ("1", "L", "LA", "I;16", "LA;16", "I", "F", "LA;F")
+DEPTHS = {  # the words of --depth, and the samples that they are kept in
+    "1": "uint8", "8": "uint8", "10": "uint16", "12": "uint16", "16": "uint16", "32": "int32", "float": "float32",
+}  # fmt: skip
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV", ".raw": "RAW"}
+ARRAYS = tuple(ARRAY_ENDINGS.values())
 _NAMES = {ending: form.name for form in FORMATS for ending in form.endings} | ARRAY_ENDINGS
 
 
@@ -136,7 +144,7 @@ def name_for(ending: str) -> str | None:
 
 def is_written(name: str | None) -> bool:
     """Whether files of a format can be written, arrays included."""
-    return name in ARRAY_ENDINGS.values() or any(form.name == name and form.modes for form in FORMATS)
+    return name in ARRAYS or any(form.name == name and form.modes for form in FORMATS)
 
 
 def endings() -> str:
@@ -147,6 +155,14 @@ def endings() -> str:
 def format_of(start: bytes) -> Format | None:
     """The format of a file by its first `START_BYTES`."""
     return next((form for form in FORMATS if form.start and re.match(form.start, start, re.DOTALL)), None)
+
+
+class Changes(NamedTuple):
+    """What is to be changed on purpose when a result is written."""
+
+    depth: str | None = None  # of DEPTHS
+    background: tuple[int, int, int] | None = None  # that alpha is laid on where the format has none
+    requantize: bool = False  # what had a palette gets one again
 
 
 class EncoderOption(NamedTuple):

@@ -14,7 +14,18 @@ from imgconv.errors import WriteError
 from imgconv.formats.metadata import left_out
 from imgconv.formats.picture import Picture, is_opaque
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import ARRAY_ENDINGS, ENCODER_OPTIONS, FORMATS, ICNS_KINDS, MODES, TIMING, by_name, frames_in
+from imgconv.formats.table import (
+    ARRAYS,
+    ENCODER_OPTIONS,
+    FORMATS,
+    ICNS_KINDS,
+    MODES,
+    TIMING,
+    Changes,
+    Format,
+    by_name,
+    frames_in,
+)
 
 if TYPE_CHECKING:
     from imgconv.formats.tiff.strips import Page
@@ -25,6 +36,8 @@ MODE_WORDS = {
     "LA": "an alpha channel (LA)", "RGBA": "an alpha channel (RGBA)",
     "I;16": "16-bit grey", "LA;16": "16-bit grey with alpha", "RGB;16": "16-bit RGB",
     "RGBA;16": "16-bit RGB with alpha", "I": "32-bit integers", "F": "floating-point samples",
+    "LA;F": "floating-point samples with alpha", "RGB;F": "floating-point RGB",
+    "RGBA;F": "floating-point RGB with alpha",
 }  # fmt: skip
 SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")  # as AVIF's encoder has them; JPEG's counts them
 
@@ -74,6 +87,8 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
 
         # Pillow's `optimize` means the smallest file, whatever the level
         level = 9 if given.get("optimize") else given.get("compress_level")
+        if about.frames > 1 and mode in ("1", "P"):
+            raise WriteError("PNG holds no palettes or single bits in an animation; --frames first takes one")
         if about.frames > 1:
             from imgconv.formats.png.animation import ApngSink
 
@@ -81,17 +96,23 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
                 return PngSink(shape, about.array.dtype, info, level=level, threads=threads)
 
             return ApngSink(replace(about, info=metadata), plain)
-        return PngSink(about.array.shape, about.array.dtype, metadata, level=level, threads=threads)
-    if form == "PPM":
+        palette = (about.info["colours"], about.info["alphas"]) if mode == "P" else None
+        return PngSink(
+            about.array.shape, about.array.dtype, metadata,
+            level=level, threads=threads, bilevel=mode == "1", palette=palette,
+        )  # fmt: skip
+    if form in ("PPM", "PFM") and mode != "1":
         from imgconv.formats import ppm
 
         return ppm.sink_of(about)
+    colours = {"colours": about.info["colours"]} if mode == "P" else {}
     if form == "TIFF":
         from imgconv.formats.tiff.strips import TiffSink, page_of
 
         def page(about: Picture) -> Page:
             metadata = {key: about.info[key] for key in by_name(form).keeps if key in about.info}
-            return page_of(about.array, _mode_in(form, about), metadata, _encoder_options(about, form, given))
+            options = _encoder_options(about, form, given) | colours
+            return page_of(about.array, _mode_in(form, about), metadata, options)
 
         return TiffSink(about, page)
     from imgconv.formats import jpeg
@@ -107,7 +128,7 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
 
         given = _encoder_options(about, form, given)
         return WebpSink(replace(about, info=metadata), lambda part: encoded(part, form, mode, given)[1])
-    everything = metadata | _encoder_options(about, form, given)
+    everything = metadata | _encoder_options(about, form, given) | colours
     if form == "AVIF" and about.frames > 1:
         from imgconv.formats.sequence import SequenceSink
 
@@ -143,8 +164,14 @@ def encode(
 def lost_in(about: Picture, form: str) -> list[str]:
     """What of a picture is lost in a file of the format, or why it cannot be written; its pixels are not looked at."""
     notes = left_out(about.info, form)
-    if form not in ARRAY_ENDINGS.values():
+    if form not in ARRAYS:
         try:
+            if about.mode and about.mode not in by_name(form).modes:
+                from imgconv.formats import convert  # here, because most pictures stay as they are
+
+                if change := convert.converted(about, form, Changes()):
+                    about = replace(about, mode="P" if change.palette else change.about.mode)
+                    notes += change.notes
             _mode_in(form, about)
         except WriteError as problem:
             return [str(problem)]
@@ -186,7 +213,7 @@ def _mode_in(form: str, picture: Picture) -> str:
         raise WriteError(f"{form} is read, but not written; --format names another, such as png or tif")
     mode = picture.mode or _mode_of_array(picture.array, form)
     if mode not in holds.modes:
-        raise WriteError(f"{form} cannot hold {MODE_WORDS.get(mode, f'{mode} pictures')}; write {_better(mode)}")
+        raise WriteError(f"{form} cannot hold {MODE_WORDS.get(mode, f'{mode} pictures')}; {_hint(mode, holds)}")
     if max(picture.array.shape[:2]) > holds.longest_side:
         raise WriteError(f"{form} holds at most {holds.longest_side} pixels on a side, not {picture.size}; write .png")
     if form == "ICNS" and (len(set(picture.array.shape[:2])) > 1 or len(picture.array) not in ICNS_KINDS):
@@ -234,5 +261,13 @@ def _mode_of_array(array: Any, form: str) -> str:
     raise WriteError(f"{form} cannot hold an array of {array.dtype} with {many}; write .npy instead")
 
 
-def _better(mode: str) -> str:
-    return " or ".join(by_name(name).endings[0] for name in ("PNG", "TIFF") if mode in by_name(name).modes) or ".tif"
+def _hint(mode: str, holds: Format) -> str:
+    """What to do about a mode that a format does not hold."""
+    better = " or ".join(by_name(name).endings[0] for name in ("PNG", "TIFF") if mode in by_name(name).modes) or ".tif"
+    bare = mode.partition(";")[0].replace("A", "")
+    if bare not in ("L", "RGB", "I", "F"):
+        return f"write {better}"
+    if "A" in mode and not any("A" in held for held in holds.modes):
+        return f"write {better}, or give --background COLOUR"
+    word = {"1": "1", "F": "float", "RGB;F": "float"}.get(holds.modes[-1], "8")
+    return f"write {better}, or give --depth {word}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import UsageError
+from imgconv.formats.table import DEPTHS
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.native.kept import clock
 from imgconv.recipe.filtering import About, Filter, View
@@ -169,3 +172,22 @@ def recipe_from(function: str, kernel: Any, options: Mapping[str, Any]) -> Recip
     chain = isinstance(kernel, (list, tuple)) and all(not isinstance(k, (list, tuple, int, float)) for k in kernel)
     kernels = kernel if chain else [] if kernel is None else [kernel]
     return Recipe(tuple(to_kernel(k) for k in kernels), options_from(function, options))
+
+
+@cache
+def _floating(recipe: Recipe) -> Recipe:
+    return Recipe(recipe.kernels, replace(recipe.options, after="float"))
+
+
+def deepened(recipe: Recipe, dtype: np.dtype[Any], mode: str, depth: str | None) -> tuple[Recipe, float | None]:
+    """The recipe as it is for results of another depth (of `table.DEPTHS`), and the top of their range, if not theirs.
+
+    A picture that becomes deeper is left floating, so that its values are as fine as the depth that is asked for.
+    """
+    o = recipe.options
+    if depth is None or dtype.kind != "u" or mode.partition(";")[0] not in ("L", "LA", "RGB", "RGBA", "I"):
+        return recipe, None
+    settled = o.after not in (None, "clip") or o.like or o.mask is not None
+    if settled or np.dtype(DEPTHS[depth]).itemsize <= dtype.itemsize:
+        return recipe, None
+    return _floating(recipe), float(np.iinfo(dtype).max)

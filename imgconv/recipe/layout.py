@@ -82,8 +82,8 @@ class Layout(NamedTuple):
         before = len(letters_of(self.mode) or "l")
         if not self.mode or (count == before and dtype == self.back):
             return self.mode
-        if count == 1 and dtype.kind == "f":
-            return "F"
+        if count <= 4 and dtype.kind == "f":
+            return ("F", "LA;F", "RGB;F", "RGBA;F")[count - 1]
         if self.back not in (np.uint8, np.uint16) or dtype != self.back or count > 4:
             return f"{count} channels of {dtype}"
         plain = ("L", "LA", "RGB", "RGBA")[count - 1]

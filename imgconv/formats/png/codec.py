@@ -47,7 +47,9 @@ class PngSink(Sink):
     """Writes a PNG in bands of rows, each deflated on its own.
 
     `shape` is (rows, columns) or (rows, columns, 1 to 4), of uint8 or uint16: grey, grey and alpha, RGB or RGBA. `info`
-    is that of a Picture, `level` as `deflate.deflated` takes it. Raises ValueError when PNG cannot hold such an array.
+    is that of a Picture, `level` as `deflate.deflated` takes it. Where `bilevel`, grey of 0 and 255 becomes bits; where
+    there is a `palette` (colours, and the alphas of its first ones), samples are its indices. Raises ValueError when
+    PNG cannot hold such an array.
     """
 
     step: int
@@ -60,14 +62,22 @@ class PngSink(Sink):
         *,
         level: int | None = None,
         threads: int | None = None,
+        bilevel: bool = False,
+        palette: tuple[bytes, bytes] | None = None,
     ) -> None:
         channels = shape[2] if len(shape) == 3 else 1
         if len(shape) not in (2, 3) or (dtype.name, channels) not in MODES or 0 in shape:
             raise ValueError(f"PNG cannot hold an array of {dtype} of shape {shape}")
         rows, columns = shape[:2]
-        header = struct.pack(">IIBBBBB", columns, rows, 8 * dtype.itemsize, COLOUR_TYPES[channels], 0, 0, 0)
-        chunks = chunks_for(info or {}, channels, 8 * dtype.itemsize)
+        bits, colour = 1 if bilevel else 8 * dtype.itemsize, 3 if palette else COLOUR_TYPES[channels]
+        header = struct.pack(">IIBBBBB", columns, rows, bits, colour, 0, 0, 0)
+        chunks = chunks_for(info or {}, channels, bits)
         before = [Chunk(b"IHDR", header), *(chunk for chunk in chunks if not chunk.behind)]
+        if palette:
+            before = [chunk for chunk in before if chunk.name != b"bKGD"] + [Chunk(b"PLTE", palette[0])]
+            before += [Chunk(b"tRNS", palette[1])] if palette[1] else []
+        self.bilevel = bilevel
+        columns = -(-columns // 8) if bilevel else columns
         behind = [*(chunk for chunk in chunks if chunk.behind), Chunk(b"IEND", b"")]
         self.start = SIGNATURE + b"".join(map(bytes, before))
         self.ending = b"".join(map(bytes, behind))
@@ -87,7 +97,7 @@ class PngSink(Sink):
 
     def _chunks(self, array: Array) -> list[bytes]:
         rows = len(array)
-        source = np.ascontiguousarray(array).reshape(rows, -1)
+        source = np.ascontiguousarray(np.packbits(array > 127, axis=1) if self.bilevel else array).reshape(rows, -1)
         row_bytes = self.line - 1
         starts = range(0, rows, self.step)
         done: list[tuple[bytes, int, int]] = [(b"", 0, 0)] * len(starts)

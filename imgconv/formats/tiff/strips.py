@@ -20,7 +20,18 @@ from imgconv.formats.limits import DEFAULT, Limits
 from imgconv.formats.picture import Frame, Picture, reader_of, unread
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
-from imgconv.formats.tiff.tags import BLACK_IS_0, LONG, RGB, UNSIGNED, Directory, Tag, directory_of, file_of, table_of
+from imgconv.formats.tiff.tags import (
+    BLACK_IS_0,
+    FLOAT,
+    LONG,
+    RGB,
+    UNSIGNED,
+    Directory,
+    Tag,
+    directory_of,
+    file_of,
+    table_of,
+)
 
 # tags that the samples of a strip depend on: how they are compressed, what they mean, and tables for that
 DECODING = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 529, 530, 531, 532)
@@ -47,7 +58,7 @@ def frame_of(file: BinaryIO, size: int, limits: Limits) -> Frame | None:
         directory = Directory(file, size)
     except ValueError:
         return None
-    if has_16_bit_colour(directory):
+    if has_deep_colour(directory):
         from imgconv.formats.tiff import colour16  # here, because few pictures need it
 
         return colour16.frame_of(directory, limits)
@@ -66,13 +77,13 @@ def frame_of(file: BinaryIO, size: int, limits: Limits) -> Frame | None:
     return Frame(replace(about, array=blank, mode=first.mode), size, reader_of(parts()))
 
 
-def has_16_bit_colour(d: Directory) -> bool:
-    """Whether samples have 16 bits in RGB, or in grey with alpha: Pillow cuts those to 8, or refuses them."""
+def has_deep_colour(d: Directory) -> bool:
+    """Whether samples have 16 bits, or are floating, in RGB, or in grey with alpha: Pillow cuts or refuses those."""
     colours = {BLACK_IS_0: 1, RGB: 3}.get(d.number(Tag.PHOTOMETRIC, -1), 0)
+    kind = set(d.numbers(Tag.BITS)), set(d.numbers(Tag.FORMAT, (UNSIGNED,)))
     return (
         d.whole(Tag.WIDTH, Tag.COMPRESSION, Tag.PLANES, Tag.PREDICTOR, Tag.TILE_WIDTH)
-        and set(d.numbers(Tag.BITS)) == {16}
-        and set(d.numbers(Tag.FORMAT, (UNSIGNED,))) == {UNSIGNED}
+        and (kind == ({16}, {UNSIGNED}) or (kind == ({32}, {FLOAT}) and d.number(Tag.PREDICTOR, 1) == 1))
         and max(2, colours) <= d.number(Tag.SAMPLES, 1) <= colours + 1
     )
 
@@ -162,12 +173,13 @@ def page_of(about: Array, mode: str, metadata: Mapping[str, Any], options: Mappi
     """
 
     def encode(rows: Array, options: Mapping[str, Any]) -> bytes:
-        if mode not in ("LA;16", "RGB;16", "RGBA;16"):
+        if ";" not in mode or mode == "I;16":
             return pillow.encoded(rows, "TIFF", mode, options)[1]
         from imgconv.formats.tiff.colour16 import as_colour  # here, because few pictures need it
 
         # Pillow is given each sample as a pixel
-        return as_colour(pillow.encoded(rows.reshape(len(rows), -1), "TIFF", "I;16", options)[1], *rows.shape[1:])
+        grey = "F" if mode.endswith("F") else "I;16"
+        return as_colour(pillow.encoded(rows.reshape(len(rows), -1), "TIFF", grey, options)[1], *rows.shape[1:])
 
     simple = {key: value for key, value in metadata.items() if key not in ("exif", "xmp", "photoshop")}
     blank = encode(about[:1, :1], {**simple, **options, "compression": "raw"})

@@ -28,7 +28,7 @@ class Tag:
 
 
 BLACK_IS_0, RGB = 1, 2  # photometric interpretations
-UNSIGNED = 1  # sample format
+UNSIGNED, FLOAT = 1, 3  # sample formats
 NESTED = (Tag.EXIF, Tag.GPS, Tag.INTEROPERABILITY)  # tags that point to a directory
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
