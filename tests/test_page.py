@@ -14,6 +14,9 @@ from makers import leftovers, noise, saved, smooth
 from PIL import Image
 
 import imgconv
+from imgconv.batch.report import Outcome
+from imgconv.batch.targets import Job
+from imgconv.cli.report import MOST_PICTURES, section_of
 from imgconv.formats.picture import Picture
 from imgconv.formats.preview import as_bytes, shown_range
 from imgconv.page import page
@@ -159,3 +162,8 @@ def test_compare_shows_two_pictures_or_where_a_peer_differs():
     assert (done.returncode, first["title"], second["title"]) == (1, "a.png → matrix", "imgconv → OpenCV")
     assert first["sum"]["scale"] == 2
     assert second["differing"] == int(done.stdout.split()[2].replace(",", ""))
+
+
+def test_a_page_has_an_end():
+    outcome = Outcome(Job(Path("a.png"), Path("b.png"), "PNG"))
+    assert section_of(outcome, "blur", [], MOST_PICTURES)["error"] == "not shown: a page has 500 pictures at most"

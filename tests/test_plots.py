@@ -47,27 +47,21 @@ def test_the_step_response_is_a_filtered_step(spec):
         assert filtered[20 - taps : 20 + 2] == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_kernel_is_drawn_in_each_format_and_the_same_each_time(monkeypatch):
+def test_a_kernel_is_drawn_in_each_format_the_same_each_time_and_without_a_home(monkeypatch):
     monkeypatch.setenv("MPLCONFIGDIR", "")  # which drawing sets
-    done = command("kernels", "show", "emboss", "--plot", "a.svg")
+    Path("tmp").mkdir()
+    Path("home").mkdir(mode=0o500)
+    done = command("kernels", "show", "emboss", "--plot", "a.svg", env=os.environ | {"HOME": "home", "TMPDIR": "tmp"})
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("emboss\n")
+    assert list(Path("tmp").iterdir()) == []
+    texts = {each.text for each in ElementTree.parse("a.svg").iter("{http://www.w3.org/2000/svg}text")}
+    assert {"Weights, as written", "Step response", "cycles a pixel", "pixels from the edge", "weight"} <= texts
     png, svg, pdf = (drawn(lambda: kernel_figure(imgconv.kernel("emboss")), form) for form in ("png", "svg", "pdf"))
     with Image.open(io.BytesIO(png)) as image:
         assert image.size == (1650, 990)
-    texts = {each.text for each in ElementTree.parse("a.svg").iter("{http://www.w3.org/2000/svg}text")}
-    assert {"Weights, as written", "Step response", "cycles a pixel", "pixels from the edge", "weight"} <= texts
     assert Path("a.svg").read_bytes() == svg
     assert pdf.startswith(b"%PDF")
-
-
-def test_a_plot_needs_no_home_and_leaves_nothing_behind():
-    Path("tmp").mkdir()
-    Path("home").mkdir(mode=0o500)
-    environment = os.environ | {"HOME": "home", "TMPDIR": "tmp", "MPLCONFIGDIR": ""}
-    done = command("kernels", "show", "blur", "--plot", "a.svg", env=environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert list(Path("tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -333,7 +333,7 @@ def _do(
         for outcome in outcomes:
             ended.add(outcome)
             if work.report and looked is not None:
-                looked.append(section_of(outcome, recipe.name, [*details(outcome, recipe, explain)]))
+                looked.append(section_of(outcome, recipe.name, [*details(outcome, recipe, explain)], len(looked)))
             for note in outcome.notes:
                 warn(f"{outcome.job.input}: {note}")
             if outcome.error:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imgconv.recipe import Recipe
 
 LONGEST_COMMAND = 400  # letters
+MOST_PICTURES = 500  # on a page, about 40 kB each
 
 report_option = click.option(
     "--report", type=FILE, metavar="FILE.html",
@@ -78,9 +79,11 @@ def write_pair(
     write_report(path, title, kernels, sections, overwrite=overwrite)
 
 
-def section_of(outcome: Outcome, recipe_name: str, details: Sequence[str]) -> dict[str, Any]:
-    """What a page says of a job besides what it shows."""
+def section_of(outcome: Outcome, recipe_name: str, details: Sequence[str], number: int) -> dict[str, Any]:
+    """What a page says of a job, whose number that is, besides what it shows."""
     title = f"{outcome.job.input} → {outcome.job.output}"
+    if outcome.status == "done" and number >= MOST_PICTURES:
+        return {"title": title, "error": f"not shown: a page has {MOST_PICTURES} pictures at most"}
     if outcome.looked is None or outcome.status != "done":
         return {"title": title, "error": outcome.error or f"{outcome.status}: {outcome.how}"}
     shape = outcome.shape or ()
