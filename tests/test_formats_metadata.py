@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import struct
 import subprocess
 from pathlib import Path
 
 import pytest
+import skimage.data
 import tifffile
 from click.testing import CliRunner
 from makers import ENDINGS, chunk, exif, noise, opened, png, saved, smooth
@@ -278,3 +280,44 @@ def test_a_profile_of_many_segments_travels(target, tmp_path):
     data, notes = apply(tmp_path, source, "JPEG", target)
     assert opened(data).info["icc_profile"] == profile
     assert notes == []
+
+
+SAMPLES = Path(skimage.data.__file__).parent
+FILES = [
+    SAMPLES / name for name in ("astronaut.png", "chelsea.png", "clock_motion.png", "phantom.png", "multipage.tif")
+]
+FILES += [SAMPLES / name for name in ("hubble_deep_field.jpg", "rocket.jpg", "retina.jpg", "no_time_for_that_tiny.gif")]
+SAID = ("IFD", "ExifIFD", "GPS", "XMP", "ICC", "IPTC", "Photoshop", "JFIF", "PNG", "File:Comment", "GIF:Comment")
+# how the old file was laid out; what exiftool makes of the pixels, and of the resolution of every file that has none
+LAID_OUT = (
+    "Image(Width|Height|Length|Size)|Bits?(Depth|PerSample)|ColorType|Compression|Filter|Interlace|Palette|Transparency"
+    "|JFIFVersion|SignificantBits|Strip|SamplesPer|RowsPerStrip|Photometric|Planar|FillOrder|SubfileType|PageNumber"
+    "|Duration|Animation|ProfileName|SRGBRendering|Gamma|WhitePoint|(Red|Green|Blue)[XY]|Resolution|PixelUnits"
+    "|PixelsPerUnit|Sampling|Predictor|Orientation|ExtraSamples"
+)  # fmt: skip
+
+
+@needs_exiftool
+@pytest.mark.parametrize("target", ["", ".png", ".tif", ".webp"])
+def test_files_of_packages_lose_nothing_without_a_word(target, tmp_path):
+    """imgp#33, ImageMagick#8926 and Pillow#890 lose EXIF data and profiles so."""
+    done = CliRunner().invoke(
+        cli, ["apply", *map(str, FILES), "-k", "identity", "-o", f"{tmp_path}/{{stem}}{target or '{ext}'}", "--json", "-q"],
+        standalone_mode=False,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == len(FILES)
+    told = subprocess.run(
+        ["exiftool", "-j", "-G1", "-a", "-b", *[line[end] for line in lines for end in ("input", "output")]],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    found = {about["SourceFile"]: about for about in json.loads(told.stdout)}
+    for line in lines:
+        before, after = found[line["input"]], found[line["output"]]
+        values = {key.split(":")[-1]: value for key, value in after.items()}
+        lost = [
+            key for key, value in before.items()
+            if key.startswith(SAID) and values.get(key.split(":")[1]) != value and not re.search(LAID_OUT, key)
+        ]  # fmt: skip
+        assert not lost or any("left out" in note for note in line["notes"]), (line["input"], lost)
+    assert sum(bool(line["notes"]) for line in lines) >= 1
