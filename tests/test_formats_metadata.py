@@ -11,6 +11,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import skimage.data
 import tifffile
@@ -301,10 +302,8 @@ LAID_OUT = (
 @pytest.mark.parametrize("target", ["", ".png", ".tif", ".webp"])
 def test_files_of_packages_lose_nothing_without_a_word(target, tmp_path):
     """imgp#33, ImageMagick#8926 and Pillow#890 lose EXIF data and profiles so."""
-    done = CliRunner().invoke(
-        cli, ["apply", *map(str, FILES), "-k", "identity", "-o", f"{tmp_path}/{{stem}}{target or '{ext}'}", "--json", "-q"],
-        standalone_mode=False,
-    )  # fmt: skip
+    words = ["-k", "identity", "-o", f"{tmp_path}/{{stem}}{target or '{ext}'}", "--json", "-q"]
+    done = CliRunner().invoke(cli, ["apply", *map(str, FILES), *words], standalone_mode=False)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) == len(FILES)
     told = subprocess.run(
@@ -321,3 +320,41 @@ def test_files_of_packages_lose_nothing_without_a_word(target, tmp_path):
         ]  # fmt: skip
         assert not lost or any("left out" in note for note in line["notes"]), (line["input"], lost)
     assert sum(bool(line["notes"]) for line in lines) >= 1
+
+
+def test_a_chunk_of_a_webp_that_nobody_knows_is_named(tmp_path):
+    source = saved(Image.fromarray(smooth(16, 24)), "WEBP", exif=exif())
+    source = (
+        source[:4] + struct.pack("<I", len(source) - 8 + 12) + source[8:] + b"mine" + struct.pack("<I", 3) + b"abc\0"
+    )
+    assert apply(tmp_path, source, "WEBP", "WEBP")[1] == ["its chunk mine cannot travel: left out"]
+
+
+def test_the_profile_in_a_bmp_travels(tmp_path):
+    plain = saved(Image.fromarray(smooth(16, 24)), "BMP")
+    pixels, profile = plain[54:], b"a profile" * 9
+    header = struct.pack("<I", 124) + plain[18:54] + bytes(16) + b"DEBM" + bytes(52)
+    header += struct.pack("<II", 124 + len(pixels), len(profile)) + bytes(4)
+    data = b"BM" + struct.pack("<IHHI", 138 + len(pixels) + len(profile), 0, 0, 138) + header + pixels + profile
+    made, notes = apply(tmp_path, data, "BMP", "PNG")
+    assert opened(made).info["icc_profile"] == profile
+    assert np.array_equal(np.asarray(opened(made)), np.asarray(opened(plain)))
+    assert notes == []
+
+
+@needs_exiftool
+def test_what_a_psd_says_travels(tmp_path):
+    resources = resource(0x0404, IPTC) + resource(0x0422, exif().tobytes()[6:])
+    resources += resource(0x0424, XMP.format("").encode()) + resource(
+        0x03ED, struct.pack(">IHHIHH", 300 << 16, 1, 1, 150 << 16, 1, 1)
+    )
+    pixels = smooth(16, 24)
+    data = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 16, 24, 8, 3) + bytes(4)
+    data += struct.pack(">I", len(resources)) + resources + bytes(4) + b"\0\0" + pixels.transpose(2, 0, 1).tobytes()
+    (tmp_path / "a.psd").write_bytes(data)
+    done = CliRunner().invoke(cli, ["apply", str(tmp_path / "a.psd"), "-k", "identity", "-o", str(tmp_path / "b.jpg")])
+    assert done.exit_code == 0, done.output
+    found = exiftool((tmp_path / "b.jpg").read_bytes())
+    assert (found["IPTC:Headline"], found["IFD0:Make"]) == (HEADLINE.decode(), "maker")
+    assert (found["JFIF:XResolution"], found["JFIF:YResolution"]) == (300, 150)
+    assert opened((tmp_path / "b.jpg").read_bytes()).info["xmp"] == XMP.format("").encode()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-IPTC, EXIF, XMP = 0x0404, (0x0422, 0x0423), 0x0424  # numbers of resources
+from imgconv.formats.picture import marked, sound_dpi
+
+IPTC, EXIF, XMP, PROFILE, RESOLUTION = 0x0404, (0x0422, 0x0423), 0x0424, 0x040F, 0x03ED  # numbers of resources
 SIGNATURES = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
 
 
@@ -35,6 +38,21 @@ def changed(data: bytes, change: Callable[[int, bytes], bytes | None]) -> bytes:
         if new is not None:
             parts.append(part if new == value else resource(number, new))
     return b"".join(parts)
+
+
+def info_of(values: Mapping[int, bytes]) -> dict[str, Any]:
+    """What the resources of a PSD say, as `Picture.info` has it: what others keep elsewhere is there."""
+    info: dict[str, Any] = {}
+    if values.get(EXIF[0]):
+        info["exif"] = marked(values[EXIF[0]])
+    if values.get(XMP):
+        info["xmp"] = values[XMP]
+    if dpi := sound_dpi([int.from_bytes(values.get(RESOLUTION, b"")[at : at + 4], "big") / 65536 for at in (0, 8)]):
+        info["dpi"] = dpi
+    rest = b"".join(
+        resource(number, value) for number, value in values.items() if number not in (*EXIF, XMP, PROFILE, RESOLUTION)
+    )
+    return info | ({"photoshop": rest} if rest else {})
 
 
 def iptc_of(data: bytes) -> bytes:

@@ -15,6 +15,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError, WriteError
+from imgconv.formats import photoshop
 from imgconv.formats.decode import Loaded, decode, depth_of, prepare_pillow, refuse_cut
 from imgconv.formats.image import PILLOW_ERRORS, back_in, filterable, from_array, to_array
 from imgconv.formats.limits import Limits
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 
 GIF_COLOURS = 256
+WEBP_CHUNKS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ")
 # a graphic control extension with a transparent colour; where pixels look like one, alpha that is full does no harm
 GIF_TRANSPARENT = re.compile(b"!\xf9\x04[%s]...\0" % re.escape(bytes(range(1, 256, 2))), re.DOTALL)
 
@@ -176,7 +178,21 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
 
         info |= segments.about(image, file.read())
     if form == "WEBP":
+        from imgconv.formats.timing import riff_names
+
+        names = riff_names(file)
+        file.seek(0)
         info["lossless"] = b"VP8L" in file.read(4096)[12:]
+        if lost := [("other", f"chunk {name.decode('latin-1')}") for name in names if name not in WEBP_CHUNKS]:
+            info["lost"] = tuple(lost)
+    if form == "BMP":
+        header = file.read(138)
+        at, length = (int.from_bytes(header[place : place + 4], "little") for place in (126, 130))
+        if header[14:15] == b"\x7c" and header[70:74] == b"DEBM" and at and length:
+            file.seek(14 + at)
+            info["icc_profile"] = file.read(length)
+    if form == "PSD":
+        info |= photoshop.info_of({number: value for number, _, value in image.resources})  # type: ignore[attr-defined]
     if form == "TGA":
         info["rle"] = image.info.get("compression") == "tga_rle"
     if form == "JPEG2000":

@@ -40,6 +40,11 @@ def _of_track(data: bytes) -> list[float]:
     return [1000 * each / units for number, each in pairs for _ in range(min(number, MOST))] if units else []
 
 
+def riff_names(file: BinaryIO) -> list[bytes]:
+    """The names of a WEBP's chunks, each once."""
+    return list(dict.fromkeys(name for name, _ in _chunks(file, 12, "<4sI", 0)))
+
+
 def _of_control(body: bytes) -> float:
     up, down = struct.unpack(">HH", body[20:24]) if len(body) == 26 else (0, 0)
     return float(Fraction(1000 * up, down or 100))
