@@ -79,6 +79,7 @@ def _turns(calls: Mapping[str, Run], rounds: int, clock: Callable[[], float]) ->
         numbers[name] = max(1, int(SAMPLE_S / (time.perf_counter() - started)))
     for turn in range(rounds):
         for name, call in calls.items():
+            call()  # after the others have had the caches and given memory back
             started = clock()
             for _ in range(numbers[name]):
                 call()
