@@ -17,6 +17,10 @@ from makers import leftovers, noise, saved
 from PIL import Image, ImageFilter
 
 from imgconv.batch import journal
+from imgconv.batch.job import Handling, run_one
+from imgconv.batch.targets import Job, Targets
+from imgconv.kernels.spec import kernel
+from imgconv.recipe import Recipe
 
 COUNT = 12
 
@@ -203,6 +207,22 @@ def test_two_runs_at_once_do_not_disturb_each_other():
     assert [process.communicate()[1] for process in runs] == [b"", b""]
     assert [process.returncode for process in runs] == [0, 0]
     check_results()
+
+
+def test_a_result_that_has_come_meanwhile_is_taken_for_done_if_it_is_the_same():
+    """As where a process was killed after it had named a result, and before it could tell."""
+    source, target = Path("in/00.png"), Path("out/00.png")
+    recipe, job = Recipe((kernel("blur"),)), Job(source, target, "PNG")
+
+    def status(**changed) -> str:
+        outcome = run_one(job, recipe, Targets(out_dir=Path("out"), journal="blur")._replace(**changed), Handling())
+        return outcome.status
+
+    assert [status(), status(), status(journal="another"), status(overwrite=True)] == [
+        "done", "skipped", "failed", "done"
+    ]  # fmt: skip
+    source.write_bytes(Path("in/01.png").read_bytes())
+    assert status() == "failed"
 
 
 def test_what_another_run_has_done_meanwhile_is_known(tmp_path):
