@@ -94,7 +94,7 @@ def section_of(outcome: Outcome, recipe_name: str, details: Sequence[str], numbe
         ["computed", f"{outcome.how}, {outcome.threads} thread{'s' * (outcome.threads > 1)}"],
         *(["why", line] for line in details),
         *(["note", note] for note in outcome.notes),
-        ["shown", "what filtering gives, before it is encoded"],
+        ["shown", "what filtering gives, before its depth, colours or encoding are changed"],
     ]
     times = {"read": outcome.read_s, "compile": outcome.compile_s, "filter": outcome.filter_s or 0.0,
              "write": outcome.write_s}  # fmt: skip

@@ -51,7 +51,8 @@ def section(
     assert after is not None
     one, other = before.array, after
     low, high = shown_range(one, other) if one.dtype == other.dtype else shown_range(one)
-    ends = shown_range(other) if one.dtype != other.dtype else (low, high)
+    same = one.dtype == other.dtype or one.dtype in (np.uint8, np.uint16)  # sums of levels are levels
+    ends = (low, high) if same else shown_range(other)
     side = SMALL_SIDE if small else SIDE
     shown = as_bytes(one, low, high), as_bytes(other, *ends)
     told: dict[str, Any] = {
