@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgconv.kernels.response import planes, response
+from imgconv.kernels.shown import SIDE_SHOWN, WAVES, facts
 
 if TYPE_CHECKING:
     from imgconv.kernels.value import Kernel
 
-SIDE_SHOWN = 15  # of a kernel whose numbers are shown
 MOST_KERNELS = 8
-LARGEST_RANKED = 256  # taps on a side, whose rank is sooner found than the page is read
-WAVES = 64  # samples of the frequency response along an axis
+SCRIPTS = ("sums.js", "page.js")
 
 
 def page(title: str, about: str, kernels: Sequence[Kernel], sections: Sequence[dict[str, Any]]) -> bytes:
@@ -35,11 +34,11 @@ def page(title: str, about: str, kernels: Sequence[Kernel], sections: Sequence[d
         "left_out": len(kernels) - len(shown),
     }
     text = json.dumps(data | {"sections": list(sections)}, separators=(",", ":"), allow_nan=False)
-    template = (files("imgconv.page") / "page.html").read_text("utf-8")
-    inlined = {"title": escape(title), "data": text.replace("<", "\\u003c")}
+    whole, *scripts = ((files("imgconv.page") / name).read_text("utf-8") for name in ("page.html", *SCRIPTS))
+    inlined = {"title": escape(title), **dict(zip(SCRIPTS, scripts, strict=True)), "data": text.replace("<", "\\u003c")}
     for name, value in inlined.items():
-        template = template.replace(f"<!--{name}-->", value)
-    return template.encode("utf-8", "replace")
+        whole = whole.replace(f"<!--{name}-->", value)
+    return whole.encode("utf-8", "replace")
 
 
 def _kernel(kernel: Kernel) -> dict[str, Any]:
@@ -50,14 +49,8 @@ def _kernel(kernel: Kernel) -> dict[str, Any]:
         "name": kernel.name,
         "title": kernel.title or kernel.name,
         "about": kernel.about,
-        "shape": list(kernel.weights.shape),
         "weights": kernel.weights.tolist() if kernel.weights.ndim == 2 and max(kernel.shape) <= SIDE_SHOWN else None,
         "first": None if max(kernel.shape) > SIDE_SHOWN or kernel.weights.ndim == 2 else first.tolist(),
-        "scale": kernel.scale,
-        "offset": kernel.offset,
-        "sum": float(kernel.weights.sum()),
-        "rank": kernel.rank if max(kernel.shape) <= LARGEST_RANKED else None,
-        "symmetric": kernel.is_symmetric,
-        "source": kernel.source,
+        "facts": list(facts(kernel).items()),
         "response": np.round(waves, 5).tolist(),
     }
