@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -95,13 +95,14 @@ def durations(each: Iterable[float]) -> str:
 
 
 def print_table(found: list[Info]) -> None:
-    """A table, and below a file what would be lost of it."""
+    """A table, with what would be lost beside each file."""
     from rich.table import Column, Table
     from rich.text import Text
 
-    table: Any = Table(Column("file", overflow="fold"), *COLUMNS[1:], box=None, pad_edge=False, header_style="bold")
+    headings = [*COLUMNS, *(["lost"] if any(told.lost for told in found) else [])]
+    table = Table(*(Column(name, overflow="fold") for name in headings), box=None, pad_edge=False, header_style="bold")
     for told in found:
-        table.add_row(Text(told.file, "cyan"), *map(Text, cells(told)[1:]))
-        for lost in told.lost:
-            table.add_row(Text(f"  {lost}", "yellow"))
+        name, *about = cells(told)
+        lost = [Text("\n".join(told.lost), "yellow")] if "lost" in headings else []
+        table.add_row(Text(name, "cyan"), *map(Text, about), *lost)
     console().print(table)
