@@ -21,6 +21,7 @@ from PIL import Image
 
 from imgconv.cli import cli
 from imgconv.conventions import METADATA
+from imgconv.formats.boxes import info_of
 from imgconv.formats.metadata import KEYS
 from imgconv.formats.photoshop import changed, iptc_of, resource, resources, with_iptc
 from imgconv.formats.read import parse
@@ -358,3 +359,28 @@ def test_what_a_psd_says_travels(tmp_path):
     assert (found["IPTC:Headline"], found["IFD0:Make"]) == (HEADLINE.decode(), "maker")
     assert (found["JFIF:XResolution"], found["JFIF:YResolution"]) == (300, 150)
     assert opened((tmp_path / "b.jpg").read_bytes()).info["xmp"] == XMP.format("").encode()
+
+
+@needs_exiftool
+def test_what_the_boxes_of_a_jpeg_2000_say_travels(tmp_path):
+    source = tmp_path / "a.jp2"
+    source.write_bytes(saved(Image.fromarray(smooth(16, 24)), "JPEG2000"))
+    tags = ["-XMP-dc:Title=A title", "-EXIF:Artist=Somebody", "-overwrite_original", "-q"]
+    subprocess.run(["exiftool", *tags, source], check=True, capture_output=True)
+    own = struct.pack(">I", 28) + b"uuid" + bytes(20)
+    data = source.read_bytes()
+    source.write_bytes(data[:32] + own + data[32:])  # behind the first two
+    done = CliRunner().invoke(cli, ["apply", str(source), "-k", "identity", "-o", str(tmp_path / "b.png"), "--json"])
+    assert json.loads(done.stdout)["notes"] == ["its box uuid cannot travel: left out"]
+    found = exiftool((tmp_path / "b.png").read_bytes())
+    assert (found["XMP-dc:Title"], found["IFD0:Artist"]) == ("A title", "Somebody")
+    header = data.index(b"jp2h")
+    colour = data.index(b"colr", header)
+    size = int.from_bytes(data[colour - 4 : colour], "big")
+    profile = b"a profile" * 9
+    told = struct.pack(">I", 11 + len(profile)) + b"colr\2\0\0" + profile
+    whole = int.from_bytes(data[header - 4 : header], "big") - size + len(told)
+    changed_data = data[: header - 4] + struct.pack(">I", whole) + data[header : colour - 4] + told
+    assert info_of(changed_data + data[colour - 4 + size :])["icc_profile"] == profile
+    for length in range(0, len(data), 3):
+        info_of(data[:length])

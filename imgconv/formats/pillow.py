@@ -196,6 +196,10 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
     if form == "TGA":
         info["rle"] = image.info.get("compression") == "tga_rle"
     if form == "JPEG2000":
+        from imgconv.formats.boxes import info_of
+
+        info |= info_of(file.read())
+        file.seek(0)
         info["no_jp2"] = file.read(2) == b"\xff\x4f"  # a codestream alone
     return info, notes
 
