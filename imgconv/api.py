@@ -90,7 +90,7 @@ def correlate(array: Any, kernel: Any = None, *, out: Array | None = None, **opt
             Default "auto": premultiply where the weights sum to the scale, else keep; straight for kernels in Pillow's
             convention, and for the identity.
         linear : bool
-            Filter in linear light: samples are taken as sRGB.
+            Filter in linear light: samples are taken as sRGB, those of an image by the curves of its profile.
         combine : {"hypot", "sum", "max", "mean"}
             Apply every kernel of a list to the image itself, and take this of the results.
         like : {"pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"}

@@ -160,7 +160,7 @@ def shape(text: str) -> GeneratedMask:
 class MixingSpace(NamedTuple):
     """In which terms pictures are mixed, so that a mixture is what one mixed kernel would give."""
 
-    light: bool  # mix linear light, as `linear` filters it
+    light: Any  # mix linear light, as `linear` filters it
     alpha: bool  # the last channel is alpha
     weigh: bool  # weigh colours by alpha, as "premultiply" filters them
     top: float  # of the range of samples
@@ -172,7 +172,9 @@ class MixingSpace(NamedTuple):
             return values
         colour, alpha = self._split(values)
         if self.light:
-            colour = (to_linear(colour / self.top, portable=self.portable) * self.top).astype(values.dtype)
+            colour = (to_linear(colour / self.top, portable=self.portable, light=self.light) * self.top).astype(
+                values.dtype
+            )
         return np.concatenate([colour * (alpha / self.top) if self.weigh else colour, alpha], axis=2)
 
     def leave(self, values: Array) -> Array:
@@ -183,7 +185,9 @@ class MixingSpace(NamedTuple):
         if self.weigh:
             colour = np.divide(colour * self.top, alpha, out=np.zeros_like(colour), where=alpha > 0)
         if self.light:
-            colour = (from_linear(colour / self.top, portable=self.portable) * self.top).astype(values.dtype)
+            colour = (from_linear(colour / self.top, portable=self.portable, light=self.light) * self.top).astype(
+                values.dtype
+            )
         return np.concatenate([colour, alpha], axis=2)
 
     def _split(self, values: Array) -> tuple[Array, Array]:

@@ -19,7 +19,8 @@ from imgconv.formats.picture import unread
 from imgconv.kernels.blur import MOST_PERCENT, MOST_THRESHOLD
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.kernels.value import Kernel
-from imgconv.recipe import Recipe, recipe_from
+from imgconv.recipe import Recipe, by_curves, recipe_from
+from imgconv.recipe.layout import letters_of
 from imgconv.recipe.options import Options
 from imgconv.recipe.prepared import LARGEST, MOST_KEPT, Key, key_of, may_change, only_step
 from imgconv.recipe.settings import pillow_blur
@@ -95,7 +96,8 @@ class PillowFilter(ImageFilter.MultibandFilter):
 
 def filtered(image: Image.Image, kernel: Any, options: Mapping[str, Any]) -> Image.Image:
     """What `imgconv.apply` gives."""
-    key = _key("apply", kernel, options, image) if "transparency" not in image.info else None
+    by_profile = "icc_profile" in image.info and options.get("linear")
+    key = None if by_profile or "transparency" in image.info else _key("apply", kernel, options, image)
     change = _kept.get(key) if key else None
     core = change(image.im) if change else None
     if core is not None:
@@ -104,6 +106,11 @@ def filtered(image: Image.Image, kernel: Any, options: Mapping[str, Any]) -> Ima
     else:
         recipe = recipe_from("apply", kernel, options)
         prepared = image if image.mode in ONLY_IN_MEMORY else filterable(image)
+        if by_profile:
+            from imgconv.formats.profile import light_of
+
+            light = light_of({"icc_profile": image.info["icc_profile"]}, letters_of(prepared.mode))[0]
+            recipe = by_curves(recipe, light) if light else recipe
         array, mode, _ = recipe.apply(to_array(prepared), prepared.mode)
         result, after = from_array(array, mode), array.shape
         if mode == prepared.mode:

@@ -18,7 +18,8 @@ from imgconv.formats.sink import Rows
 from imgconv.formats.table import ARRAYS, GREY_MODES, MODES, THUMBNAILS, TIMING, Changes, by_name, frames_in, keeps
 from imgconv.formats.write import fitted
 from imgconv.native.kept import clock
-from imgconv.recipe import deepened
+from imgconv.recipe import by_curves, deepened
+from imgconv.recipe.layout import letters_of
 from imgconv.recipe.strips import AtOnce, InStrips, filter_frame
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ def filtered(
         outcome.notes += before.notes
         changes = handling.changes
         deeper, top = deepened(recipe, frame.about.array.dtype, frame.about.mode, changes.depth)
+        if recipe.options.linear:
+            from imgconv.formats.profile import light_of  # here, because few pictures are filtered so
+
+            light, note = light_of(before.info, letters_of(before.mode))
+            outcome.notes += [note] if note else []
+            deeper = by_curves(deeper, light) if light else deeper
         work = filter_frame(deeper, frame, limits)
         del frame  # its pixels: encoding takes memory of its own
         remade = count == 1 and form in THUMBNAILS and work.mode in MODES.values() and changes == Changes()

@@ -281,7 +281,8 @@ _sizes_and_values = together(
     setting("--alpha", type=click.Choice(ALPHAS),
             help="Filter alpha like any channel, keep it, or weigh colours by it.  [default: auto, which is"
             " straight for Pillow's kernels, premultiply for means, keep for the rest]"),
-    setting("--linear", is_flag=True, help="Filter in linear light: samples are taken as sRGB."),
+    setting("--linear", is_flag=True,
+            help="Filter in linear light: by the curves of the picture's profile, or a PNG's gamma, else of sRGB."),
     setting("--combine", type=click.Choice(COMBINES),
             help="Apply every kernel to the picture itself, and take this of the results."),
     setting("--method", type=click.Choice(METHODS), default="auto", show_default=True,

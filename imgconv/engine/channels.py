@@ -104,21 +104,25 @@ def _cast(whole: Array, dtype: np.dtype[Any]) -> Array:
     return (bits.astype(np.uint8) != 0) if dtype.kind == "b" else bits.astype(dtype)
 
 
-def to_linear(samples: Array, *, portable: bool = False) -> Array:
-    """sRGB samples from 0 to 1 as linear light (IEC 61966-2-1).
+def to_linear(samples: Array, *, portable: bool = False, light: Any = True) -> Array:
+    """sRGB samples from 0 to 1 as linear light (IEC 61966-2-1), or samples by the curves of a `profile.Light`.
 
     NumPy's powers are the machine's own in the last bit; `portable` ones are the same everywhere.
     """
+    if light is not True:
+        return np.asarray(light.to_linear(samples))
     base = (np.maximum(samples, 0) + 0.055) / 1.055
     power = _power_2_4(base) if portable else base**2.4
     return np.where(samples <= 0.04045, samples / 12.92, power)
 
 
-def from_linear(light: Array, *, portable: bool = False) -> Array:
-    """Linear light from 0 to 1 as sRGB samples (IEC 61966-2-1); as `to_linear`."""
-    base = np.maximum(light, 0)
+def from_linear(values: Array, *, portable: bool = False, light: Any = True) -> Array:
+    """Linear light from 0 to 1 as samples; as `to_linear`."""
+    if light is not True:
+        return np.asarray(light.from_linear(values))
+    base = np.maximum(values, 0)
     power = _root_2_4(base) if portable else base ** (1 / 2.4)
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * power - 0.055)
+    return np.where(values <= 0.0031308, values * 12.92, 1.055 * power - 0.055)
 
 
 def _power_2_4(values: Array) -> Array:

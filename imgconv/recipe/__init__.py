@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from imgconv.arrayfile import Array
-from imgconv.errors import UsageError
+from imgconv.errors import PictureError, UsageError
 from imgconv.formats.table import DEPTHS
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.native.kept import clock
@@ -24,6 +24,7 @@ from imgconv.threads import available_cores
 if TYPE_CHECKING:
     from imgconv.engine.blur import Passes
     from imgconv.engine.plan import Plan
+    from imgconv.formats.profile import Light
     from imgconv.kernels.family import Family
     from imgconv.kernels.value import Kernel
 
@@ -191,3 +192,11 @@ def deepened(recipe: Recipe, dtype: np.dtype[Any], mode: str, depth: str | None)
     if settled or np.dtype(DEPTHS[depth]).itemsize <= dtype.itemsize:
         return recipe, None
     return _floating(recipe), float(np.iinfo(dtype).max)
+
+
+@lru_cache(maxsize=16)
+def by_curves(recipe: Recipe, light: Light) -> Recipe:
+    """The recipe in the light of a picture's own curves. Raises PictureError where it is to be portable."""
+    if recipe.options.portable:
+        raise PictureError("--linear by a profile other than sRGB cannot be embedded: its powers are the machine's own")
+    return Recipe(recipe.kernels, replace(recipe.options, linear=light))

@@ -298,13 +298,13 @@ class FloatingFilter:
         """The results, taken in linear light if that was asked for; alpha, the last channel if there, is no light."""
         if not self.filter.options.linear:
             return self._covered(values, at)
-        portable = self.filter.options.portable
+        portable, light = self.filter.options.portable, self.filter.options.linear
         values, top = values.copy(), self.filter.layout.top
         colours = values[:, :, : values.shape[2] - alpha]
-        colours[:] = channels.to_linear(colours / top, portable=portable) * top
+        colours[:] = channels.to_linear(colours / top, portable=portable, light=light) * top
         result = self._covered(values, at)
         colours = result[:, :, : max(1, result.shape[2] - alpha)]
-        colours[:] = channels.from_linear(colours / top, portable=portable) * top
+        colours[:] = channels.from_linear(colours / top, portable=portable, light=light) * top
         return result
 
     def _covered(self, values: Array, at: _Place) -> Array:

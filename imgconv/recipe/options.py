@@ -43,7 +43,7 @@ class Options:
     channels: str = "each"
     after: str | None = None
     alpha: str | None = None
-    linear: bool = False
+    linear: Any = False  # True for sRGB; a `formats.profile.Light` for the curves of a picture
     combine: str | None = None
     like: str | None = None
     method: str = "auto"
@@ -91,7 +91,7 @@ class Options:
             object.__setattr__(self, name, (int(pair[0]), int(pair[1])))
         if not isinstance(self.channels, str) or not self.channels.isalpha():
             raise UsageError(f"channels {self.channels!r} is neither each nor sum nor letters such as rgb")
-        if self.linear not in (True, False):
+        if self.linear not in (True, False) and not hasattr(self.linear, "to_linear"):
             raise UsageError(f"linear must be True or False, not {self.linear!r}")
         if self.threads is not None and not (isinstance(self.threads, Integral) and self.threads >= 1):
             raise UsageError(f"threads must be a whole number from 1 up, not {self.threads!r}")
