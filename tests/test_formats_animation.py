@@ -353,3 +353,13 @@ def test_avif_has_all_frames_and_durations(mode):
     data = Path("b.avif").read_bytes()
     Path("b.avif").write_bytes(data[: len(data) * 3 // 4])
     assert filtered("b.avif", output="d.png").status == "failed"
+
+
+def test_a_later_frame_of_a_gif_cannot_claim_more_than_its_bytes_hold():
+    made("a.gif", drawn(alpha=False))
+    data = bytearray(Path("a.gif").read_bytes())
+    place = data.rindex(b"\0,") + 1
+    data[place + 5 : place + 9] = struct.pack("<HH", 60000, 60000)
+    Path("a.gif").write_bytes(data)
+    outcome = filtered("a.gif", output="b.gif")
+    assert (outcome.status, "cannot hold 60" in outcome.error) == ("failed", True)

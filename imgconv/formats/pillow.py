@@ -18,7 +18,7 @@ from imgconv.errors import PictureError, WriteError
 from imgconv.formats import photoshop
 from imgconv.formats.decode import Loaded, decode, depth_of, prepare_pillow, refuse_cut
 from imgconv.formats.image import PILLOW_ERRORS, back_in, filterable, from_array, to_array
-from imgconv.formats.limits import Limits
+from imgconv.formats.limits import DEFAULT, Limits, check_image
 from imgconv.formats.picture import FIRST, Frame, Picture, marked, sound_dpi, wanted_of
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
@@ -46,7 +46,9 @@ def frame_of(load: Callable[[], Loaded]) -> Frame:
     return next(frames_of(load, (1,)))
 
 
-def frames_of(load: Callable[[], Loaded], wanted: Sequence[int] | None = None) -> Iterator[Frame]:
+def frames_of(
+    load: Callable[[], Loaded], wanted: Sequence[int] | None = None, limits: Limits = DEFAULT
+) -> Iterator[Frame]:
     """The pictures that `load` gives, composited. Raises PictureError for whatever that or Pillow raises."""
     with pillow_errors():
         loaded = load()
@@ -68,9 +70,12 @@ def frames_of(load: Callable[[], Loaded], wanted: Sequence[int] | None = None) -
             mode = "RGBA" if GIF_TRANSPARENT.search(loaded.data) else "RGB"
         if form == "GIF":  # how often it is shown again
             plays = 1 if plays is None else plays and plays + 1
-        for number in numbers:
+        for number in range(1, max(numbers) + 1):
             with pillow_errors():
                 image.seek(number - 1)
+                check_image(image, loaded.data, limits)  # a frame of a GIF may be larger than the first
+                if number not in numbers:
+                    continue
                 image.load()
                 prepared = image.convert(mode) if mode else filterable(image)
                 array = to_array(prepared)[:rows, :columns]  # of a GIF what lies outside is never seen

@@ -134,7 +134,7 @@ def _frames_of(
         from imgconv.formats import pillow
 
         check_image(loaded.image, loaded.data, limits)
-        yield from pillow.frames_of(lambda: loaded, wanted)
+        yield from pillow.frames_of(lambda: loaded, wanted, limits)
         return
     if not size:
         raise PictureError("is empty")
@@ -186,7 +186,7 @@ def _frames_of(
     if size > LARGEST_FILE:
         raise PictureError(f"{size:,} bytes, more than the {LARGEST_FILE:,} allowed here")
     file.seek(0)
-    yield from pillow.frames_of(partial(decode, file.read(), limits, ending), wanted)
+    yield from pillow.frames_of(partial(decode, file.read(), limits, ending), wanted, limits)
 
 
 @contextlib.contextmanager
