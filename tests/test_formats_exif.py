@@ -170,6 +170,28 @@ def test_its_thumbnail_is_made_again_from_the_result(target, size, tmp_path):
     assert again == data
 
 
+@pytest.mark.parametrize("endian", ["<", ">"])
+def test_a_thumbnails_own_words_are_true_of_it(endian, tmp_path):
+    face = saved(Image.fromarray(noise(48, 64, 3)), "JPEG", quality=95)
+    given = bytearray(exif_data(endian, face, orientation=6))
+    at = given.index(face)
+    given[at:at] = b"".join(  # more fields behind the three that are there
+        struct.pack(endian + "HHIHxx", tag, 3, 1, value) for tag, value in ((256, 64), (257, 48), (ORIENTATION, 6))
+    )
+    second = at - 42  # its directory
+    struct.pack_into(endian + "H", given, second, 6)
+    fields = [bytes(given[second + 2 + 12 * n :][:12]) for n in range(3)] + [
+        bytes(given[at + 12 * n :][:12]) for n in range(3)
+    ]
+    fields[1] = struct.pack(endian + "HHII", 513, 4, 1, at + 36 - 6)
+    ordered = sorted(fields, key=lambda field: struct.unpack(endian + "H", field[:2]))
+    given[second + 2 : at + 36] = b"".join(ordered) + bytes(4)
+    data, _ = apply(tmp_path, photo("JPEG", bytes(given)), "JPEG", "JPEG", "--auto-orient")
+    words = opened(data).getexif().get_ifd(ExifTags.IFD.IFD1)
+    assert thumbnail(data).size == (words[256], words[257]) == (16, 24)
+    assert words[ORIENTATION] == opened(data).getexif()[ORIENTATION] == 1
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_its_thumbnail_is_made_of_any_samples(channels, dtype, tmp_path):

@@ -185,12 +185,16 @@ class Edited:
     def set_size(self, columns: int, rows: int) -> None:
         """Writes the size of the picture wherever it stands."""
         for fields, tags in zip((self.first, self.nested), SIZE_TAGS, strict=True):
-            for tag, value in zip(tags, (columns, rows), strict=True):
-                field = fields.get(tag)
-                if field and field.values == 1 and field.kind in (SHORT, LONG):
-                    short = value < 2**16
-                    self.put(field.place + 2, "HI", SHORT if short else LONG, 1)
-                    self.put(field.at, *(("HH", value, 0) if short else ("I", value)))
+            self.put_size(fields, tags, columns, rows)
+
+    def put_size(self, fields: Mapping[int, Field], tags: tuple[int, int], columns: int, rows: int) -> None:
+        """Writes a size into two tags of a directory, as far as they are there."""
+        for tag, value in zip(tags, (columns, rows), strict=True):
+            field = fields.get(tag)
+            if field and field.values == 1 and field.kind in (SHORT, LONG):
+                short = value < 2**16
+                self.put(field.place + 2, "HI", SHORT if short else LONG, 1)
+                self.put(field.at, *(("HH", value, 0) if short else ("I", value)))
 
     def drop(self, field: Field) -> None:
         """Takes a tag out of the first directory."""
@@ -218,11 +222,16 @@ class Edited:
         return Place(place, size, struct.unpack(">HH", found[1])[::-1]) if found else None
 
     def set_thumbnail(self, place: Place, data: bytes) -> None:
-        """Puts another JPEG there, which may be shorter."""
+        """Puts another JPEG there, which may be shorter, and lies as the picture does."""
         begin = self.tags.start + place.at
         self.data[begin : begin + place.length] = data.ljust(place.length, b"\0")
         fields = self.tags.directory(self.tags.unpacked(self.next, "I"))[0]
         self.put(fields[THUMBNAIL[0][1]].at, "I", len(data))
+        if size := JPEG_SIZE.match(data):
+            self.put_size(fields, SIZE_TAGS[0], *struct.unpack(">HH", size[1])[::-1])
+        turned = fields.get(Tag.ORIENTATION)
+        if turned and turned.values == 1 and turned.kind == SHORT:
+            self.put(turned.at, "H", self.orientation)
 
     def unlink_thumbnail(self) -> bool:
         """Takes out the second directory, and the picture that it points to."""
