@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zlib
 from collections.abc import Iterator
@@ -89,6 +90,13 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     for mode in ("L", "P", "RGBA"):
         yield ".gif", saved(modes[mode], "GIF")
     yield ".gif", saved(modes["P"], "GIF", save_all=True, append_images=[modes["P"].transpose(1)], transparency=3)
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        for mode, channels, dtype in (("L", (), "uint8"), ("RGBA", (4,), "uint8"), ("RGB;16", (3,), "uint16")):
+            file = io.BytesIO()
+            pillow_heif.encode(mode, (20, 18), noise(18, 20, *channels, dtype=dtype).tobytes(), file)
+            yield ".heic", file.getvalue()
     for ending, _mode, data in rare.written():
         yield ending, data
     for ending, data, _pixels in rare.only_read():

@@ -29,11 +29,11 @@ DEFLATE, LZW, JPEG, VP8 = 1032, 2731, 1024, 1024
 TIFF_BYTES = {"raw": 1, "packbits": 64, "tiff_lzw": LZW, "tiff_deflate": DEFLATE, "tiff_adobe_deflate": DEFLATE}
 ARITHMETIC = re.compile(rb"\xff[\xc9-\xcb]\0.\x08", re.DOTALL)  # coded JPEG: blocks take less than a bit
 # bytes for each pixel while it is decoded; JPEG: progressive; by decoders in Python, or of 16 bits cut to 8
-READING = {"WEBP": 16, "GIF": 8, "JPEG": 10, "MPO": 10, "AVIF": 20, "JPEG2000": 28, "ICNS": 28}
+READING = {"WEBP": 16, "GIF": 8, "JPEG": 10, "MPO": 10, "AVIF": 20, "HEIF": 28, "JPEG2000": 28, "ICNS": 28}
 READING |= dict.fromkeys(("QOI", "BLP", "DDS", "SGI", "FTEX", "SUN", "FITS", "XPM", "FLI"), 12)
 FRESH_S = 0.1  # free memory is looked at no more often: it takes as long as a small picture
 # for each sample of the result
-ENCODING = {"WEBP": 9, "GIF": 4, "JPEG": 4, "AVIF": 12, "JPEG2000": 14, "QOI": 4, "SGI": 4, "DDS": 5}
+ENCODING = {"WEBP": 9, "GIF": 4, "JPEG": 4, "AVIF": 12, "HEIF": 14, "JPEG2000": 14, "QOI": 4, "SGI": 4, "DDS": 5}
 # columns and rows of pictures inside of others, of which Pillow makes whatever these claim
 NESTED = {
     "ICO": re.compile(rb"\x89PNG\r\n\x1a\n.{8}(.{4})(.{4})", re.DOTALL),

@@ -181,6 +181,12 @@ def _frames_of(
         wanted_of(wanted, 1)
         yield frame
         return
+    if start[4:8] == b"ftyp" and (form := format_of(start[:32])) and form.name == "HEIF":
+        from imgconv.formats import heif
+
+        file.seek(0)
+        yield from heif.frames_of(file.read(), limits, wanted)
+        return
     from imgconv.formats import pillow
 
     if size > LARGEST_FILE:

@@ -60,6 +60,10 @@ FORMATS = (
         "AVIF", (".avif", ".avifs"), rb"....ftyp(avi[fs]|m[is]f1.{4}(.{4})*?avi[fs])", ("L", "RGB", "RGBA"),
         ("exif", "icc_profile", "xmp", *TIMING[:1]), 65536, "animation",
     ),
+    Format(  # by pillow-heif
+        "HEIF", (".heic", ".heif", ".hif"), rb"....ftyp(hei[cxms]|hev[cxms]|m[is]f1)",
+        ("L", "RGB", "RGBA", "I;16", "RGB;16", "RGBA;16"), ("exif", "icc_profile", "xmp"), 16384,
+    ),
     Format(
         "JPEG2000", (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"), rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n",
         ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"), ("comment",),
@@ -195,12 +199,12 @@ _COMPRESSIONS = {
     "lzma": "lzma",
 }  # fmt: skip
 ENCODER_OPTIONS = {
-    "quality": EncoderOption(("JPEG", "WEBP", "AVIF"), *_whole(1, 100), lossy=True),
-    "subsampling": EncoderOption(("JPEG", "AVIF"), *_one_of({"4:4:4": 0, "4:2:2": 1, "4:2:0": 2})),
+    "quality": EncoderOption(("JPEG", "WEBP", "AVIF", "HEIF"), *_whole(1, 100), lossy=True),
+    "subsampling": EncoderOption(("JPEG", "AVIF", "HEIF"), *_one_of({"4:4:4": 0, "4:2:2": 1, "4:2:0": 2})),
     "progressive": EncoderOption(("JPEG",), *_FLAG),
     "optimize": EncoderOption(("PNG", "JPEG"), *_FLAG),
     "compress_level": EncoderOption(("PNG",), *_whole(0, 9)),
-    "lossless": EncoderOption(("WEBP",), *_FLAG),
+    "lossless": EncoderOption(("WEBP", "HEIF"), *_FLAG),
     "alpha_quality": EncoderOption(("WEBP",), *_whole(0, 100), lossy=True),
     "method": EncoderOption(("WEBP",), *_whole(0, 6)),
     "dither": EncoderOption(("GIF",), *_one_of({"none": False, "floyd-steinberg": True})),

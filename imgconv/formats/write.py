@@ -128,6 +128,10 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
 
         given = _encoder_options(about, form, given)
         return WebpSink(replace(about, info=metadata), lambda part: encoded(part, form, mode, given)[1])
+    if form == "HEIF":
+        from imgconv.formats.heif import HeifSink
+
+        return HeifSink(about, mode, given)
     everything = metadata | _encoder_options(about, form, given) | colours
     if form == "AVIF" and about.frames > 1:
         from imgconv.formats.sequence import SequenceSink
