@@ -273,3 +273,50 @@ def test_a_recipe_and_replay_know_the_depth():
     run("a.png", "-k", "blur", "--depth", "16", "--background", "white", "--save-recipe", "r.toml", "-o", "b.png")
     run("a.png", "--recipe", "r.toml", "-o", "c.png")
     assert np.array_equal(read(Path("b.png")).array, read(Path("c.png")).array)
+
+
+def circle(behind):
+    """A red disc, whose surroundings are transparent and of some colour that nobody sees."""
+    y, x = np.mgrid[:40, :40]
+    return np.where(((y - 20) ** 2 + (x - 20) ** 2 < 150)[..., None], [255, 0, 0, 255], [*behind, 0]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "webp", "tga", "qoi", "jp2", "dds"])
+def test_colours_that_are_transparent_do_not_bleed(ending):
+    # python-pillow/Pillow#3494, SixLabors/ImageSharp#428
+    results = []
+    for behind in ((0, 0, 0), (0, 255, 0)):
+        Image.fromarray(circle(behind)).save(f"a.{ending}", **({"lossless": True} if ending == "webp" else {}))
+        run(f"a.{ending}", "-k", "gaussian:sigma=3", "-o", f"b.{ending}")
+        results.append(np.asarray(seen(f"b.{ending}")))
+    there = results[0][:, :, 3] > 0
+    assert np.array_equal(results[0][there], results[1][there])
+    assert (results[0][there][:, :3] == [255, 0, 0]).all()
+    run(f"a.{ending}", "-k", "gaussian:sigma=3", "--background", "white", "-o", "c.ppm")
+    assert (np.asarray(seen("c.ppm"))[:, :, 0] == 255).all()  # red on white: nothing dark between
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "I", "I;16", "F"])
+def test_modes_that_pillow_does_not_filter(mode):
+    # python-pillow/Pillow#6667 (I and I;16), thumbor/thumbor#1129 (P)
+    image = of_mode(mode)
+    image.save("a.tif")
+    run("a.tif", "-k", "1 1", "--scale", "2", "--border", "wrap", "-o", "b.tif")
+    array = np.asarray(image.convert({"1": "L", "P": "RGB"}.get(mode, mode))).astype(float)
+    exact = (array + np.roll(array, -1, axis=1)) / 2
+    assert abs(read(Path("b.tif")).array - exact).max() <= 0.5
+    assert read(Path("b.tif")).array.dtype == {"I": "int32", "I;16": "uint16", "F": "float32"}.get(mode, "uint8")
+
+
+def test_a_new_palette_keeps_the_profile_and_is_no_more_transparent():
+    # lovell/sharp#3392, lovell/sharp#3395
+    image = Image.fromarray(smooth(40, 50)).quantize(200)
+    image.save("a.png", icc_profile=bytes(range(200)), transparency=bytes([0, 7, 200]))
+    run("a.png", "-k", "gaussian:sigma=1", "--requantize", "-o", "b.png")
+    run("a.png", "-k", "gaussian:sigma=1", "-o", "c.png")
+    found, exact = (np.asarray(seen(name).convert("RGBA")).astype(int) for name in ("b.png", "c.png"))
+    assert seen("b.png").mode == "P"
+    assert seen("b.png").info["icc_profile"] == bytes(range(200))
+    opaque = exact[:, :, 3] == 255
+    assert (found[opaque][:, 3] > 240).all()
+    assert np.sqrt(((found - exact)[opaque] ** 2).mean()) < 8
