@@ -30,19 +30,18 @@ class Box(NamedTuple):
         return array[self.top : self.bottom, self.left : self.right]
 
 
-def box_of(changed: Array, step: int = 1) -> Box:
-    """The smallest box around all pixels that are true, or one pixel; its corner in rows and columns of a `step`."""
-    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-    if not len(rows):
+def box_of(*changed: Array, step: int = 1) -> Box:
+    """The smallest box around the pixels of which a sample is true in any array, or one pixel.
+
+    Its corner lies in rows and columns of a `step`.
+    """
+    rows = np.logical_or.reduce([each.reshape(len(each), -1).any(axis=1) for each in changed])
+    columns = np.logical_or.reduce([each.any(axis=0).reshape(each.shape[1], -1).any(axis=1) for each in changed])
+    there = np.flatnonzero(rows), np.flatnonzero(columns)
+    if not len(there[0]):
         return Box(0, 0, 1, 1)
-    top, left = (int(places[0]) // step * step for places in (rows, columns))
-    return Box(top, left, int(rows[-1]) + 1, int(columns[-1]) + 1)
-
-
-def differing(first: Array, second: Array) -> Array:
-    """Which pixels of two pictures differ."""
-    different = np.asarray(first != second)
-    return np.asarray(different.any(axis=2)) if different.ndim == 3 else different
+    top, left = (int(places[0]) // step * step for places in there)
+    return Box(top, left, int(there[0][-1]) + 1, int(there[1][-1]) + 1)
 
 
 class AnimationSink(Sink):

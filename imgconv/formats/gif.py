@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from imgconv.arrayfile import Array
-from imgconv.formats.animation import AnimationSink, Box, box_of, differing
+from imgconv.formats.animation import AnimationSink, Box, box_of
 from imgconv.formats.image import from_array
 from imgconv.formats.picture import Picture
 from imgconv.formats.pillow import encoded
@@ -21,6 +21,13 @@ KEEP, CLEAR = 1, 2  # disposals: what becomes of a frame's box before the next i
 LONGEST = 65535  # of a duration, in hundredths of a second; and plays
 SAMPLE, ROUNDS = 256, 3  # about so many rows and columns decide how a palette moves, so many times
 CORNER = 1.5  # Pillow takes a pixel for the lower corner of a cube of four levels, which is so far from its middle
+
+
+class _Shown(NamedTuple):
+    """What is seen: RGB, and where."""
+
+    colours: Array
+    visible: Array
 
 
 class GifSink(AnimationSink):
@@ -38,8 +45,8 @@ class GifSink(AnimationSink):
             pieces = [comment[at : at + 255] for at in range(0, len(comment), 255)]
             self.start += b"!\xfe" + b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\0"
         self.ending = b";"
-        self.canvas: Array | None = None  # before the frame that waits
-        self.waiting: tuple[Array, float] | None = None  # RGBA that is opaque or nothing, and its duration
+        self.canvas: _Shown | None = None  # before the frame that waits
+        self.waiting: tuple[_Shown, float] | None = None  # and its duration
         self.lost: dict[str, None] = {}
 
     def write(self, rows: Array) -> None:
@@ -52,34 +59,38 @@ class GifSink(AnimationSink):
         self.notes += tuple(self.lost)
         super().end()
 
-    def _flat(self, rows: Array) -> Array:
-        """A frame as RGBA, in which alpha is full or none, and black where it is none."""
-        image = from_array(rows, self.about.mode)
-        frame = np.array(image.convert("RGBA"))
-        alpha = frame[:, :, 3]
-        if "A" in self.about.mode:
-            visible = alpha >= VISIBLE
-            if (alpha[visible] != 255).any() or alpha[~visible].any():
-                self.lost["GIF knows no half-transparent pixels; they are now opaque or gone"] = None
-            frame[visible, 3] = 255
-            frame[~visible] = 0
-        return frame
+    def _flat(self, rows: Array) -> _Shown:
+        """A frame as RGB, black where nothing is seen, and where something is."""
+        rows = rows.reshape(*rows.shape[:2], -1)
+        shades = rows[:, :, : rows.shape[2] - ("A" in self.about.mode)]
+        colours = np.repeat(shades, 3, axis=2) if shades.shape[2] == 1 else np.array(shades)
+        if "A" not in self.about.mode:
+            return _Shown(colours, np.ones(rows.shape[:2], bool))
+        visible = rows[:, :, -1] >= VISIBLE
+        if (rows[:, :, -1] != np.where(visible, 255, 0)).any():
+            self.lost["GIF knows no half-transparent pixels; they are now opaque or gone"] = None
+        colours[~visible] = 0
+        return _Shown(colours, visible)
 
-    def _put_waiting(self, following: Array | None) -> None:
+    def _put_waiting(self, following: _Shown | None) -> None:
         if self.waiting is None:
             return
-        frame, duration = self.waiting
-        changed = differing(self.canvas, frame) if self.canvas is not None else np.ones(frame.shape[:2], bool)
-        cleared = (frame[:, :, 3] > following[:, :, 3]) if following is not None else np.zeros((1, 1), bool)
+        (colours, visible), duration = self.waiting
+        cleared = visible & ~following.visible if following is not None else np.zeros((1, 1), bool)
         clears = bool(cleared.any())
-        box = box_of(changed | cleared if clears else changed)
-        put(self.file, self._drawn(box.of(frame), box, CLEAR if clears else KEEP, duration))
-        self.canvas = frame
+        box = Box(0, 0, *colours.shape[:2])
+        if self.canvas is not None:
+            changed = [self.canvas.colours != colours, self.canvas.visible != visible]
+            box = box_of(*changed, *([cleared] if clears else []))
+        part = _Shown(np.array(box.of(colours), order="C"), box.of(visible))
+        put(self.file, self._drawn(part, box, CLEAR if clears else KEEP, duration))
+        self.canvas = self.waiting[0]
         if clears:
-            self.canvas = frame.copy()
-            box.of(self.canvas)[...] = 0
+            self.canvas = _Shown(colours.copy(), visible.copy())
+            for array in self.canvas:
+                box.of(array)[...] = 0
 
-    def _drawn(self, part: Array, box: Box, disposal: int, duration: float) -> bytes:
+    def _drawn(self, part: _Shown, box: Box, disposal: int, duration: float) -> bytes:
         hundredths = round(duration / 10)
         if abs(hundredths * 10 - duration) > 1e-6:
             self.lost["GIF counts in hundredths of a second; durations are rounded"] = None
@@ -91,14 +102,13 @@ class GifSink(AnimationSink):
         place = b"," + struct.pack("<HHHHB", box.left, box.top, *box.size, 0x80 | table - 1)
         return control + place + palette.ljust(3 << table, b"\0") + data
 
-    def _quantised(self, part: Array, *, clears: bool) -> tuple[Array, bytes, int | None]:
+    def _quantised(self, part: _Shown, *, clears: bool) -> tuple[Array, bytes, int | None]:
         """Indices into a palette, the palette, and the index of pixels that are not drawn, if there are some.
 
         Some readers clear a box by that, too.
         """
-        drawn = part[:, :, 3] > 0
-        whole = bool(drawn.all()) and not clears
-        colours = np.ascontiguousarray(part[:, :, :3])
+        colours, drawn = part
+        whole = not clears and bool(drawn.all())
         if not whole and drawn.any():
             colours[~drawn] = colours[drawn][0]  # which no colour is to be spent on
         indices, palette, exact = quantised(colours, COLOURS - (not whole), dither=self.dither)
@@ -121,17 +131,17 @@ def quantised(colours: Array, most: int, *, dither: bool) -> tuple[Array, bytes,
     from PIL import Image
 
     image = from_array(colours, "RGB")
-    if image.getcolors(most) is not None:
-        exact = image.quantize(most, Image.Quantize.MEDIANCUT)
-        return np.asarray(exact), bytes(exact.getpalette("RGB") or ()), True
-    octree = bytes(image.quantize(most, Image.Quantize.FASTOCTREE).getpalette("RGB") or ())[: 3 * most]
-    palette = np.zeros((most, 3))
-    palette[: len(octree) // 3] = np.frombuffer(octree, np.uint8).reshape(-1, 3)
+    if (few := image.getcolors(most)) is not None:
+        return *_exact(colours, np.array([colour for _, colour in few], np.uint8)), True
     step = max(1, math.isqrt(colours.size // 3) // SAMPLE)
+    octree = image if step < 2 else from_array(colours[::2, ::2], "RGB")
+    found = bytes(octree.quantize(most, Image.Quantize.FASTOCTREE).getpalette("RGB") or ())[: 3 * most]
+    palette = np.zeros((most, 3))
+    palette[: len(found) // 3] = np.frombuffer(found, np.uint8).reshape(-1, 3)
     sample = np.ascontiguousarray(colours[::step, ::step])
-    few, flat = from_array(sample, "RGB"), sample.reshape(-1, 3)
+    part, flat = from_array(sample, "RGB"), sample.reshape(-1, 3)
     for _ in range(ROUNDS):
-        nearest = np.asarray(few.quantize(palette=_with(palette - CORNER), dither=Image.Dither.NONE)).reshape(-1)
+        nearest = np.asarray(part.quantize(palette=_with(palette - CORNER), dither=Image.Dither.NONE)).reshape(-1)
         counts = np.bincount(nearest, minlength=most)
         sums = np.stack([np.bincount(nearest, flat[:, channel], most) for channel in range(3)], axis=1)
         palette[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
@@ -140,6 +150,17 @@ def quantised(colours: Array, most: int, *, dither: bool) -> tuple[Array, bytes,
     else:
         near = image.quantize(palette=_with(palette - CORNER), dither=Image.Dither.NONE)
     return np.asarray(near), _bytes(palette), False
+
+
+def _exact(colours: Array, palette: Array) -> tuple[Array, bytes]:
+    """Indices into a palette that has all colours."""
+    where = np.empty(2**24, np.uint8)  # of which only the pages of these colours are ever touched
+    keys = (
+        each[..., 0] | each[..., 1].astype(np.uint32) << 8 | each[..., 2].astype(np.uint32) << 16
+        for each in (palette, colours)
+    )
+    where[next(keys)] = np.arange(len(palette))
+    return where[next(keys)], palette.tobytes()
 
 
 def _bytes(palette: Array) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import WriteError
-from imgconv.formats.animation import AnimationSink, Box, box_of, differing
+from imgconv.formats.animation import AnimationSink, Box, box_of
 from imgconv.formats.picture import EXIF_MARK, Picture
 from imgconv.formats.place import put
 
@@ -48,7 +48,7 @@ class WebpSink(AnimationSink):
     def write(self, rows: Array) -> None:
         box = Box(0, 0, *rows.shape[:2])
         if self.before is not None:
-            box = box_of(differing(self.before, rows), 2)
+            box = box_of(self.before != rows, step=2)
         data = self.encode(np.ascontiguousarray(box.of(rows)))
         columns, height = box.size
         duration = round(self.about.info.get("duration", 0))

@@ -18,7 +18,7 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
 from imgconv.formats import pillow
-from imgconv.formats.animation import AnimationSink, Box, box_of, differing
+from imgconv.formats.animation import AnimationSink, Box, box_of
 from imgconv.formats.decode import decode
 from imgconv.formats.limits import Limits, check_whole
 from imgconv.formats.picture import FIRST, Frame, Picture, wanted_of
@@ -191,7 +191,7 @@ class ApngSink(AnimationSink):
         if "default_image" in self.about.info:
             put(self.file, self._pixels(rows))
             return
-        box = Box(0, 0, *rows.shape[:2]) if self.before is None else box_of(differing(self.before, rows))
+        box = Box(0, 0, *rows.shape[:2]) if self.before is None else box_of(self.before != rows)
         seconds = Fraction(self.about.info.get("duration", 0)) / 1000
         seconds = seconds.limit_denominator(max(1, int(LARGEST_PART / max(seconds, Fraction(1)))))
         over, under = min(seconds.numerator, LARGEST_PART), seconds.denominator
