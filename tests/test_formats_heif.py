@@ -14,6 +14,7 @@ from makers import exif, noise, png16, saved, smooth
 from PIL import Image
 
 from imgconv.cli import cli
+from imgconv.formats.header import header_of
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.read import read
 
@@ -60,6 +61,8 @@ def test_every_depth_comes_through(monkeypatch, mode, bits):
     assert np.array_equal(np.asarray(seen) >> (16 - bits if bits > 8 else 0), array)
     run("a.heic", *IDENTITY, "-o", "b.png")
     assert np.array_equal(read(Path("b.png")).array, wide)
+    about, seen_as, depth, _ = header_of(io.BytesIO(Path("a.heic").read_bytes()), 0, ".heic")
+    assert (about.array.shape, seen_as, depth) == (array.shape, mode, str(bits))
 
 
 def test_depth_is_chosen_or_said():

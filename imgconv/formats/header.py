@@ -12,7 +12,7 @@ from imgconv.formats.decode import depth_of, known, prepare_pillow
 from imgconv.formats.image import mode_of
 from imgconv.formats.picture import Picture, unread
 from imgconv.formats.read import frames_of
-from imgconv.formats.table import ARRAY_ENDINGS, MODES, START_BYTES, name_for
+from imgconv.formats.table import ARRAY_ENDINGS, MODES, START_BYTES, format_of, name_for
 
 TYPES = {"I": "int32", "F": "float32"}  # of samples that do not have 8 or 16 bits
 DETAILED = {"L": "I;16", "I": "I;16", "LA": "LA;16", "RGB": "RGB;16", "RGBA": "RGBA;16"}  # by what Pillow calls them
@@ -27,6 +27,15 @@ def header_of(file: BinaryIO, size: int, ending: str) -> tuple[Picture, str, str
     if start.startswith(b"\x93NUMPY") or name_for(ending) in ARRAY_ENDINGS.values():
         about = next(frames_of(file, size, "", ending)).about
         return about, "", about.array.dtype.name, []
+    if start[:2] in (b"Pf", b"PF"):
+        about = next(frames_of(file, size, "", ending)).about
+        return about, about.mode, "32", []
+    if (begun := format_of(start[:START_BYTES])) and begun.name == "HEIF":
+        from imgconv.formats.heif import opened
+
+        file.seek(0)
+        _, about = opened(file.read())
+        return about, about.mode, str(about.info.get("bits", 8)), []
     prepare_pillow()
     form = known(start[:START_BYTES], ending)
     file.seek(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,27 +14,27 @@ from imgconv.arrayfile import Array
 from imgconv.errors import PictureError, WriteError
 from imgconv.formats.image import PILLOW_ERRORS
 from imgconv.formats.limits import READING, Limits, check_whole
-from imgconv.formats.picture import Frame, Picture, marked, wanted_of
+from imgconv.formats.picture import Frame, Picture, marked, unread, wanted_of
 from imgconv.formats.pillow import pillow_errors
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
+from imgconv.formats.table import MODES
 
 MISSING = "needs pillow-heif: pip install 'imgconv[heif]'"
 DEEPEST = 12
 
 
-def frames_of(data: bytes, limits: Limits, wanted: Sequence[int] | None) -> Iterator[Frame]:
-    """The main picture in the bytes of a file. Raises PictureError."""
+def opened(data: bytes) -> tuple[Any, Picture]:
+    """What pillow-heif has opened, and its main picture, whose pixels are not decoded. Raises PictureError."""
     try:
         import pillow_heif
     except ImportError:
         raise PictureError(f"is HEIC, which {MISSING}") from None
-    wanted_of(wanted, 1)
     with pillow_errors():
         file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+        if file.premultiplied_alpha:
+            raise PictureError("has colours that are weighed by alpha, which is not read of HEIC")
         (columns, rows), mode, about = file.size, file.mode, file.info
-        check_whole(len(data), columns, rows, 8, READING["HEIF"], limits)
-        array = np.asarray(file)
         info: dict[str, Any] = {key: about[key] for key in ("icc_profile", "xmp") if about.get(key)}
         if about.get("exif"):
             from imgconv.formats import exif
@@ -43,11 +44,21 @@ def frames_of(data: bytes, limits: Limits, wanted: Sequence[int] | None) -> Iter
                 info["exif"] = exif.upright(info["exif"], columns, rows)
         if (bits := about.get("bit_depth", 8)) > 8:
             info["bits"] = bits
+        dtype, channels = next(kind for kind, name in MODES.items() if name == mode)
+        array = unread((rows, columns, channels)[: 2 + (channels > 1)], np.dtype(dtype))
+    return file, Picture(array, mode, "HEIF", info, others=len(file) - 1)
+
+
+def frames_of(data: bytes, limits: Limits, wanted: Sequence[int] | None) -> Iterator[Frame]:
+    """The main picture in the bytes of a file. Raises PictureError."""
+    wanted_of(wanted, 1)
+    file, about = opened(data)
+    check_whole(len(data), about.array.shape[1], about.array.shape[0], 8, READING["HEIF"], limits)
+    with pillow_errors():
+        array = np.asarray(file)
+        if (bits := about.info.get("bits", 8)) > 8:
             array = _scaled(array >> (16 - bits), 2**bits - 1, 65535)
-        if file.premultiplied_alpha:
-            raise PictureError("has colours that are weighed by alpha, which is not read of HEIC")
-    picture = Picture(np.ascontiguousarray(array), mode, "HEIF", info, others=len(file) - 1)
-    yield Frame(picture, len(data))
+    yield Frame(replace(about, array=np.ascontiguousarray(array)), len(data))
 
 
 def _scaled(array: Array, before: int, after: int) -> Array:
