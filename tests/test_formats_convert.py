@@ -160,6 +160,18 @@ def test_one_bit(ending):
     assert (np.asarray(seen(f"b.{ending}")) == dithered(grey, 255, 1)).mean() > 0.98
 
 
+@pytest.mark.parametrize("channels", [(), (3,)])
+@pytest.mark.parametrize("bits", [10, 12])
+def test_ten_and_twelve_bits_in_ppm(bits, channels):
+    array = noise(9, 8, *channels, dtype="uint16")
+    run(put("a.png", array), *IDENTITY, "--depth", bits, "-o", "b.ppm")
+    top, data = 2**bits - 1, Path("b.ppm").read_bytes()
+    assert data.startswith(f"P{6 if channels else 5}\n8 9\n{top}\n".encode())
+    stored = np.frombuffer(data[-array.nbytes :], ">u2").reshape(array.shape)
+    assert np.array_equal(stored, np.floor(array * (top / 65535) + 0.5))
+    assert np.array_equal(read(Path("b.ppm")).array, np.floor(stored * (65535 / top) + 0.5))
+
+
 def test_a_format_of_bits_says_what_to_do():
     put("a.png", noise(5, 6))
     assert "give --depth 1" in run("a.png", *IDENTITY, "-o", "b.msp", status=1)

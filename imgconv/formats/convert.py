@@ -133,7 +133,7 @@ def converted(about: Picture, form: str, changes: Changes, top: float | None = N
         dtype = np.dtype(DEPTHS[depth])
         info.pop("bits", None)
         if depth in BITS_OF:
-            info["bits"] = BITS_OF[depth]
+            info["maximum" if form == "PPM" else "bits"] = 2 ** BITS_OF[depth] - 1 if form == "PPM" else BITS_OF[depth]
             if form not in ("HEIF", "PPM"):
                 raise WriteError(f"{form} does not hold {depth} bits; --depth 16 keeps all of them")
         levels = None if dtype.kind == "f" else np.iinfo(dtype).max

@@ -95,5 +95,14 @@ def sink_of(about: Picture) -> Sink:
     if about.array.dtype.kind == "f":
         return PfmSink(about)
     rows, columns = about.array.shape[:2]
-    kind, top = 6 if about.channels == 3 else 5, 65535 if about.array.itemsize == 2 else 255
-    return PlainSink(f"P{kind}\n{columns} {rows}\n{top}\n".encode(), about.array.dtype.newbyteorder(">"))
+    kind, top = 6 if about.channels == 3 else 5, about.info.get("maximum", 65535 if about.array.itemsize == 2 else 255)
+    start = f"P{kind}\n{columns} {rows}\n{top}\n".encode()
+    return (PlainSink if top in (255, 65535) else ScaledSink)(start, about.array.dtype.newbyteorder(">"))
+
+
+class ScaledSink(PlainSink):
+    """Samples of 16 bits in a narrower range, which stands in the header."""
+
+    def write(self, rows: Array) -> None:
+        top = np.uint32(int(self.start.split()[-1]))
+        super().write((rows.astype(np.uint32) * top + np.uint32(32767)) // np.uint32(65535))
