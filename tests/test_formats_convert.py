@@ -220,6 +220,17 @@ def test_a_palette_goes_back_to_a_palette():
     assert seen("e.png").mode == "RGB"
 
 
+def test_each_page_has_a_palette_of_its_own():
+    pages = [Image.fromarray(noise(9, 8, 3, seed=number)).quantize(20) for number in range(3)]
+    pages[0].save("a.tif", save_all=True, append_images=pages[1:])
+    run("a.tif", *IDENTITY, "--requantize", "-o", "b.tif")
+    with Image.open("b.tif") as found:
+        for number, page in enumerate(pages):
+            found.seek(number)
+            assert found.mode == "P"
+            assert np.array_equal(np.asarray(found.convert("RGB")), np.asarray(page.convert("RGB")))
+
+
 def test_a_transparent_palette_goes_back_to_one():
     image = Image.fromarray(smooth(20, 20)).quantize(16)
     image.save("a.png", transparency=bytes([0, 128, 255]))

@@ -105,13 +105,12 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
         from imgconv.formats import ppm
 
         return ppm.sink_of(about)
-    colours = {"colours": about.info["colours"]} if mode == "P" else {}
     if form == "TIFF":
         from imgconv.formats.tiff.strips import TiffSink, page_of
 
         def page(about: Picture) -> Page:
             metadata = {key: about.info[key] for key in by_name(form).keeps if key in about.info}
-            options = _encoder_options(about, form, given) | colours
+            options = _encoder_options(about, form, given) | _palette(about)
             return page_of(about.array, _mode_in(form, about), metadata, options)
 
         return TiffSink(about, page)
@@ -132,7 +131,7 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
         from imgconv.formats.heif import HeifSink
 
         return HeifSink(about, mode, given)
-    everything = metadata | _encoder_options(about, form, given) | colours
+    everything = metadata | _encoder_options(about, form, given) | _palette(about)
     if form == "AVIF" and about.frames > 1:
         from imgconv.formats.sequence import SequenceSink
 
@@ -253,6 +252,10 @@ def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict
     if form == "ICO":
         return {"sizes": [picture.array.shape[1::-1]], **given}  # else there were all smaller ones, too
     return given | {key: info[key] for key in ("rle", "no_jp2") if picture.format == form and key in info}
+
+
+def _palette(about: Picture) -> dict[str, Any]:
+    return {"colours": about.info["colours"]} if about.mode == "P" else {}
 
 
 def _mode_of_array(array: Any, form: str) -> str:
