@@ -32,9 +32,6 @@ from imgconv.recipe import Recipe
 if TYPE_CHECKING:
     from imgconv.formats.raw import Raw
 
-if TYPE_CHECKING:
-    pass
-
 SPOOLED_BYTES = 2**24  # results from larger samples wait on the disk for standard output
 STANDARD_INPUT = "standard input"  # as messages call it
 
