@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from makers import chunk, exif, noise, saved, smooth
+from makers import imgconv as imgconv_command
 from PIL import Image, ImageFilter, ImageSequence, features
 
+import imgconv
 from imgconv.batch.inputs import find_inputs
 from imgconv.batch.job import Handling, Work
 from imgconv.batch.run import run
@@ -363,3 +365,19 @@ def test_a_later_frame_of_a_gif_cannot_claim_more_than_its_bytes_hold():
     Path("a.gif").write_bytes(data)
     outcome = filtered("a.gif", output="b.gif")
     assert (outcome.status, "cannot hold 60" in outcome.error) == ("failed", True)
+
+
+def test_of_a_pillow_image_with_frames_the_current_one_is_filtered():
+    made("a.gif", drawn(alpha=False))
+    with Image.open("a.gif") as image:
+        image.seek(3)
+        result, expected = imgconv.apply(image, "emboss"), image.filter(ImageFilter.EMBOSS)
+        assert image.tell() == 3
+    np.testing.assert_array_equal(np.asarray(result), np.asarray(expected))
+
+
+def test_an_animation_with_a_recipe_is_not_taken_for_its_first_frame():
+    made("a.png", drawn(alpha=False))
+    assert imgconv_command("apply", "a.png", "-k", "blur", "--embed", "-o", "b.png").returncode == 0
+    done = imgconv_command("replay", "b.png", "a.png")
+    assert (done.returncode, done.stderr) == (1, "imgconv: b.png: has 5 frames; replay makes results of one again\n")

@@ -39,6 +39,8 @@ def result_of(path: Path | Remote, limits: Limits) -> tuple[Picture, xmp.Embedde
         embedded = xmp.recipe_of(result.info.get("xmp", b""))
         if embedded is None:
             raise PictureError("holds no recipe; imgconv apply --embed puts one in")
+        if result.frames > 1:
+            raise PictureError(f"has {result.frames} frames; replay makes results of one again")
     return result, embedded
 
 
