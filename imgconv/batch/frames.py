@@ -103,7 +103,7 @@ def filtered(
         after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome, remade=remade)
         if count == 1:
             after = replace(after, info={key: value for key, value in after.info.items() if key not in TIMING})
-        elif after.info.get("duration") and not keeps(form, "duration") and before.format != form:
+        elif after.info.get("duration") and not keeps(form, "duration") and before.format not in (form, "RAW"):
             outcome.notes.append(f"{form} holds no durations; they are left out")
         if handling.embedded:
             from imgconv.formats import xmp
