@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from imgconv.batch.run import Pending
 
 PATIENCE_S = 10  # for a scheduler to answer
-SETTLED_S = 2  # by which a nanny has seen that its worker is up
+SETTLED_S = 20  # by which a nanny has seen that its worker is up
 
 _busy = 0  # jobs that this worker has in hand
 _counting = threading.Lock()
@@ -318,13 +318,17 @@ def _settle() -> None:
 
     with suppress(Exception):  # a nanny of some other kind
         ends = time.monotonic() + SETTLED_S
-        while worker.nanny and not sync(worker.loop, known)["result"] and time.monotonic() < ends:
+        while worker.nanny and time.monotonic() < ends:
+            with suppress(OSError):  # a machine under load answers late
+                if sync(worker.loop, known)["result"]:
+                    return
             time.sleep(0.05)
 
 
 def _is_up(dask_worker: Any) -> bool:
-    """Whether a nanny knows that its worker is up; it is given as Dask calls it."""
-    return bool(dask_worker.process is not None and dask_worker.process.status.name == "running")
+    """Whether a nanny, given as Dask calls it, has started, and knows that its worker has."""
+    process = dask_worker.process
+    return process is not None and dask_worker.status.name == process.status.name == "running"
 
 
 @contextmanager
