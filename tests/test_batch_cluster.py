@@ -35,7 +35,11 @@ def started(tmp_path_factory):
     """A scheduler with two workers, of which two may be killed by the same job."""
     with (
         dask.config.set(
-            {"distributed.scheduler.allowed-failures": 1, "temporary-directory": str(tmp_path_factory.mktemp("dask"))}
+            {
+                "distributed.scheduler.allowed-failures": 1,
+                "distributed.deploy.lost-worker-timeout": "1 day",
+                "temporary-directory": str(tmp_path_factory.mktemp("dask")),
+            }
         ),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50, memory_limit=0

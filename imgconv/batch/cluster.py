@@ -240,7 +240,9 @@ def _started(number: int, stack: ExitStack) -> LocalCluster:
     from distributed import LocalCluster
 
     folder = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
-    stack.enter_context(config.set({"temporary-directory": folder}))
+    # Dask gives up a worker that happens to be away so long after one of its name was killed, instead of starting it
+    patience = {"distributed.deploy.lost-worker-timeout": "1 day"}
+    stack.enter_context(config.set({"temporary-directory": folder} | patience))
     with _uninterrupted():
         return stack.enter_context(
             LocalCluster(
