@@ -255,7 +255,7 @@ def test_a_kernel_is_applied_again_whenever_its_file_changes():
         assert process.stdout.readline()
         assert np.loadtxt("b.txt").tolist() == [[7, 14], [21, 28]]
         process.send_signal(signal.SIGINT)
-        assert process.wait(LATEST_S) == 0
+        assert process.wait(LATEST_S) in (0, 130)  # the latter where it comes before all of a run has ended
         timer.cancel()
 
 

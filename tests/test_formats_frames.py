@@ -159,7 +159,7 @@ def test_the_unusual_is_read_at_once(kind):
         (npy(noise(4)), "shape (4,) is no picture's"),
         (npy(np.zeros((0, 3))), "shape (0, 3) is no picture's"),
         (b"", "is empty"),
-        (b"II+\0" + bytes(100), "cannot be read: it is broken, or of a kind"),
+        (b"II+\0" + bytes(100), "is not a picture that can be read"),
         (b"II*\0\x08\0\0\0\0\0\0\0\0\0", "is"),
         (b"II*\0", "is"),
     ],

@@ -91,7 +91,9 @@ def pillow_errors() -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError:
-        raise PictureError("cannot be read: it is broken, or of a kind that Pillow does not know") from None
+        raise PictureError(
+            "is not a picture that can be read: broken, or of a kind that Pillow does not know"
+        ) from None
     except PILLOW_ERRORS as problem:
         text = " ".join(str(problem).split())[:200] or type(problem).__name__
         raise PictureError(f"is broken: {text}") from None
