@@ -84,3 +84,9 @@ def test_without_matplotlib_it_is_said_how_to_get_it():
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.endswith("which is not installed: pip install 'imgconv[plot]'\n")
+
+
+def test_a_program_that_is_started_later_is_not_told_of_a_folder_that_is_gone():
+    before = dict(os.environ)
+    drawn(lambda: kernel_figure(imgconv.kernel("blur")), "svg")
+    assert dict(os.environ) == before
