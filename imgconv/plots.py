@@ -39,22 +39,19 @@ def form_of(path: str) -> str:
 def drawn(draw: Callable[[], Figure], form: str) -> bytes:
     """A plot as the bytes of a file, the same each time; for a process that draws no others."""
     # the user's own settings would change it, and where there is no home a list of fonts would stay behind
+    before = os.environ.get("MPLCONFIGDIR")
     with tempfile.TemporaryDirectory() as folder:
-        before = os.environ.get("MPLCONFIGDIR")
         os.environ["MPLCONFIGDIR"] = folder
-        try:
-            import matplotlib
-            import matplotlib.font_manager  # which asks for it
-        finally:  # a program that is started later would make the folder anew
-            if before is None:
-                del os.environ["MPLCONFIGDIR"]
-            else:
-                os.environ["MPLCONFIGDIR"] = before
+        import matplotlib
 
         dates: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         file = io.BytesIO()
         with matplotlib.rc_context(STYLE):
             draw().savefig(file, format=form, dpi=DPI, metadata=dates.get(form))
+    # a program that is started later would make the folder anew
+    del os.environ["MPLCONFIGDIR"]
+    if before is not None:
+        os.environ["MPLCONFIGDIR"] = before
     return file.getvalue()
 
 
