@@ -410,7 +410,8 @@ def _batch(array: Array, out: Array | None, recipe: Recipe) -> Array:
     if out is not None and (out.shape, out.dtype) != (shape, first.dtype):
         raise UsageError(f"out must be an array of {first.dtype} of shape {shape}, not {out.dtype} of {out.shape}")
     result = np.empty(shape, first.dtype) if out is None or np.may_share_memory(array, out) else out
-    _each(list(array), list(result), recipe)
+    result[0] = first
+    _each(list(array[1:]), list(result[1:]), recipe)
     if out is not None and result is not out:
         np.copyto(out, result)
         result = out

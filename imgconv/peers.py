@@ -15,7 +15,7 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.engine.channels import to_samples
 from imgconv.engine.correlation import Correlation
-from imgconv.formats.image import from_array
+from imgconv.formats.image import blur_filter, from_array
 from imgconv.ipp import IPP_KINDS, ipp_is_there, ipp_library
 from imgconv.threads import available_cores
 
@@ -134,21 +134,12 @@ def _pillow(task: Task, source: Array, target: Array | None, threads: int) -> Ru
     if task.kind == "box":
         return partial(image.filter, ImageFilter.BoxBlur(task.radius))
     filters = [  # Pillow flips a kernel vertically before it slides it
-        _pillow_blur(blur)
+        blur_filter(blur)
         if blur
         else ImageFilter.Kernel(c.weights.shape[::-1], c.weights[::-1].ravel().tolist(), c.scale, c.offset)
         for (c, _), blur in zip(task.steps, task.blurs or (None,) * len(task.steps), strict=True)
     ]
     return lambda: reduce(lambda result, kernel: result.filter(kernel), filters, image)
-
-
-def _pillow_blur(blur: Blur) -> Any:
-    from PIL import ImageFilter
-
-    if blur.percent is not None:
-        return ImageFilter.UnsharpMask(blur.x, blur.percent, blur.threshold)
-    kind = ImageFilter.BoxBlur if blur.passes == 1 else ImageFilter.GaussianBlur
-    return kind((blur.x, blur.y))
 
 
 def _opencv(task: Task, source: Array, target: Array | None, threads: int) -> Run:

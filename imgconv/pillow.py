@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from imgconv.engine.blur import Boxes, blurred, boxes
 from imgconv.engine.stage import Span
 from imgconv.errors import ImgconvError
-from imgconv.formats.image import ONLY_IN_MEMORY, back_in, changed, filterable, from_array, to_array
+from imgconv.formats.image import ONLY_IN_MEMORY, back_in, blur_filter, changed, filterable, from_array, to_array
 from imgconv.formats.picture import unread
 from imgconv.kernels.blur import MOST_PERCENT, MOST_THRESHOLD
 from imgconv.kernels.spec import kernel as to_kernel
@@ -22,7 +22,7 @@ from imgconv.kernels.value import Kernel
 from imgconv.recipe import Recipe, by_curves, recipe_from
 from imgconv.recipe.layout import letters_of
 from imgconv.recipe.options import Options
-from imgconv.recipe.prepared import LARGEST, MOST_KEPT, Key, key_of, may_change, only_step
+from imgconv.recipe.prepared import LARGEST, Key, key_of, may_change, only_step, put
 from imgconv.recipe.settings import pillow_blur
 from imgconv.recipe.steps import PILLOW_BLURS, Blurred, Chained
 
@@ -87,9 +87,10 @@ class PillowFilter(ImageFilter.MultibandFilter):
             kernel = to_kernel(kernel)
             if kernel.blur is not None and not kernel.blur.lacks:
                 options = {**options, "like": "pillow"}
-        if key and key not in _kept and not may_change(self.kernel):
-            _keep(key, recipe_from("PillowFilter", kernel, options), image)
         done = filtered(Image.Image()._new(image), kernel, options)
+        made_of = _key("apply", kernel, options, image)
+        if key and made_of in _kept and not may_change(self.kernel):
+            put(_kept, key, _kept[made_of])
         done.load()
         return done.im
 
@@ -116,7 +117,7 @@ def filtered(image: Image.Image, kernel: Any, options: Mapping[str, Any]) -> Ima
         if mode == prepared.mode:
             result = back_in(image.mode, result)
         if key and key not in _kept and not may_change(kernel):
-            _keep(key, recipe, image)
+            put(_kept, key, _prepared(recipe, image.mode, image.size))
         result.info = {key: value for key, value in image.info.items() if key != "transparency"}
     metadata = {key: image.info[key] for key in ("exif", "xmp") if isinstance(image.info.get(key), bytes)}
     if metadata:
@@ -136,14 +137,8 @@ def _key(function: str, kernel: Any, options: Mapping[str, Any], image: Any) -> 
     return (*key, image.mode, image.size) if key else None
 
 
-def _keep(key: Key, recipe: Recipe, image: Any) -> None:
-    """Keeps what a recipe does to such images, where that is one step and little work."""
-    if len(_kept) >= MOST_KEPT:
-        _kept.clear()
-    _kept[key] = _prepared(recipe, image.mode, image.size)
-
-
 def _prepared(recipe: Recipe, mode: str, size: tuple[int, int]) -> Change | None:
+    """What a recipe does to such images, where that is one step and little work."""
     columns, rows = size
     if columns * rows < FEWEST_PIXELS and (own := _pillows_own(recipe)):
         return own
@@ -164,10 +159,8 @@ def _pillows_own(recipe: Recipe) -> Change | None:
     if more or kernel is None or replace(options, like=None, threads=None) != Options():
         return None
     if (blur := pillow_blur(kernel, options)) is not None:
-        radii = blur.x, blur.y
-        if blur.percent is not None:
-            return ImageFilter.UnsharpMask(blur.x, blur.percent, blur.threshold).filter if blur.x == blur.y else None
-        return (ImageFilter.BoxBlur if blur.passes == 1 else ImageFilter.GaussianBlur)(radii).filter
+        own: Change | None = None if blur.percent is not None and blur.x != blur.y else blur_filter(blur).filter
+        return own
     if (options.like or kernel.like) != "pillow" or (kernel.anchor, kernel.border) != (None, None):
         return None
     if kernel.weights.shape not in PILLOW_SHAPES:
@@ -229,7 +222,7 @@ def _filter(self: Image.Image, filter: Any) -> Image.Image:
                 recipe = Recipe((kernel,))
                 result = recipe.apply(to_array(self), self.mode)[0]
                 if key and key not in _kept:
-                    _keep(key, recipe, self)
+                    put(_kept, key, _prepared(recipe, self.mode, self.size))
         if result is not None:
             image = from_array(result, self.mode)
             image.load()

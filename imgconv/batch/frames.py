@@ -18,8 +18,7 @@ from imgconv.formats.sink import Rows
 from imgconv.formats.table import ARRAYS, GREY_MODES, MODES, THUMBNAILS, TIMING, Changes, by_name, frames_in, keeps
 from imgconv.formats.write import fitted
 from imgconv.native.kept import clock
-from imgconv.recipe import by_curves, deepened
-from imgconv.recipe.layout import letters_of
+from imgconv.recipe import for_picture
 from imgconv.recipe.strips import AtOnce, InStrips, filter_frame
 
 if TYPE_CHECKING:
@@ -90,14 +89,9 @@ def filtered(
         before = replace(frame.about, array=unread(frame.about.array.shape, frame.about.array.dtype))
         outcome.notes += before.notes
         changes = handling.changes
-        deeper, top = deepened(recipe, frame.about.array.dtype, frame.about.mode, changes.depth)
-        if recipe.options.linear:
-            from imgconv.formats.profile import light_of  # here, because few pictures are filtered so
-
-            light, note = light_of(before.info, letters_of(before.mode))
-            outcome.notes += [note] if note else []
-            deeper = by_curves(deeper, light) if light else deeper
-        work = filter_frame(deeper, frame, limits)
+        settled, top, note = for_picture(recipe, before, changes.depth)
+        outcome.notes += [note] if note else []
+        work = filter_frame(settled, frame, limits)
         del frame  # its pixels: encoding takes memory of its own
         remade = count == 1 and form in THUMBNAILS and work.mode in MODES.values() and changes == Changes()
         after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome, remade=remade)
@@ -129,7 +123,7 @@ def filtered(
         if change is not None and change.palette:
             after = change.with_palette(rows(None))
             outcome.notes += after.notes
-            made = partial(_same, (part for part in (after.array,)))
+            made = partial(given, (part for part in (after.array,)))
         yield replace(after, frames=count), made
         outcome.put_down(work.report())
         outcome.clipped = (outcome.clipped or 0) + sum(change.clipped) if change else outcome.clipped
@@ -137,7 +131,8 @@ def filtered(
         outcome.read_s += work.waited_s
 
 
-def _same(strips: Generator[Array], step: int | None) -> Generator[Array]:
+def given(strips: Generator[Array], step: int | None) -> Generator[Array]:
+    """Rows that are under way, whatever the strips that a sink would have them in."""
     return strips
 
 

@@ -14,9 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
-from imgconv.arrayfile import Array
 from imgconv.batch import journal, remote
-from imgconv.batch.frames import count_of, filtered, parts_of
+from imgconv.batch.frames import count_of, filtered, given, parts_of
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job, Targets, content_of, is_journaled, is_skipped
 from imgconv.conventions import METADATA
@@ -185,7 +184,7 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
                 make_folder(part.target.parent)
             with _target(part, targets, about.array.nbytes * about.frames, content, stream=form == "RAW") as target:
                 sink.begin(target)
-                sink.take(chain([(about, partial(_same, strips))], results))
+                sink.take(chain([(about, partial(given, strips))], results))
                 sink.end()
                 if not job.each:
                     file.close()  # it may be replaced now
@@ -194,10 +193,6 @@ def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome:
     if outcome.filter_s is None:
         outcome.status, outcome.how = "skipped", "done before" if targets.resume else "exists"
     outcome.notes = list(dict.fromkeys(outcome.notes))
-
-
-def _same(strips: Generator[Array], _: int | None) -> Generator[Array]:
-    return strips
 
 
 @contextmanager

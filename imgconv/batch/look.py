@@ -12,7 +12,7 @@ from imgconv.formats.picture import FIRST
 from imgconv.formats.read import frames_of, named
 from imgconv.formats.write import fitted
 from imgconv.page.section import section
-from imgconv.recipe import deepened
+from imgconv.recipe import for_picture
 
 if TYPE_CHECKING:
     from imgconv.batch.job import Handling
@@ -34,7 +34,7 @@ def section_of(job: Job, recipe: Recipe, handling: Handling, *, small: bool) -> 
             )  # fmt: skip
             picture = next(frames).whole(limits)
         picture = fitted(picture, job.format or picture.format)
-        recipe, _ = deepened(recipe, picture.array.dtype, picture.mode, handling.changes.depth)
+        recipe, _, _ = for_picture(recipe, picture, handling.changes.depth)
         made = section(replace(picture, info={}), None, "", recipe, small=small)
     except ImgconvError as problem:
         return {"error": f"not shown: {problem}"}

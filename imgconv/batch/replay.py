@@ -18,7 +18,7 @@ from imgconv.formats.metadata import select
 from imgconv.formats.picture import FIRST, Picture
 from imgconv.formats.read import frames_of, named, parse
 from imgconv.formats.write import encode
-from imgconv.recipe import Recipe, deepened
+from imgconv.recipe import Recipe, for_picture
 
 
 class Replayed(NamedTuple):
@@ -49,8 +49,8 @@ def replay(result: Picture, original: Path | Remote, recipe: Recipe, handling: H
     limits = limits_for(handling.limits, recipe.options, result.format)
     before = _read(original, limits, auto_orient=handling.auto_orient)
     with named(str(original)):
-        deeper, top = deepened(recipe, before.array.dtype, before.mode, handling.changes.depth)
-        array, mode, _ = deeper.apply(before.array, before.mode)
+        settled, top, _ = for_picture(recipe, before, handling.changes.depth)
+        array, mode, _ = settled.apply(before.array, before.mode)
         after = replace(before, array=array, mode=mode, info=select(before.info, handling.metadata))
         after = convert.whole(after, result.format, handling.changes, top)
         data, _ = encode(after, result.format, handling.encoder, recipe.options.threads)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from imgconv.formats.blocks import Block
+    from imgconv.kernels.blur import Blur
 
 # everything that Pillow has been seen to raise on broken files and odd metadata
 PILLOW_ERRORS = (
@@ -155,6 +156,16 @@ def changed(core: Any, change: Callable[[Array, Array], object]) -> Any:
         old, new = old[:, :, None], new[:, :, None]
     change(old, new)
     return after.core
+
+
+def blur_filter(blur: Blur) -> Any:
+    """Pillow's own filter for a blur that it has."""
+    from PIL import ImageFilter
+
+    if blur.percent is not None:
+        return ImageFilter.UnsharpMask(blur.x, blur.percent, blur.threshold)
+    kind = ImageFilter.BoxBlur if blur.passes == 1 else ImageFilter.GaussianBlur
+    return kind((blur.x, blur.y))
 
 
 def block_for(array: Array, mode: str) -> Block | None:

@@ -15,7 +15,7 @@ from imgconv.formats.table import DEPTHS
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.native.kept import clock
 from imgconv.recipe.filtering import About, Filter, View
-from imgconv.recipe.layout import Layout, samples_of
+from imgconv.recipe.layout import Layout, letters_of, samples_of
 from imgconv.recipe.options import Options, options_from
 from imgconv.recipe.settings import Settings, correlation, pillow_blur, settle
 from imgconv.recipe.steps import next_step
@@ -24,6 +24,7 @@ from imgconv.threads import available_cores
 if TYPE_CHECKING:
     from imgconv.engine.blur import Passes
     from imgconv.engine.plan import Plan
+    from imgconv.formats.picture import Picture
     from imgconv.formats.profile import Light
     from imgconv.kernels.family import Family
     from imgconv.kernels.value import Kernel
@@ -192,6 +193,17 @@ def deepened(recipe: Recipe, dtype: np.dtype[Any], mode: str, depth: str | None)
     if settled or np.dtype(DEPTHS[depth]).itemsize <= dtype.itemsize:
         return recipe, None
     return _floating(recipe), float(np.iinfo(dtype).max)
+
+
+def for_picture(recipe: Recipe, about: Picture, depth: str | None) -> tuple[Recipe, float | None, str]:
+    """As `deepened`, for one picture: linear light is by its own curves; and what is to be said about those."""
+    deeper, top = deepened(recipe, about.array.dtype, about.mode, depth)
+    if not recipe.options.linear:
+        return deeper, top, ""
+    from imgconv.formats.profile import light_of  # here, because few pictures are filtered so
+
+    light, note = light_of(about.info, letters_of(about.mode))
+    return by_curves(deeper, light) if light else deeper, top, note
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ A call takes some µs then, where putting options and kernel together takes a hu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ LARGEST = 2**22  # bytes of a result: beyond, what is looked up here is no cost
 PLAIN = (str, int, float, bool, type(None))  # options that can be told from each other by what is written for them
 
 Key = tuple[Any, ...]
+T = TypeVar("T")
 
 
 class Prepared(NamedTuple):
@@ -80,9 +81,14 @@ def keep(key: Key, recipe: Recipe, array: Array) -> None:
     """Keeps what a recipe does to such arrays, where it can be prepared."""
     if may_change(key[1]) or array.nbytes > LARGEST:
         return
-    if len(_kept) >= MOST_KEPT:
-        _kept.clear()
-    _kept[(*key, array.shape, array.dtype)] = prepare(recipe, array)
+    put(_kept, (*key, array.shape, array.dtype), prepare(recipe, array))
+
+
+def put(kept: dict[Key, T], key: Key, value: T) -> None:
+    """Adds to what is kept, which does not grow without end."""
+    if len(kept) >= MOST_KEPT:
+        kept.clear()
+    kept[key] = value
 
 
 def prepare(recipe: Recipe, array: Array) -> Prepared | None:
