@@ -2,6 +2,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 # a script's background ignores Ctrl-C, and what it starts would, too; tests send it
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -15,3 +17,15 @@ def pytest_configure(config):
     # one place for kept code, shared by the workers and by the processes that tests start; not the user's own
     if "IMGCONV_CACHE_DIR" not in os.environ:
         os.environ["IMGCONV_CACHE_DIR"] = str(Path(config.cache.mkdir("code")) / "imgconv")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The test runs in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def quick_disk(monkeypatch):
+    """Nothing is synced, which takes the time of thousands of small files."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)

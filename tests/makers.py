@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import struct
 import subprocess
 import sys
@@ -12,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from click.testing import CliRunner
 from PIL import Image
 
+from imgconv.cli import cli
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.picture import Picture
 from imgconv.formats.png.codec import PngSink, decoder_of, frame_of
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "PPM", "GIF")
 ENDINGS = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "WEBP": ".webp", "BMP": ".bmp", "PPM": ".ppm", "GIF": ".gif"}
+PILLOW_MODES = {"L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "RGBa": 4, "RGBX": 4, "CMYK": 4}  # and their channels
 
 
 def noise(*shape: int, dtype: str = "uint8", seed: int = 0) -> np.ndarray:
@@ -194,3 +198,34 @@ def imgconv(*words: Any, cwd: Path | None = None, **options: Any) -> subprocess.
 
 def leftovers(folder: Path) -> list[str]:
     return [name for name in os.listdir(folder) if name.startswith(".imgconv-") and name != ".imgconv-journal"]
+
+
+def applied(*words: Any, status: int = 0) -> str:
+    """Runs `imgconv apply --overwrite` in this process; what it says."""
+    done = CliRunner().invoke(cli, ["apply", *map(str, words), "--overwrite"], standalone_mode=False)
+    said = done.stdout + done.stderr + str(done.exception or "")
+    assert (done.return_value if done.exception is None else 2) == status, said
+    return said
+
+
+def image_of(mode: str, columns: int, rows: int, seed: int = 0) -> Image.Image:
+    """Noise in one of `PILLOW_MODES`."""
+    data = noise(rows, columns, PILLOW_MODES[mode], seed=seed).tobytes()
+    plain = "LA" if mode == "La" else mode
+    return Image.frombytes(plain, (columns, rows), data).convert(mode)
+
+
+def seen_on(terminal: int, *, asked: bytes = b"", answer: bytes = b"") -> bytes:
+    """What appears on a terminal until nobody has it open, or for a minute nothing comes; it answers `asked`."""
+    seen = b""
+    while select.select([terminal], [], [], 60)[0]:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        seen += piece
+        if answer and asked in piece:
+            os.write(terminal, answer)
+    return seen

@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from makers import ENDINGS, FORMATS, imgconv, leftovers, noise, saved, smooth
+from makers import ENDINGS, FORMATS, imgconv, leftovers, noise, saved, seen_on, smooth
 from PIL import Image, ImageFilter
 
 from imgconv.cli import MISUSED, cli, one_line
@@ -62,18 +61,10 @@ def in_terminal(*words, stdout=True, env=None):
     out = theirs if stdout else subprocess.DEVNULL
     with subprocess.Popen(command, stdin=theirs, stdout=out, stderr=theirs, env=environment) as process:
         os.close(theirs)
-        seen = b""
-        while True:
-            if not select.select([ours], [], [], 60)[0]:
-                process.kill()
-                break
-            try:
-                piece = os.read(ours, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            seen += piece
+        seen = seen_on(ours)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        process.kill()
         status = process.wait()
     os.close(ours)
     return status, seen.decode()

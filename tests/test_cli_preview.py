@@ -6,7 +6,6 @@ import fcntl
 import os
 import pty
 import re
-import select
 import struct
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from makers import imgconv, noise, saved, smooth
+from makers import imgconv, noise, saved, seen_on, smooth
 from PIL import Image
 from rich.color import Color
 
@@ -40,17 +39,7 @@ def in_terminal(*words, answer=b"", stdin=True, **more):
     env = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | TRUE_COLOURS | more
     with subprocess.Popen(command, stdin=given, stdout=theirs, stderr=theirs, env=env) as process:
         os.close(theirs)
-        seen = b""
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                piece = os.read(ours, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            seen += piece
-            if b"\x1b[c" in piece and answer:
-                os.write(ours, answer)
+        seen = seen_on(ours, asked=b"\x1b[c", answer=answer)
         assert process.wait() == 0, seen
     os.close(ours)
     return seen.decode()

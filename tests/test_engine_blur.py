@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from makers import noise
+from makers import PILLOW_MODES, image_of, noise
 from PIL import Image, ImageFilter
 
 import imgconv
@@ -20,15 +20,8 @@ from imgconv.kernels.write import encode
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 
-MODES = {"L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "RGBa": 4, "RGBX": 4, "CMYK": 4}
 RADII = st.floats(0.01, 60) | st.integers(1, 60) | st.sampled_from([0.01, 0.5, 0.999, 1.001, 59.99])
 SHARPENED = "unsharp:radius=2,percent=150,threshold=3"
-
-
-def image(mode, columns, rows, seed=0):
-    data = noise(rows, columns, MODES[mode], seed=seed).tobytes()
-    plain = "LA" if mode == "La" else mode
-    return Image.frombytes(plain, (columns, rows), data).convert(mode)
 
 
 def assert_as_pillow(source, spec, theirs):
@@ -39,13 +32,13 @@ def assert_as_pillow(source, spec, theirs):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from([*MODES]), st.integers(1, 200), st.integers(1, 200), RADII, RADII, st.integers(0, 999))
+@given(st.sampled_from([*PILLOW_MODES]), st.integers(1, 200), st.integers(1, 200), RADII, RADII, st.integers(0, 999))
 @example("L", 1, 1, 60, 60, 0)
 @example("RGB", 1, 200, 0.3, 60, 100)
 @example("RGB", 200, 1, 60, 0.3, 100)
 @example("RGBA", 15, 17, 7.5, 7.5, 3)
 def test_blurs_are_pillows(mode, columns, rows, x, y, number):
-    source = image(mode, columns, rows, number)
+    source = image_of(mode, columns, rows, number)
     percent, threshold = number, number % 20
     assert_as_pillow(source, f"gaussian:{x!r}", ImageFilter.GaussianBlur(x))
     assert_as_pillow(source, f"gaussian:sigma_x={x!r},sigma_y={y!r}", ImageFilter.GaussianBlur((x, y)))
@@ -59,7 +52,7 @@ def test_blurs_are_pillows(mode, columns, rows, x, y, number):
 @pytest.mark.parametrize("radius", [0, 1e-30, 1e-6, 0.01, 0.2, 3, 127.5, 129, 500.3, 100_000])
 def test_every_radius(radius, size):
     """Also those that no weights are made for."""
-    source = image("RGB", *size)
+    source = image_of("RGB", *size)
     for times, theirs in ((1, ImageFilter.BoxBlur), (3, ImageFilter.GaussianBlur)):
         for x, y in ((radius, radius), (radius, 0), (0, radius), (1.5, radius)):
             ours = blurred(np.asarray(source), Span(0, size[1]), boxes(x, y, times))
@@ -67,7 +60,7 @@ def test_every_radius(radius, size):
 
 
 def test_an_axis_may_stay():
-    source = image("RGB", 30, 20)
+    source = image_of("RGB", 30, 20)
     assert_as_pillow(source, "gaussian:sigma_x=2,sigma_y=0", ImageFilter.GaussianBlur((2, 0)))
     assert_as_pillow(source, "box:radius_x=0,radius_y=2.5", ImageFilter.BoxBlur((0, 2.5)))
     assert_as_pillow(source, "box:0", ImageFilter.BoxBlur(0))
@@ -75,7 +68,7 @@ def test_an_axis_may_stay():
 
 
 def test_sharpening_beyond_the_range_and_by_thresholds():
-    source = image("RGB", 90, 40)
+    source = image_of("RGB", 90, 40)
     for percent, threshold in ((0, 0), (1, 0), (10_000, 0), (500, 255), (99, 254), (33, 7)):
         spec = f"unsharp:radius=2,percent={percent},threshold={threshold}"
         assert_as_pillow(source, spec, ImageFilter.UnsharpMask(2, percent, threshold))
@@ -85,13 +78,13 @@ def test_sharpening_beyond_the_range_and_by_thresholds():
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_threads_change_nothing(threads):
-    source = image("RGB", 700, 400)
+    source = image_of("RGB", 700, 400)
     ours = imgconv.apply(source, "gaussian:4.2", like="pillow", threads=threads)
     assert ours.tobytes() == source.filter(ImageFilter.GaussianBlur(4.2)).tobytes()
 
 
 def test_chains_pass_through_it():
-    source = image("RGB", 60, 50)
+    source = image_of("RGB", 60, 50)
     theirs = source.filter(ImageFilter.EDGE_ENHANCE).filter(ImageFilter.GaussianBlur(2)).filter(ImageFilter.SMOOTH)
     ours = imgconv.apply(source, ["edge_enhance", "gaussian:2", "smooth"], like="pillow")
     assert ours.tobytes() == theirs.tobytes()
@@ -106,13 +99,13 @@ def test_arrays_are_blurred_whatever_their_channels():
 
 
 def test_palettes_are_blurred_as_colours():
-    source = image("L", 20, 20).convert("P")
+    source = image_of("L", 20, 20).convert("P")
     theirs = source.convert("RGB").filter(ImageFilter.GaussianBlur(2))
     assert imgconv.apply(source, "gaussian:2", like="pillow").tobytes() == theirs.tobytes()
 
 
 def test_a_filter_for_pillow_is_pillows_where_it_has_one():
-    source, spec = image("RGB", 60, 50), "gaussian:2"
+    source, spec = image_of("RGB", 60, 50), "gaussian:2"
     theirs = source.filter(ImageFilter.GaussianBlur(2)).tobytes()
     exact = imgconv.apply(source, spec).tobytes()
     assert source.filter(imgconv.PillowFilter(spec)).tobytes() == theirs != exact
@@ -137,12 +130,12 @@ def test_a_filter_for_pillow_is_pillows_where_it_has_one():
 )
 def test_what_pillow_has_not_is_refused(spec, options, says):
     with pytest.raises(imgconv.UsageError) as refusal:
-        imgconv.apply(image("RGB", 9, 9), spec, like="pillow", **options)
+        imgconv.apply(image_of("RGB", 9, 9), spec, like="pillow", **options)
     assert says in str(refusal.value)
 
 
 def test_what_pillow_does_anyway_may_be_said():
-    source = image("RGBA", 20, 20)
+    source = image_of("RGBA", 20, 20)
     said = {"border": "edge", "padding": "same", "after": "clip", "alpha": "straight", "method": "auto", "threads": 2}
     ours = imgconv.apply(source, "gaussian:2", like="pillow", mode="convolve", **said)
     assert ours.tobytes() == source.filter(ImageFilter.GaussianBlur(2)).tobytes()

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
-from makers import noise, opened, png16, smooth
+from makers import applied, noise, opened, png16, smooth
 from PIL import Image, ImageCms
 from rare import of_mode
 
 from imgconv.cli import cli
 from imgconv.formats.read import read
 
+pytestmark = pytest.mark.usefixtures("here", "quick_disk")
 IDENTITY = ("-k", "identity", "--alpha", "straight")
 BAYER = np.array([[0]])
 for _ in range(3):
     BAYER = np.block([[4 * BAYER, 4 * BAYER + 2], [4 * BAYER + 3, 4 * BAYER + 1]])
-
-
-@pytest.fixture(autouse=True)
-def _here(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-def run(*words, status=0):
-    done = CliRunner().invoke(cli, ["apply", *map(str, words), "--overwrite"], standalone_mode=False)
-    said = done.stdout + done.stderr + str(done.exception or "")
-    assert (done.return_value if done.exception is None else 2) == status, said
-    return said
 
 
 def put(name, array):
@@ -64,12 +51,12 @@ def dithered(array, top, levels):
 @pytest.mark.parametrize("channels", [(), (2,), (3,), (4,)])
 def test_16_bits_become_8_by_ordered_dithering(channels):
     array = noise(33, 21, *channels, dtype="uint16")
-    run(put("a.png", array), *IDENTITY, "--depth", "8", "-o", "b.png")
+    applied(put("a.png", array), *IDENTITY, "--depth", "8", "-o", "b.png")
     found = np.asarray(seen("b.png"))
     assert found.dtype == np.uint8
     assert np.array_equal(found, dithered(array, 65535, 255))
     assert abs(found.astype(float).mean() - array.mean() / 257) < 0.05  # nothing is lost on the whole
-    run(put("c.png", noise(9, 8, *channels).astype(np.uint16) * 257), *IDENTITY, "--depth", "8", "-o", "d.png")
+    applied(put("c.png", noise(9, 8, *channels).astype(np.uint16) * 257), *IDENTITY, "--depth", "8", "-o", "d.png")
     assert np.array_equal(np.asarray(seen("d.png")), noise(9, 8, *channels))  # what was 8 bits is so again
 
 
@@ -77,34 +64,34 @@ def test_dithering_does_not_depend_on_strips_and_threads():
     put("a.tif", noise(900, 700, 3, dtype="uint16"))  # some strips
     results = []
     for threads in ("1", "2"):
-        run("a.tif", "-k", "blur", "--depth", "8", "-o", "b.png", "-t", threads)
+        applied("a.tif", "-k", "blur", "--depth", "8", "-o", "b.png", "-t", threads)
         results.append(Path("b.png").read_bytes())
     assert results[0] == results[1]
-    run("a.tif", "-k", "blur", "-o", "c.tif")
+    applied("a.tif", "-k", "blur", "-o", "c.tif")
     whole = tifffile.imread("c.tif")
     assert np.array_equal(np.asarray(seen("b.png")), dithered(whole, 65535, 255))
 
 
 def test_what_becomes_deeper_is_as_fine_as_asked_for():
     array = noise(20, 30, 3)
-    run(put("a.png", array), "-k", "1 1", "--scale", "3", "--border", "wrap", "--depth", "16", "-o", "b.png")
+    applied(put("a.png", array), "-k", "1 1", "--scale", "3", "--border", "wrap", "--depth", "16", "-o", "b.png")
     wide = array.astype(float)
     exact = np.clip((wide + np.roll(wide, -1, axis=1)) / 3 * 257, 0, 65535)
     assert abs(read(Path("b.png")).array - exact).max() <= 0.51
-    run("a.png", *IDENTITY, "--depth", "16", "-o", "c.png")
+    applied("a.png", *IDENTITY, "--depth", "16", "-o", "c.png")
     assert np.array_equal(read(Path("c.png")).array, array.astype(np.uint16) * 257)
-    line = json.loads(run("a.png", "-k", "3", "--depth", "16", "-o", "c.png", "--json"))
+    line = json.loads(applied("a.png", "-k", "3", "--depth", "16", "-o", "c.png", "--json"))
     assert line["clipped"] == int((array > 85).sum())
 
 
 @pytest.mark.parametrize(("depth", "dtype", "top"), [("float", "float32", 1), ("32", "int32", 2**31 - 1)])
 def test_floating_and_whole_numbers_of_32_bits(depth, dtype, top):
     grey = noise(7, 9)
-    run(put("a.png", grey), *IDENTITY, "--depth", depth, "-o", "b.tif")
+    applied(put("a.png", grey), *IDENTITY, "--depth", depth, "-o", "b.tif")
     found = tifffile.imread("b.tif")
     assert found.dtype == dtype
     assert np.allclose(found, grey / 255 * top, rtol=1e-6)
-    run("b.tif", *IDENTITY, "--depth", "8", "-o", "c.png")
+    applied("b.tif", *IDENTITY, "--depth", "8", "-o", "c.png")
     assert abs(np.asarray(seen("c.png")).astype(int) - grey).max() <= (depth == "32")
 
 
@@ -115,10 +102,10 @@ def test_floating_colours_in_tiff(channels):
     tifffile.imwrite(
         "a.tif", array, photometric="rgb" if channels > 2 else "minisblack", planarconfig="contig", **extra
     )
-    run("a.tif", *IDENTITY, "-o", "b.tif")
+    applied("a.tif", *IDENTITY, "-o", "b.tif")
     assert np.array_equal(tifffile.imread("b.tif"), array)
-    run("a.tif", "-k", "blur", "-o", "c.tif", "--co", "compression=deflate", "--alpha", "straight")
-    run("a.tif", "-k", "blur", "-o", "c.npy", "--alpha", "straight")
+    applied("a.tif", "-k", "blur", "-o", "c.tif", "--co", "compression=deflate", "--alpha", "straight")
+    applied("a.tif", "-k", "blur", "-o", "c.npy", "--alpha", "straight")
     assert np.array_equal(tifffile.imread("c.tif"), np.load("c.npy"))
 
 
@@ -130,20 +117,20 @@ def test_pfm_goes_from_the_bottom_up(channels, order):
     array = np.random.default_rng(2).random((5, 4, *channels)).astype(np.float32) * 9 - 4
     start = f"P{'F' if channels else 'f'}\n4 5\n{'-' if order == '<' else ''}1.0\n".encode()
     Path("a.pfm").write_bytes(start + array[::-1].astype(order + "f4").tobytes())
-    run("a.pfm", *IDENTITY, "-o", "b.pfm")
+    applied("a.pfm", *IDENTITY, "-o", "b.pfm")
     assert np.array_equal(read(Path("b.pfm")).array, array)
     outside = cv2.imread("b.pfm", cv2.IMREAD_UNCHANGED)
     assert np.array_equal(outside[..., ::-1] if channels else outside, array)
-    run("a.pfm", "-k", "blur")
+    applied("a.pfm", "-k", "blur")
     assert Path("a.blur.pfm").exists()
     large = np.random.default_rng(3).random((1500, 1200)).astype(np.float32)  # some strips
     Path("c.pfm").write_bytes(b"Pf\n1200 1500\n-1\n" + large[::-1].tobytes())
-    run("c.pfm", "-k", "blur", "-o", "d.pfm")
-    run("c.pfm", "-k", "blur", "-o", "d.npy")
+    applied("c.pfm", "-k", "blur", "-o", "d.pfm")
+    applied("c.pfm", "-k", "blur", "-o", "d.npy")
     assert np.array_equal(cv2.imread("d.pfm", cv2.IMREAD_UNCHANGED), np.load("d.npy"))
     for broken in (b"Pf\n4 5\n0\n" + bytes(80), b"Pf\n4 5\n1\n" + bytes(79), b"Pf\n0 5\n1\n"):
         Path("e.pfm").write_bytes(broken)
-        assert "is broken" in run("e.pfm", *IDENTITY, status=1)
+        assert "is broken" in applied("e.pfm", *IDENTITY, status=1)
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "bmp", "ppm", "pbm", "pcx", "tga", "ico", "im", "msp", "xbm"])
@@ -151,11 +138,11 @@ def test_pfm_goes_from_the_bottom_up(channels, order):
 def test_one_bit(ending):
     bits = noise(11, 13) > 127
     Image.fromarray(bits).save("a.png")
-    run("a.png", *IDENTITY, "--depth", "1", "-o", f"b.{ending}")
+    applied("a.png", *IDENTITY, "--depth", "1", "-o", f"b.{ending}")
     found = seen(f"b.{ending}")
     assert found.mode == "1"
     assert np.array_equal(np.asarray(found), bits)
-    run(put("c.png", noise(11, 13, 3)), *IDENTITY, "--depth", "1", "-o", f"b.{ending}")
+    applied(put("c.png", noise(11, 13, 3)), *IDENTITY, "--depth", "1", "-o", f"b.{ending}")
     grey = np.floor(noise(11, 13, 3) @ [0.299, 0.587, 0.114] + 0.5)
     assert (np.asarray(seen(f"b.{ending}")) == dithered(grey, 255, 1)).mean() > 0.98
 
@@ -164,7 +151,7 @@ def test_one_bit(ending):
 @pytest.mark.parametrize("bits", [10, 12])
 def test_ten_and_twelve_bits_in_ppm(bits, channels):
     array = noise(9, 8, *channels, dtype="uint16")
-    run(put("a.png", array), *IDENTITY, "--depth", bits, "-o", "b.ppm")
+    applied(put("a.png", array), *IDENTITY, "--depth", bits, "-o", "b.ppm")
     top, data = 2**bits - 1, Path("b.ppm").read_bytes()
     assert data.startswith(f"P{6 if channels else 5}\n8 9\n{top}\n".encode())
     stored = np.frombuffer(data[-array.nbytes :], ">u2").reshape(array.shape)
@@ -174,12 +161,12 @@ def test_ten_and_twelve_bits_in_ppm(bits, channels):
 
 def test_a_format_of_bits_says_what_to_do():
     put("a.png", noise(5, 6))
-    assert "give --depth 1" in run("a.png", *IDENTITY, "-o", "b.msp", status=1)
-    assert "give --depth 8" in run(put("c.png", noise(5, 6, 3, dtype="uint16")), *IDENTITY, "-o", "b.jpg", status=1)
-    assert "give --depth float" in run("a.png", *IDENTITY, "-o", "b.spi", status=1)
-    run("a.png", *IDENTITY, "--depth", "float", "-o", "b.spi")
-    assert "PNG does not hold 10 bits" in run("a.png", *IDENTITY, "--depth", "10", "-o", "b.png", status=1)
-    assert "no colour" in run("a.png", *IDENTITY, "--background", "x", "-o", "b.png", status=2)
+    assert "give --depth 1" in applied("a.png", *IDENTITY, "-o", "b.msp", status=1)
+    assert "give --depth 8" in applied(put("c.png", noise(5, 6, 3, dtype="uint16")), *IDENTITY, "-o", "b.jpg", status=1)
+    assert "give --depth float" in applied("a.png", *IDENTITY, "-o", "b.spi", status=1)
+    applied("a.png", *IDENTITY, "--depth", "float", "-o", "b.spi")
+    assert "PNG does not hold 10 bits" in applied("a.png", *IDENTITY, "--depth", "10", "-o", "b.png", status=1)
+    assert "no colour" in applied("a.png", *IDENTITY, "--background", "x", "-o", "b.png", status=2)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
@@ -189,13 +176,13 @@ def test_alpha_is_laid_on_a_background(dtype, channels):
     put("a.png", array)
     top = np.iinfo(dtype).max
     ending = "ppm"
-    assert "give --background COLOUR" in run("a.png", *IDENTITY, "-o", f"b.{ending}", status=1)
-    run("a.png", *IDENTITY, "--background", "#ff8000", "-o", f"b.{ending}")
+    assert "give --background COLOUR" in applied("a.png", *IDENTITY, "-o", f"b.{ending}", status=1)
+    applied("a.png", *IDENTITY, "--background", "#ff8000", "-o", f"b.{ending}")
     cover = array[:, :, -1:] / top
     behind = np.array([1, 128 / 255, 0]) * top
     expected = array[:, :, :-1] * cover + behind * (1 - cover)
     assert abs(read(Path(f"b.{ending}")).array - expected).max() <= 0.51
-    run("a.png", *IDENTITY, "--background", "white", "-o", "c.png")  # which holds alpha
+    applied("a.png", *IDENTITY, "--background", "white", "-o", "c.png")  # which holds alpha
     assert np.array_equal(read(Path("c.png")).array, array)
 
 
@@ -203,27 +190,27 @@ def test_a_palette_goes_back_to_a_palette():
     image = Image.fromarray(smooth(40, 50)).quantize(32)
     for ending in ("png", "tif", "bmp", "pcx", "tga"):
         image.save(f"a.{ending}")
-        run(f"a.{ending}", *IDENTITY, "--requantize", "-o", f"b.{ending}")
+        applied(f"a.{ending}", *IDENTITY, "--requantize", "-o", f"b.{ending}")
         found = seen(f"b.{ending}")
         assert found.mode == "P", ending
         assert np.array_equal(np.asarray(found.convert("RGB")), np.asarray(image.convert("RGB")))
-        run(f"a.{ending}", *IDENTITY, "-o", f"c.{ending}")
+        applied(f"a.{ending}", *IDENTITY, "-o", f"c.{ending}")
         assert seen(f"c.{ending}").mode == "RGB"
-    said = run("a.png", "-k", "gaussian:sigma=2", "--requantize", "-o", "b.png")
+    said = applied("a.png", "-k", "gaussian:sigma=2", "--requantize", "-o", "b.png")
     found, exact = seen("b.png"), read(Path("b.png")).array.astype(float)
-    run("a.png", "-k", "gaussian:sigma=2", "-o", "c.png")
+    applied("a.png", "-k", "gaussian:sigma=2", "-o", "c.png")
     assert found.mode == "P"
     assert "a palette holds 256 of its" in said
     assert np.sqrt(((exact - read(Path("c.png")).array) ** 2).mean()) < 4
     put("d.png", noise(30, 30, 3))
-    run("d.png", *IDENTITY, "--requantize", "-o", "e.png")  # had none
+    applied("d.png", *IDENTITY, "--requantize", "-o", "e.png")  # had none
     assert seen("e.png").mode == "RGB"
 
 
 def test_each_page_has_a_palette_of_its_own():
     pages = [Image.fromarray(noise(9, 8, 3, seed=number)).quantize(20) for number in range(3)]
     pages[0].save("a.tif", save_all=True, append_images=pages[1:])
-    run("a.tif", *IDENTITY, "--requantize", "-o", "b.tif")
+    applied("a.tif", *IDENTITY, "--requantize", "-o", "b.tif")
     with Image.open("b.tif") as found:
         for number, page in enumerate(pages):
             found.seek(number)
@@ -234,7 +221,7 @@ def test_each_page_has_a_palette_of_its_own():
 def test_a_transparent_palette_goes_back_to_one():
     image = Image.fromarray(smooth(20, 20)).quantize(16)
     image.save("a.png", transparency=bytes([0, 128, 255]))
-    run("a.png", *IDENTITY, "--requantize", "-o", "b.png")
+    applied("a.png", *IDENTITY, "--requantize", "-o", "b.png")
     found = seen("b.png")
     assert found.mode == "P"
     before, after = (np.asarray(seen(name).convert("RGBA")) for name in ("a.png", "b.png"))
@@ -244,32 +231,32 @@ def test_a_transparent_palette_goes_back_to_one():
 
 
 def test_blp_holds_a_palette_and_qoi_colours():
-    run(put("a.png", noise(8, 8)), *IDENTITY, "-o", "b.blp")
+    applied(put("a.png", noise(8, 8)), *IDENTITY, "-o", "b.blp")
     assert np.array_equal(np.asarray(seen("b.blp").convert("L")), noise(8, 8))
-    run("a.png", *IDENTITY, "-o", "b.qoi")
+    applied("a.png", *IDENTITY, "-o", "b.qoi")
     assert np.array_equal(np.asarray(seen("b.qoi"))[:, :, 1], noise(8, 8))
 
 
 def test_cmyk_becomes_srgb_by_its_profile_or_with_a_word():
     image = Image.fromarray(smooth(20, 30)).convert("CMYK")
     image.save("a.tif")
-    assert "its CMYK became sRGB by the plain formula, for it has no sound profile" in run(
+    assert "its CMYK became sRGB by the plain formula, for it has no sound profile" in applied(
         "a.tif", *IDENTITY, "-o", "b.png"
     )
     assert np.array_equal(np.asarray(seen("b.png")), np.asarray(image.convert("RGB")))
     image.save("a.tif", icc_profile=b"no profile")
-    assert "no sound profile" in run("a.tif", *IDENTITY, "-o", "b.png")
+    assert "no sound profile" in applied("a.tif", *IDENTITY, "-o", "b.png")
     profiles = [*Path("/usr/share").glob("**/*CMYK*.icc"), *Path("/usr/share").glob("**/default_cmyk.icc")]
     if profiles:
         data = profiles[0].read_bytes()
         image.save("a.tif", icc_profile=data)
-        assert "its CMYK became sRGB by its profile" in run("a.tif", *IDENTITY, "-o", "b.png")
+        assert "its CMYK became sRGB by its profile" in applied("a.tif", *IDENTITY, "-o", "b.png")
         own, rgb = ImageCms.ImageCmsProfile(io.BytesIO(data)), ImageCms.createProfile("sRGB")
         expected = ImageCms.profileToProfile(image, own, rgb, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB")
         assert np.array_equal(np.asarray(seen("b.png")), np.asarray(expected))
         assert "icc_profile" not in seen("b.png").info
     image.save("c.jpg")
-    run("c.jpg", *IDENTITY, "-o", "d.tif")  # stays as it is where it can
+    applied("c.jpg", *IDENTITY, "-o", "d.tif")  # stays as it is where it can
     assert seen("d.tif").mode == "CMYK"
 
 
@@ -278,23 +265,23 @@ def test_lab_and_ycbcr_become_srgb_where_they_cannot_stay():
     spaces = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     lab = ImageCms.profileToProfile(rgb, *spaces[::-1], outputMode="LAB")
     lab.save("a.tif")
-    assert "its LAB became sRGB by its definition" in run("a.tif", *IDENTITY, "-o", "b.png")
+    assert "its LAB became sRGB by its definition" in applied("a.tif", *IDENTITY, "-o", "b.png")
     back = ImageCms.profileToProfile(lab, *spaces, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB")
     assert np.array_equal(np.asarray(seen("b.png")), np.asarray(back))
-    run("a.tif", *IDENTITY, "-o", "c.tif")
+    applied("a.tif", *IDENTITY, "-o", "c.tif")
     assert seen("c.tif").mode == "LAB"
     of_mode("YCbCr").save("d.tif")
-    assert "its YCbCr became sRGB" in run("d.tif", *IDENTITY, "-o", "e.png")
+    assert "its YCbCr became sRGB" in applied("d.tif", *IDENTITY, "-o", "e.png")
     assert np.array_equal(np.asarray(seen("e.png")), np.asarray(of_mode("YCbCr").convert("RGB")))
 
 
 def test_a_recipe_and_replay_know_the_depth():
     put("a.png", noise(20, 30, 3))
-    run("a.png", "-k", "blur", "--depth", "16", "--embed", "-o", "b.png")
+    applied("a.png", "-k", "blur", "--depth", "16", "--embed", "-o", "b.png")
     done = CliRunner().invoke(cli, ["replay", "b.png", "a.png"], standalone_mode=False)
     assert done.return_value == 0, done.output
-    run("a.png", "-k", "blur", "--depth", "16", "--background", "white", "--save-recipe", "r.toml", "-o", "b.png")
-    run("a.png", "--recipe", "r.toml", "-o", "c.png")
+    applied("a.png", "-k", "blur", "--depth", "16", "--background", "white", "--save-recipe", "r.toml", "-o", "b.png")
+    applied("a.png", "--recipe", "r.toml", "-o", "c.png")
     assert np.array_equal(read(Path("b.png")).array, read(Path("c.png")).array)
 
 
@@ -310,12 +297,12 @@ def test_colours_that_are_transparent_do_not_bleed(ending):
     results = []
     for behind in ((0, 0, 0), (0, 255, 0)):
         Image.fromarray(circle(behind)).save(f"a.{ending}", **({"lossless": True} if ending == "webp" else {}))
-        run(f"a.{ending}", "-k", "gaussian:sigma=3", "-o", f"b.{ending}")
+        applied(f"a.{ending}", "-k", "gaussian:sigma=3", "-o", f"b.{ending}")
         results.append(np.asarray(seen(f"b.{ending}")))
     there = results[0][:, :, 3] > 0
     assert np.array_equal(results[0][there], results[1][there])
     assert (results[0][there][:, :3] == [255, 0, 0]).all()
-    run(f"a.{ending}", "-k", "gaussian:sigma=3", "--background", "white", "-o", "c.ppm")
+    applied(f"a.{ending}", "-k", "gaussian:sigma=3", "--background", "white", "-o", "c.ppm")
     assert (np.asarray(seen("c.ppm"))[:, :, 0] == 255).all()  # red on white: nothing dark between
 
 
@@ -324,7 +311,7 @@ def test_modes_that_pillow_does_not_filter(mode):
     # python-pillow/Pillow#6667 (I and I;16), thumbor/thumbor#1129 (P)
     image = of_mode(mode)
     image.save("a.tif")
-    run("a.tif", "-k", "1 1", "--scale", "2", "--border", "wrap", "-o", "b.tif")
+    applied("a.tif", "-k", "1 1", "--scale", "2", "--border", "wrap", "-o", "b.tif")
     array = np.asarray(image.convert({"1": "L", "P": "RGB"}.get(mode, mode))).astype(float)
     exact = (array + np.roll(array, -1, axis=1)) / 2
     assert abs(read(Path("b.tif")).array - exact).max() <= 0.5
@@ -335,8 +322,8 @@ def test_a_new_palette_keeps_the_profile_and_is_no_more_transparent():
     # lovell/sharp#3392, lovell/sharp#3395
     image = Image.fromarray(smooth(40, 50)).quantize(200)
     image.save("a.png", icc_profile=bytes(range(200)), transparency=bytes([0, 7, 200]))
-    run("a.png", "-k", "gaussian:sigma=1", "--requantize", "-o", "b.png")
-    run("a.png", "-k", "gaussian:sigma=1", "-o", "c.png")
+    applied("a.png", "-k", "gaussian:sigma=1", "--requantize", "-o", "b.png")
+    applied("a.png", "-k", "gaussian:sigma=1", "-o", "c.png")
     found, exact = (np.asarray(seen(name).convert("RGBA")).astype(int) for name in ("b.png", "c.png"))
     assert seen("b.png").mode == "P"
     assert seen("b.png").info["icc_profile"] == bytes(range(200))

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from makers import exif, noise, png16, saved, smooth
+from makers import applied, exif, noise, png16, saved, smooth
 from PIL import Image
 
-from imgconv.cli import cli
 from imgconv.formats.header import header_of
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.read import read
 
 pillow_heif = pytest.importorskip("pillow_heif")
+pytestmark = pytest.mark.usefixtures("here", "quick_disk")
 IDENTITY = ("-k", "identity", "--alpha", "straight")
 LOSSLESS = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
 SHAPES = {"L": (), "RGB": (3,), "RGBA": (4,), "I;16": (), "RGB;16": (3,), "RGBA;16": (4,)}
-
-
-@pytest.fixture(autouse=True)
-def _here(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-def run(*words, status=0):
-    done = CliRunner().invoke(cli, ["apply", *map(str, words), "--overwrite"], standalone_mode=False)
-    assert (done.return_value if done.exception is None else 2) == status, done.output + str(done.exception)
-    return done.stdout + done.stderr
 
 
 def encode(mode, array, monkeypatch, bits=8, **options):
@@ -55,11 +41,11 @@ def test_every_depth_comes_through(monkeypatch, mode, bits):
     found = read(Path("a.heic"))
     assert (found.mode, found.format) == (mode, "HEIF")
     assert np.array_equal(found.array, wide)
-    run("a.heic", *IDENTITY, "--co", "lossless=true")
+    applied("a.heic", *IDENTITY, "--co", "lossless=true")
     seen = pillow_heif.open_heif("a.identity.heic", convert_hdr_to_8bit=False)
     assert seen.info["bit_depth"] == bits
     assert np.array_equal(np.asarray(seen) >> (16 - bits if bits > 8 else 0), array)
-    run("a.heic", *IDENTITY, "-o", "b.png")
+    applied("a.heic", *IDENTITY, "-o", "b.png")
     assert np.array_equal(read(Path("b.png")).array, wide)
     about, seen_as, depth, _ = header_of(io.BytesIO(Path("a.heic").read_bytes()), 0, ".heic")
     assert (about.array.shape, seen_as, depth) == (array.shape, mode, str(bits))
@@ -69,21 +55,21 @@ def test_depth_is_chosen_or_said():
     array = noise(20, 24, 3, dtype="uint16")
     Path("a.png").write_bytes(png16(array))
     for bits in (10, 12):
-        run("a.png", *IDENTITY, "--depth", bits, "--co", "lossless=true", "-o", "b.heic")
+        applied("a.png", *IDENTITY, "--depth", bits, "--co", "lossless=true", "-o", "b.heic")
         seen = pillow_heif.open_heif("b.heic", convert_hdr_to_8bit=False)
         assert seen.info["bit_depth"] == bits
         expected = np.floor(array * ((2**bits - 1) / 65535) + 0.5)
         assert np.array_equal(np.asarray(seen) >> (16 - bits), expected)
-    assert "its 16 bits per channel became 12" in run("a.png", *IDENTITY, "-o", "b.heic")
+    assert "its 16 bits per channel became 12" in applied("a.png", *IDENTITY, "-o", "b.heic")
     Image.fromarray(smooth(40, 60)).save("c.png")
-    run("c.png", *IDENTITY, "-o", "d.heic")
+    applied("c.png", *IDENTITY, "-o", "d.heic")
     assert abs(np.asarray(pillow_heif.open_heif("d.heic")).astype(int) - smooth(40, 60)).max() < 12
 
 
 def test_metadata_stays_and_pixels_are_turned_once():
     block, profile = exif(orientation=6), bytes(range(256))
     Image.fromarray(smooth(30, 40)).save("a.jpg", exif=block, icc_profile=profile, quality=95)
-    run("a.jpg", *IDENTITY, "-o", "b.heic")
+    applied("a.jpg", *IDENTITY, "-o", "b.heic")
     found = read(Path("b.heic"))
     assert found.info["icc_profile"] == profile
     with Image.open("a.jpg") as image:
@@ -97,20 +83,20 @@ def test_metadata_stays_and_pixels_are_turned_once():
 
 def test_without_pillow_heif_it_is_named(monkeypatch):
     Image.fromarray(smooth(8, 8)).save("a.png")
-    run("a.png", *IDENTITY, "-o", "a.heic")
+    applied("a.png", *IDENTITY, "-o", "a.heic")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    assert "pip install 'imgconv[heif]'" in run("a.heic", *IDENTITY, "-o", "b.png", status=1)
-    assert "pip install 'imgconv[heif]'" in run("a.png", *IDENTITY, "-o", "b.heic", status=1)
+    assert "pip install 'imgconv[heif]'" in applied("a.heic", *IDENTITY, "-o", "b.png", status=1)
+    assert "pip install 'imgconv[heif]'" in applied("a.png", *IDENTITY, "-o", "b.heic", status=1)
 
 
 def test_what_is_broken_or_too_large_is_refused():
     Image.fromarray(smooth(64, 64)).save("a.png")
-    run("a.png", *IDENTITY, "-o", "a.heic")
+    applied("a.png", *IDENTITY, "-o", "a.heic")
     data = Path("a.heic").read_bytes()
     for number, length in enumerate(range(20, len(data), 97)):
         Path("b.heic").write_bytes(data[:length])
-        said = run("b.heic", *IDENTITY, "-o", f"{number}.png", status=1)
+        said = applied("b.heic", *IDENTITY, "-o", f"{number}.png", status=1)
         assert said.startswith("imgconv: b.heic: is ")
-    assert "--max-pixels" in run("a.heic", *IDENTITY, "--max-pixels", "100", "-o", "c.png", status=1)
+    assert "--max-pixels" in applied("a.heic", *IDENTITY, "--max-pixels", "100", "-o", "c.png", status=1)
     assert DEFAULT.pixels > 100
     assert saved(Image.fromarray(smooth(8, 8)), "PNG")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import subprocess
 from functools import cache
@@ -26,17 +25,13 @@ KERNEL = "; ".join(" ".join(map(str, row)) for row in WEIGHTS)
 SCALE = 8.0
 SIZES = [(1, 1), (1, 7), (7, 1), (5, 3), (34, 29)]
 STRIP_BYTES = 2**22  # a larger result goes in strips
+pytestmark = pytest.mark.usefixtures("quick_disk")
 KINDS = {
     "L": ("uint8", ()), "LA": ("uint8", (2,)), "RGB": ("uint8", (3,)), "RGBA": ("uint8", (4,)),
     "L16": ("uint16", ()), "LA16": ("uint16", (2,)), "RGB16": ("uint16", (3,)), "RGBA16": ("uint16", (4,)),
     "I": ("int32", ()), "F": ("float32", ()), "D": ("float64", (3,)), "B": ("int8", ()), "five": ("int16", (5,)),
     "H": ("float16", ()),
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # what takes the time of thousands of small files
 
 
 @cache

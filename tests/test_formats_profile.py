@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from makers import chunk, noise, png, png16
+from makers import applied, chunk, noise, png, png16
 from PIL import Image, ImageCms
 
 import imgconv
-from imgconv.cli import cli
+from imgconv.batch.job import Handling
+from imgconv.batch.look import section_of
+from imgconv.batch.targets import Job
 from imgconv.formats.profile import light_of
 from imgconv.formats.read import read
+from imgconv.page.section import histogram
+from imgconv.recipe import Recipe
+from imgconv.recipe.options import Options
 
+pytestmark = pytest.mark.usefixtures("here", "quick_disk")
 GAMMA_18 = struct.pack(">4s4xIH", b"curv", 1, int(1.8 * 256))
 IDENTITY = struct.pack(">4s4xI", b"curv", 0)
 TABLE = struct.pack(">4s4xI9H", b"curv", 9, *(round(65535 * (n / 8) ** 3) for n in range(9)))
@@ -76,18 +80,6 @@ def profile(curve: bytes, space: bytes = b"RGB ") -> bytes:
     return header + struct.pack(">I", len(tags)) + table + body
 
 
-@pytest.fixture(autouse=True)
-def _here(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-def run(*words, status=0):
-    done = CliRunner().invoke(cli, ["apply", *map(str, words), "--overwrite"], standalone_mode=False)
-    assert (done.return_value if done.exception is None else 2) == status, done.output + str(done.exception)
-    return done.stdout + done.stderr
-
-
 def mean_of_two(array, to_light, top):
     """Two neighbours in a row, their mean taken in light; by a table for the way back."""
     levels = np.linspace(0, 1, 400_001)
@@ -110,12 +102,12 @@ def test_light_is_by_the_curves_of_the_profile(name, bits):
             Path("a.png").write_bytes(written[:33] + chunk(b"iCCP", body) + written[33:])
         else:
             Image.fromarray(array).save("a.png", icc_profile=data)
-        run("a.png", "-k", "1 1", "--scale", "2", "--border", "wrap", "--linear", "-o", "b.png")
+        applied("a.png", "-k", "1 1", "--scale", "2", "--border", "wrap", "--linear", "-o", "b.png")
         found = read(Path("b.png"))
         expected = mean_of_two(array, to_light, top)
         assert abs(found.array - expected).max() <= (0.51 if bits == 8 else 1.5)
         assert found.info["icc_profile"] == data
-        run("a.png", "-k", "identity", "--linear", "-o", "b.png")
+        applied("a.png", "-k", "identity", "--linear", "-o", "b.png")
         assert np.array_equal(read(Path("b.png")).array, array)
 
 
@@ -138,7 +130,7 @@ def test_profiles_of_srgb_leave_the_bytes_as_they_were():
         Image.fromarray(array).save("a.png", icc_profile=data)
         Image.fromarray(array).save("b.png")
         for name in ("a", "b"):
-            run(f"{name}.png", "-k", "gaussian:sigma=2", "--linear", "-o", f"{name}.npy")
+            applied(f"{name}.png", "-k", "gaussian:sigma=2", "--linear", "-o", f"{name}.npy")
         assert np.array_equal(np.load("a.npy"), np.load("b.npy"))
 
 
@@ -147,12 +139,12 @@ def test_the_gamma_of_a_png_counts_where_nothing_else_does():
     raw = b"".join(b"\0" + row.tobytes() for row in array)
     gamma = chunk(b"gAMA", struct.pack(">I", 100000))
     Path("a.png").write_bytes(png(9, 8, 8, 0, raw, gamma))
-    run("a.png", "-k", "1 1", "--scale", "2", "--border", "wrap", "--linear", "-o", "b.png")
+    applied("a.png", "-k", "1 1", "--scale", "2", "--border", "wrap", "--linear", "-o", "b.png")
     assert abs(read(Path("b.png")).array - mean_of_two(array, lambda x: x, 255)).max() <= 0.51
     Path("a.png").write_bytes(png(9, 8, 8, 0, raw, gamma, chunk(b"sRGB", b"\0")))
     Path("c.png").write_bytes(png(9, 8, 8, 0, raw))
     for name in ("a", "c"):
-        run(f"{name}.png", "-k", "blur", "--linear", "-o", f"{name}.npy")
+        applied(f"{name}.png", "-k", "blur", "--linear", "-o", f"{name}.npy")
     assert np.array_equal(np.load("a.npy"), np.load("c.npy"))
 
 
@@ -168,18 +160,26 @@ def test_the_gamma_of_a_png_counts_where_nothing_else_does():
 )
 def test_what_a_profile_does_not_say_is_said(data, note):
     Image.fromarray(noise(8, 9, 3)).save("a.png", icc_profile=data)
-    assert f"{note}; --linear takes its samples as sRGB" in run("a.png", "-k", "blur", "--linear", "-o", "b.png")
-    assert note not in run("a.png", "-k", "blur", "-o", "b.png")
+    assert f"{note}; --linear takes its samples as sRGB" in applied("a.png", "-k", "blur", "--linear", "-o", "b.png")
+    assert note not in applied("a.png", "-k", "blur", "-o", "b.png")
 
 
 def test_results_and_strips_and_masks_are_in_the_same_light():
     array = noise(1400, 1100, 3)
     Image.fromarray(array).save("a.tif", icc_profile=profile(GAMMA_18))
-    run("a.tif", "-k", "1 1", "--scale", "2", "--border", "wrap", "--linear", "-o", "b.tif")
+    applied("a.tif", "-k", "1 1", "--scale", "2", "--border", "wrap", "--linear", "-o", "b.tif")
     expected = mean_of_two(array, CURVES["gamma"][1], 255)
     assert abs(read(Path("b.tif")).array - expected).max() <= 0.51
-    run("a.tif", "-k", "1 1", "--scale", "2", "--linear", "--mask", "radial:invert", "-o", "c.tif")
-    assert "sRGB cannot be embedded" in run("a.tif", "-k", "blur", "--linear", "--embed", "-o", "d.tif", status=1)
+    applied("a.tif", "-k", "1 1", "--scale", "2", "--linear", "--mask", "radial:invert", "-o", "c.tif")
+    assert "sRGB cannot be embedded" in applied("a.tif", "-k", "blur", "--linear", "--embed", "-o", "d.tif", status=1)
+
+
+def test_a_report_shows_the_result_in_the_same_light():
+    Image.fromarray(noise(40, 50, 3)).save("a.png", icc_profile=profile(GAMMA_18))
+    applied("a.png", "-k", "gaussian:2", "--linear", "-o", "b.png")
+    recipe = Recipe((imgconv.kernel("gaussian:2"),), Options(linear=True))
+    shown = section_of(Job(Path("a.png"), Path("b.png"), "PNG"), recipe, Handling(), small=True)
+    assert shown["histograms"][1] == histogram(read(Path("b.png")).array, 0, 255)
 
 
 def test_an_image_of_pillow_is_filtered_by_its_profile():

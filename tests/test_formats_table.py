@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 
@@ -20,16 +19,14 @@ from imgconv.formats.limits import DEFAULT
 from imgconv.formats.read import parse
 from imgconv.formats.table import FORMATS, by_name, format_of, name_for
 
-pytestmark = pytest.mark.filterwarnings("ignore:IM image format")  # which Pillow will drop
+pytestmark = [
+    pytest.mark.usefixtures("quick_disk"),
+    pytest.mark.filterwarnings("ignore:IM image format"),  # which Pillow will drop
+]
 IDENTITY = ("-k", "identity", "--alpha", "straight")
 FORMS = {ending: name_for(ending) for ending in [*WRITTEN, ".icns", ".j2k"]}
 # PostScript and what may hold it start programs, as Pillow reads WMF on Windows; the others are only named
 OFF = {"EPS", "WMF", "IPTC", "BUFR", "GRIB", "HDF5", "MPEG"}
-
-
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def run(*words):

@@ -12,13 +12,12 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from makers import noise
+from makers import PILLOW_MODES, image_of, noise
 from PIL import Image, ImageFilter
 
 import imgconv
 from imgconv import pillow
 
-MODES = {"L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "RGBa": 4, "RGBX": 4, "CMYK": 4}
 NUMBERS = st.floats(-9, 9).map(lambda number: round(number, 3)) | st.integers(-5, 20)
 RADII = st.floats(0, 40) | st.integers(0, 9) | st.tuples(st.floats(0, 9), st.integers(0, 9))
 SIDES = st.sampled_from([3, 5])
@@ -47,12 +46,6 @@ def _all_sizes(monkeypatch):
     monkeypatch.setattr(pillow, "FEWEST_PIXELS", 0)
 
 
-def image(mode, columns, rows, seed=0):
-    data = noise(rows, columns, MODES[mode], seed=seed).tobytes()
-    plain = "LA" if mode == "La" else mode
-    return Image.frombytes(plain, (columns, rows), data).convert(mode)
-
-
 def served(monkeypatch):
     """The images that imgconv has filtered: those that Pillow itself was not asked for."""
     asked = []
@@ -67,9 +60,9 @@ def same(ours, theirs):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from([*MODES]), st.integers(1, 60), st.integers(1, 60), FILTERS, st.integers(0, 99))
+@given(st.sampled_from([*PILLOW_MODES]), st.integers(1, 60), st.integers(1, 60), FILTERS, st.integers(0, 99))
 def test_every_filter_gives_pillows_bytes(mode, columns, rows, filter, seed):
-    source = image(mode, columns, rows, seed)
+    source = image_of(mode, columns, rows, seed)
     source.info["transparency"] = 3
     theirs = source.filter(filter)
     with pillow.installed():
@@ -77,7 +70,7 @@ def test_every_filter_gives_pillows_bytes(mode, columns, rows, filter, seed):
 
 
 def test_large_images_that_pillow_keeps_in_several_blocks():
-    source = image("RGB", 2300, 2000)
+    source = image_of("RGB", 2300, 2000)
     for filter in (ImageFilter.BoxBlur((2.5, 0)), ImageFilter.SHARPEN):
         theirs = source.filter(filter)
         with pillow.installed():
@@ -85,16 +78,16 @@ def test_large_images_that_pillow_keeps_in_several_blocks():
 
 
 def test_files_and_images_over_foreign_memory(tmp_path):
-    image("RGB", 300, 200).save(tmp_path / "a.png")
+    image_of("RGB", 300, 200).save(tmp_path / "a.png")
     foreign = Image.frombuffer("L", (300, 200), noise(200, 300).tobytes(), "raw", "L", 0, 1)
-    for source in (Image.open(tmp_path / "a.png"), foreign, image("RGBA", 40, 30).crop((5, 5, 30, 20))):
+    for source in (Image.open(tmp_path / "a.png"), foreign, image_of("RGBA", 40, 30).crop((5, 5, 30, 20))):
         theirs = source.filter(ImageFilter.GaussianBlur(2))
         with pillow.installed():
             same(source.filter(ImageFilter.GaussianBlur(2)), theirs)
 
 
 def test_what_imgconv_has_is_not_pillows_work(monkeypatch):
-    asked, source = served(monkeypatch), image("RGB", 50, 40)
+    asked, source = served(monkeypatch), image_of("RGB", 50, 40)
     with pillow.installed():
         for filter in (
             *pillow.KERNELS[1:],
@@ -135,7 +128,7 @@ def test_other_modes_are_left_to_pillow(mode, filter):
     ],
 )  # fmt: skip
 def test_what_pillow_refuses_stays_refused(filter):
-    source = image("RGB", 30, 20)
+    source = image_of("RGB", 30, 20)
     assert outcome(source, filter) == outcome(source, filter, pillow.installed)
 
 
@@ -153,8 +146,8 @@ def test_small_images_are_left_to_pillow(monkeypatch):
     monkeypatch.setattr(pillow, "FEWEST_PIXELS", 100)
     asked = served(monkeypatch)
     with pillow.installed():
-        image("L", 9, 11).filter(ImageFilter.BLUR)
-        image("L", 10, 10).filter(ImageFilter.BLUR)
+        image_of("L", 9, 11).filter(ImageFilter.BLUR)
+        image_of("L", 10, 10).filter(ImageFilter.BLUR)
     assert asked == [ImageFilter.BLUR]
 
 
@@ -173,7 +166,7 @@ def test_it_is_undone():
 
 
 def test_the_source_stays_and_the_result_has_its_own_memory():
-    source = image("RGB", 40, 30)
+    source = image_of("RGB", 40, 30)
     before = source.tobytes()
     with pillow.installed():
         for filter in (ImageFilter.GaussianBlur(0), ImageFilter.BoxBlur(2), ImageFilter.UnsharpMask(0)):
