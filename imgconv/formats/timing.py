@@ -23,8 +23,8 @@ def durations_of(form: str, file: BinaryIO) -> list[float]:
     if form == "PNG":
         return [_of_control(file.read(26)) for name, _ in _chunks(file, 8, ">I4s", 4) if name == b"fcTL"]
     if form == "WEBP":
-        chunks = _chunks(file, 12, "<4sI", 0)
-        return [float(int.from_bytes(file.read(15)[12:], "little")) for name, _ in chunks if name == b"ANMF"]
+        frames = (name for name, _ in riff_chunks(file) if name == b"ANMF")
+        return [float(int.from_bytes(file.read(15)[12:], "little")) for _ in frames]
     return _of_track(file.read()) if form == "AVIF" else []
 
 
@@ -42,7 +42,12 @@ def _of_track(data: bytes) -> list[float]:
 
 def riff_names(file: BinaryIO) -> list[bytes]:
     """The names of a WEBP's chunks, each once."""
-    return list(dict.fromkeys(name for name, _ in _chunks(file, 12, "<4sI", 0)))
+    return list(dict.fromkeys(name for name, _ in riff_chunks(file)))
+
+
+def riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The name and length of each chunk of a WEBP, at which the file then is."""
+    return _chunks(file, 12, "<4sI", 0)
 
 
 def _of_control(body: bytes) -> float:

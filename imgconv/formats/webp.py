@@ -17,6 +17,7 @@ from imgconv.errors import WriteError
 from imgconv.formats.animation import AnimationSink, Box, box_of
 from imgconv.formats.picture import EXIF_MARK, Picture
 from imgconv.formats.place import put
+from imgconv.formats.timing import riff_chunks
 
 PROFILE, ALPHA, EXIF, XMP, ANIMATION = 0x20, 0x10, 0x08, 0x04, 0x02  # flags: what the file has
 IN_PLACE = 0x02  # of a frame: it is not blended
@@ -77,8 +78,4 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 def chunks_of(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """The chunks of a WebP file: their names and bodies."""
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        length = int.from_bytes(head[4:], "little")
-        yield head[:4], file.read(length)
-        file.seek(length % 2, io.SEEK_CUR)
+    return ((name, file.read(length)) for name, length in riff_chunks(file))
