@@ -7,6 +7,7 @@ from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
 from imgconv.recipe import Recipe
+from imgconv.recipe.layout import samples_of
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
 
@@ -136,3 +137,19 @@ def test_views_and_strides_are_taken_as_they_are_seen():
     frozen = view.copy()
     frozen.flags.writeable = False
     np.testing.assert_array_equal(Recipe((CORNER,)).apply(frozen)[0], Recipe((CORNER,)).apply(view)[0])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize("size", [3, 11])
+def test_what_the_last_kernel_lies_on_is_what_the_chain_has_there(dtype, size):
+    """Also at ties, which the kernels before the last round as they do in the chain, whatever comes after the last."""
+    rng = np.random.default_rng(3)
+    limits = np.iinfo(dtype)
+    array = rng.integers(limits.min, limits.max, (160, 160), dtype, endpoint=True)
+    weights = rng.integers(1, 100, (size, size)).astype(float)
+    first = Kernel(weights, scale=float(weights.sum()))
+    for options in (Options(), Options(after="offset128"), Options(after="relu"), Options(channels="l", bias=3.0)):
+        chain = Recipe((first, kernel("identity")), options)
+        samples, layout = chain.before_last(*samples_of(array, ""))
+        last = Recipe(chain.kernels[1:], options).apply(layout.finished(samples, False))[0]
+        np.testing.assert_array_equal(last[:, :, 0], chain.apply(array)[0])

@@ -15,10 +15,9 @@ from imgconv.errors import UsageError
 from imgconv.explain.pixel import Pixel
 from imgconv.explain.result import PixelSum
 from imgconv.recipe import about_of
-from imgconv.recipe.filtering import Filter, View
+from imgconv.recipe.filtering import Filter
 from imgconv.recipe.layout import samples_of
 from imgconv.recipe.settings import pillow_blur
-from imgconv.recipe.steps import next_step
 
 if TYPE_CHECKING:
     from imgconv.recipe import Recipe
@@ -67,16 +66,8 @@ def explain(array: Array, mode: str, recipe: Recipe, row: int, column: int) -> P
         )
     given, layout = samples_of(array, mode)
     with np.errstate(all="ignore"):  # as in Recipe.apply
-        mixed: list[Filter] = []
-        if options.mask is not None and len(kernels) > 1 and not options.combine:
-            mixed = [Filter(kernel, about_of(given, layout, options)) for kernel in kernels]
-        samples, left = given, kernels
-        while len(left) > 1 and not options.combine:
-            step = next_step(left, None, about_of(samples, layout, options), mixed)
-            if step.count == len(left):
-                step = next_step(left[:-1], None, about_of(samples, layout, options), mixed)
-            samples, layout = step.run(View(samples), None, options.threads, View(given)).samples, step.layout
-            left = left[step.count :]
+        mixed = recipe.mixed(given, layout)
+        samples, layout = recipe.before_last(given, layout)
         filters = [Filter(kernel, about_of(samples, layout, options)) for kernel in last]
         mask = options.mask
         share = 1.0

@@ -13,6 +13,7 @@ from imgconv.arrayfile import Array
 from imgconv.engine.stage import border_map, by_axis
 from imgconv.formats.preview import as_bytes, shown_range, webp
 from imgconv.page import sums
+from imgconv.recipe.layout import samples_of
 
 if TYPE_CHECKING:
     from imgconv.engine.correlation import Correlation
@@ -128,7 +129,8 @@ def _regions(before: Picture, after: Array, recipe: Recipe | None, change: Array
     stride = recipe.options.stride if recipe else (1, 1)
     summing: dict[str, Any] | None = None
     if recipe is not None:
-        array, mode = sums.without_last(recipe, array, mode)
+        samples, layout = recipe.before_last(*samples_of(array, mode))
+        array, mode = layout.finished(samples, False), layout.mode_of(samples.shape[2], layout.back)
         told = sums.sums_of(recipe, array, mode)
         if isinstance(told, str):
             found = told

@@ -5,7 +5,6 @@ It adds as the direct method does (`engine.plan`): rows of taps from the bottom 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +12,14 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.engine import channels
 from imgconv.engine.correlation import SUM_TYPES
-from imgconv.recipe import Recipe, about_of
+from imgconv.recipe import about_of
 from imgconv.recipe.filtering import Filter, FloatingFilter
 from imgconv.recipe.layout import samples_of
 from imgconv.recipe.settings import correlation, pillow_blur
 
 if TYPE_CHECKING:
     from imgconv.engine.correlation import Correlation
+    from imgconv.recipe import Recipe
 
 MOST_TAPS = 1024  # of a kernel whose sums a page shows
 
@@ -107,11 +107,3 @@ def sums_of(recipe: Recipe, array: Array, mode: str) -> tuple[dict[str, Any], Co
         },
         c,
     )
-
-
-def without_last(recipe: Recipe, array: Array, mode: str) -> tuple[Array, str]:
-    """What the kernels before the last one have made of an array: what the last one's windows lie on."""
-    if len(recipe.kernels) < 2 or recipe.options.combine:
-        return array, mode
-    made, mode, _ = Recipe(recipe.kernels[:-1], replace(recipe.options, after="clip", mask=None)).apply(array, mode)
-    return made, mode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +18,7 @@ from imgconv.recipe.filtering import About, Filter, View
 from imgconv.recipe.layout import Layout, letters_of, samples_of
 from imgconv.recipe.options import Options, options_from
 from imgconv.recipe.settings import Settings, correlation, pillow_blur, settle
-from imgconv.recipe.steps import next_step
+from imgconv.recipe.steps import Done, Step, next_step
 from imgconv.threads import available_cores
 
 if TYPE_CHECKING:
@@ -136,21 +136,42 @@ class Recipe:
         The result may be written into `target`.
         """
         started = clock()
-        kernels, before, options, made = self.all_kernels, View(samples), self.options, []
-        mixed: list[Filter] = []
-        if options.mask is not None and len(kernels) > 1 and self.family is None and options.combine is None:
-            about = about_of(samples, layout, options)
-            mixed = [Filter(kernel, about) for kernel in kernels]
-        floating = False
-        while kernels:
+        made = list(self._steps(samples, layout, target))
+        step, done = made[-1]
+        layout, samples = step.layout, step.layout.finished(done.samples, step.floating)
+        plans = tuple(plan for _, done in made for plan in done.plans)
+        return samples, layout, self.report(plans, clock() - started, sum(done.clipped for _, done in made))
+
+    def before_last(self, samples: Array, layout: Layout) -> tuple[Array, Layout]:
+        """What the last kernel's windows lie on: samples as the kernels before it leave them, and their layout."""
+        if self.options.combine is None and self.family is None:
+            with np.errstate(all="ignore"):  # as in `apply`
+                for step, done in self._steps(samples, layout, left=1):
+                    samples, layout = done.samples, step.layout
+        return samples, layout
+
+    def mixed(self, samples: Array, layout: Layout) -> list[Filter]:
+        """All filters over the picture that a mask mixes the result with, where they are several."""
+        kernels, options = self.kernels, self.options
+        if options.mask is None or len(kernels) < 2 or options.combine is not None:
+            return []
+        about = about_of(samples, layout, options)
+        return [Filter(kernel, about) for kernel in kernels]
+
+    def _steps(
+        self, samples: Array, layout: Layout, target: Array | None = None, left: int = 0
+    ) -> Iterator[tuple[Step, Done]]:
+        """The steps, each with what it makes of samples, but for so many kernels that are `left` at the end."""
+        kernels, before, options, mixed = self.all_kernels, View(samples), self.options, self.mixed(samples, layout)
+        while len(kernels) > left:
             step = next_step(kernels, self.family, about_of(samples, layout, options), mixed)
+            if step.count > len(kernels) - left:
+                step = next_step(kernels[:-left], self.family, about_of(samples, layout, options), mixed)
             fits = target is not None and (target.shape, target.dtype) == (step.target_shape, step.dtype)
             into = target if fits and step.count == len(kernels) else None
-            made.append(step.run(View(samples), None, options.threads, before, into))
-            kernels, samples, layout, floating = kernels[step.count :], made[-1].samples, step.layout, step.floating
-        samples = layout.finished(samples, floating)
-        plans = tuple(plan for done in made for plan in done.plans)
-        return samples, layout, self.report(plans, clock() - started, sum(done.clipped for done in made))
+            done = step.run(View(samples), None, options.threads, before, into)
+            yield step, done
+            kernels, samples, layout = kernels[step.count :], done.samples, step.layout
 
     def report(self, plans: tuple[Plan | Passes, ...], filter_s: float, clipped: int) -> Report:
         """What was done, and how long it took."""
