@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.arrayfile import Array
+from imgconv.arrayfile import Array, as_json
+from imgconv.difference import gap
 from imgconv.formats.picture import Picture
 from imgconv.notebook import Look, Shown, bars
 from imgconv.peers import PEERS, Step, Task, Unsupported, border_name
@@ -78,7 +79,9 @@ class Comparison(Shown):
 
     def as_dict(self) -> dict[str, Any]:
         """Every field, and the ratio of the times."""
-        return asdict(self) | {"ratio": self.peer_s / self.imgconv_s if self.imgconv_s else None}
+        return {key: as_json(value) for key, value in vars(self).items()} | {
+            "ratio": self.peer_s / self.imgconv_s if self.imgconv_s else None
+        }
 
 
 def compare(peer: str, picture: Picture, recipe: Recipe, rounds: int = 5) -> Comparison:
@@ -103,12 +106,10 @@ def compare(peer: str, picture: Picture, recipe: Recipe, rounds: int = 5) -> Com
     padded = [c for c, _ in task.steps if c.padding == "same"]
     lacks = next((f"border {border_name(c)}" for c in padded if tool.borders and not tool.border(c)), "")
     theirs = np.asarray(theirs).reshape(ours.shape)
-    difference = np.abs(ours.astype(np.float64) - theirs)
-    near = 0.0
+    difference, near = gap(ours, theirs), 0.0
     if ours.dtype.kind == "f":
-        difference[(ours == theirs) | (np.isnan(ours) & np.isnan(theirs))] = 0  # infinities too
         near = CLOSE.get(ours.dtype.name, 1e-3) * float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0))
-    differs = ~(difference <= near).reshape(*difference.shape[:2], -1).all(axis=2)
+    differs: Array = (difference > near).reshape(*difference.shape[:2], -1).any(axis=2)
     # the pixels whose windows stay inside, all steps together
     before = [sum(c.anchor[axis] for c in padded) for axis in (0, 1)]
     beyond = [sum(c.weights.shape[axis] - 1 - c.anchor[axis] for c in padded) for axis in (0, 1)]

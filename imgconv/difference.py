@@ -15,7 +15,7 @@ from imgconv.engine.run import execute
 from imgconv.formats.picture import Picture
 from imgconv.recipe.layout import letters_of
 
-PIECE_SAMPLES = 2**20  # looked at in one go
+PIECE_SAMPLES = 2**18  # looked at in one go: what lies between stays in the cache
 SSIM_SIDE = 7  # of the window, as the default of skimage.metrics.structural_similarity
 
 
@@ -64,6 +64,30 @@ class Difference:
         return {name: as_json(value) for name, value in vars(self).items()}
 
 
+def gaps(one: Array, other: Array) -> Iterator[tuple[int, Array]]:
+    """How far samples are apart, some rows of two arrays of one shape at a time; and which row is the first."""
+    height = max(1, PIECE_SAMPLES // max(1, one[0].size))
+    for start in range(0, len(one), height):
+        yield start, gap(one[start : start + height], other[start : start + height])
+
+
+def gap(one: Array, other: Array) -> Array:
+    """How far samples are apart: int32 of up to 16 bits, else float64; NaN lies on NaN, and inf from all else."""
+    whole = one.dtype.kind in "bui" and other.dtype.kind in "bui"
+    if whole and max(one.dtype.itemsize, other.dtype.itemsize) <= 2:
+        return np.abs(np.subtract(one, other, dtype=np.int32))
+    same = one == other  # infinities, too
+    with np.errstate(all="ignore"):
+        apart = np.abs(np.subtract(one, other, dtype=np.float64))
+    if whole:
+        apart = np.maximum(apart, 1)  # some of 64 bits are nearer than float64 can tell
+    else:
+        same |= np.isnan(one) & np.isnan(other)
+        apart[np.isnan(apart)] = np.inf
+    apart[same] = 0
+    return apart
+
+
 def difference(one: Picture, other: Picture, tolerance: float = 0.0) -> Difference:
     """Lays two pictures on each other.
 
@@ -76,11 +100,11 @@ def difference(one: Picture, other: Picture, tolerance: float = 0.0) -> Differen
     pixels, sums, squares, largest = 0, 0.0, 0.0, 0.0
     rows, columns = [], np.zeros(a.shape[1], bool)
     first = None
-    for start, gap in _pieces(a, b):
-        differs = np.asarray((gap > tolerance).any(axis=2))
+    for start, apart in gaps(a, b):
+        differs = np.asarray((apart > tolerance).any(axis=2))
         pixels += int(np.count_nonzero(differs))
-        sums, squares = sums + float(gap.sum()), squares + float(np.square(gap).sum())
-        largest = max(largest, float(gap.max()))
+        sums, squares = sums + float(apart.sum()), squares + float(np.square(apart, dtype=np.float64).sum())
+        largest = max(largest, float(apart.max()))
         here = np.flatnonzero(differs.any(axis=1))
         if len(here):
             first = first or (start + int(here[0]), int(np.flatnonzero(differs[here[0]])[0]))
@@ -113,11 +137,11 @@ def amplified(one: Picture, other: Picture, largest: float) -> Picture:
     mode = one.mode or other.mode
     coloured = a.shape[2] in (3, 4) and (not mode or letters_of(mode) in ("rgb", "rgba"))
     shown = np.empty((*a.shape[:2], 3 if coloured else 1), np.uint8)
-    for start, gap in _pieces(a, b):
-        colours, rest = (gap[:, :, :3], gap[:, :, 3:]) if coloured else (gap[:, :, :1], gap[:, :, 1:])
+    for start, apart in gaps(a, b):
+        colours, rest = np.split(apart, [3 if coloured else 1], axis=2)
         most = np.maximum(colours, rest.max(axis=2, keepdims=True, initial=0))
         with np.errstate(invalid="ignore"):  # nothing differs, or by inf
-            shown[start : start + len(gap)] = np.minimum(
+            shown[start : start + len(apart)] = np.minimum(
                 np.rint(np.nan_to_num(most * (255 / (largest or 1)), nan=255)), 255
             )
     return Picture(shown if coloured else shown[:, :, 0], "RGB" if coloured else "L", "PNG")
@@ -137,24 +161,6 @@ def _unlike(one: Picture, other: Picture) -> str:
     return ", ".join(said)
 
 
-def _pieces(a: Array, b: Array) -> Iterator[tuple[int, Array]]:
-    """The differences without sign, as float64, some rows at a time; and which row is the first."""
-    whole = a.dtype.kind in "bui" and b.dtype.kind in "bui"
-    height = max(1, PIECE_SAMPLES // max(1, a[0].size))
-    for start in range(0, len(a), height):
-        x, y = a[start : start + height], b[start : start + height]
-        with np.errstate(invalid="ignore", over="ignore"):
-            gap = np.abs(x.astype(np.float64) - y.astype(np.float64))
-        gap[x == y] = 0  # infinities, too
-        if whole:
-            gap[(x != y) & (gap == 0)] = 1  # of 64 bits, nearer than float64 can tell
-        else:
-            nans = np.isnan(x) & np.isnan(y)
-            gap[nans] = 0
-            gap[np.isnan(gap)] = np.inf
-        yield start, gap
-
-
 def _ssim(a: Array, b: Array, top: float) -> float | None:
     """The mean structural similarity (Wang et al. 2004), as scikit-image has it: over boxes, by sample variances.
 
@@ -166,7 +172,7 @@ def _ssim(a: Array, b: Array, top: float) -> float | None:
     box = Correlation(np.ones((side, side)), side**2, 0.0, (side // 2, side // 2), "edge", 0.0, "valid")
     means, unbiased = plan(box, "float64"), side**2 / (side**2 - 1)
     low, high = (0.01 * top) ** 2, (0.03 * top) ** 2
-    height, total, count = max(1, PIECE_SAMPLES // a[0].size), 0.0, 0
+    height, total, count = max(1, 4 * PIECE_SAMPLES // a[0].size), 0.0, 0
     for start in range(0, len(a) - side + 1, height):
         x, y = (np.ascontiguousarray(part[start : start + height + side - 1], np.float64) for part in (a, b))
         samples = (len(x) - side + 1) * (x.shape[1] - side + 1) * x.shape[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from PIL import Image
 
 from imgconv import difference as module
 from imgconv.cli import cli
-from imgconv.difference import amplified, difference
+from imgconv.difference import amplified, difference, gap
 from imgconv.errors import UsageError
 from imgconv.formats.picture import Picture
+from imgconv.page.section import changes
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -83,6 +85,34 @@ def test_arrays_are_numbers_and_nan_is_itself():
     found = difference(Picture(large, "", "NPY"), Picture(large + np.uint64(1), "", "NPY"))
     assert found.pixels == 2
     assert difference(Picture(np.array([[7]]), "", ""), Picture(np.array([[7.0]]), "", "")).equal
+
+
+EDGES = {kind: [np.iinfo(kind).min, np.iinfo(kind).max, 0, 7, 2**62, 2**62 + 1] for kind in ("int64", "uint64")}
+EDGES |= {"uint8": [0, 255, 7], "int16": [-32768, 32767, 7], "uint16": [0, 65535, 7], "bool": [False, True]}
+
+
+@pytest.mark.parametrize(("kind", "other"), [*product(EDGES, ["same"]), ("int64", "uint64"), ("uint8", "int64")])
+def test_whole_numbers_are_as_far_apart_as_python_has_it(kind, other):
+    pairs = [*product(EDGES[kind], EDGES[kind if other == "same" else other])]
+    one, two = (
+        np.array([a for a, _ in pairs], kind),
+        np.array([b for _, b in pairs], kind if other == "same" else other),
+    )
+    exact = [abs(int(a) - int(b)) for a, b in pairs]
+    apart = gap(one, two)
+    np.testing.assert_array_equal(apart > 0, np.array([distance > 0 for distance in exact]))
+    np.testing.assert_allclose(apart, np.array(exact, float), rtol=2**-52)
+    shown = changes(one[None], two[None])
+    assert np.count_nonzero(shown) == np.count_nonzero(exact)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_nan_lies_on_nan_and_infinities_on_themselves(kind):
+    one = np.array([np.nan, np.nan, 1, np.inf, np.inf, -np.inf, 3], kind)
+    two = np.array([np.nan, 1, np.nan, np.inf, -np.inf, 0, 2.5], kind)
+    np.testing.assert_array_equal(gap(one, two), [0, np.inf, np.inf, 0, np.inf, np.inf, 0.5])
+    shown = changes(one[None], two[None])
+    assert (np.count_nonzero(shown), np.isfinite(shown).all()) == (5, True)
 
 
 def test_sizes_modes_and_depths_are_said_in_a_line():

@@ -20,7 +20,7 @@ from imgconv.cli.report import MOST_PICTURES, section_of
 from imgconv.formats.picture import Picture
 from imgconv.formats.preview import as_bytes, shown_range
 from imgconv.page import page
-from imgconv.page.section import difference, histogram, section
+from imgconv.page.section import changes, histogram, section
 from imgconv.recipe import Recipe
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
@@ -125,7 +125,7 @@ def test_histograms_and_differences_count_every_sample(dtype):
     before = noise(70, 30, 3, dtype="uint16").astype(dtype)
     after = before.copy()
     after[3, 4, 1] = after[3, 4, 1] / 2 + 9
-    change = difference(before, after)
+    change = changes(before, after)
     assert (np.count_nonzero(change), change.max()) == (1, abs(float(after[3, 4, 1]) - float(before[3, 4, 1])))
     low, high = shown_range(before)
     counts = histogram(before, low, high)

@@ -139,6 +139,19 @@ def test_pixels_that_differ_are_counted_and_versions_named():
     assert (found["made_with"]["numpy"], found["here"]["numpy"]) == ("1.0", np.__version__)
 
 
+def test_a_sample_that_is_no_number_differs_from_all_others():
+    np.save("a.npy", noise(6, 8, dtype="float32"))
+    picture = embed("b.tif", "-k", "blur", source="a.npy")
+    picture.array[3, 4] = np.nan
+    Path("c.tif").write_bytes(encode(picture, "TIFF")[0])
+    assert (
+        "c.tif: 1 of 48 pixels differ from those made again from a.npy, by inf at most"
+        in quick("replay", "c.tif", "a.npy")[1]
+    )
+    found = json.loads(quick("replay", "c.tif", "a.npy", "--json")[1])
+    assert (found["equal"], found["pixels"], found["largest"]) == (False, 1, None)
+
+
 def test_another_original_is_none():
     embed("b.png", "-k", "blur")
     Path("other.png").write_bytes(saved(Image.fromarray(noise(9, 16, 3)), "PNG"))

@@ -11,6 +11,7 @@ import numpy as np
 from imgconv.batch import remote
 from imgconv.batch.job import Handling
 from imgconv.batch.remote import Remote
+from imgconv.difference import gaps
 from imgconv.errors import PictureError
 from imgconv.formats import convert, xmp
 from imgconv.formats.limits import Limits, limits_for
@@ -59,9 +60,10 @@ def replay(result: Picture, original: Path | Remote, recipe: Recipe, handling: H
     sizes = [(each.shape[1], each.shape[0]) for each in (theirs, ours)]
     if ours.shape != theirs.shape:
         return Replayed(False, theirs[:, :, 0].size, theirs[:, :, 0].size, None, *sizes)
-    differs = ~((ours == theirs) | ((ours != ours) & (theirs != theirs))).all(axis=2)  # NaN is like NaN
-    largest = float(np.fmax.reduce(np.abs(ours[differs].astype(np.float64) - theirs[differs]), axis=None, initial=0))
-    return Replayed(not differs.any(), int(np.count_nonzero(differs)), differs.size, largest, *sizes)
+    pixels, largest = 0, 0.0
+    for _, apart in gaps(ours, theirs):
+        pixels, largest = pixels + int(np.count_nonzero(apart.any(axis=2))), max(largest, float(apart.max()))
+    return Replayed(not pixels, pixels, ours[:, :, 0].size, largest, *sizes)
 
 
 def _read(path: Path | Remote, limits: Limits, *, auto_orient: bool = False) -> Picture:

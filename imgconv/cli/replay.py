@@ -34,6 +34,7 @@ def replay(result: str, original: str, mask: str | None, threads: int | None, li
     imgconv apply photo.jpg -k sharpen --embed
     imgconv replay photo.sharpen.jpg photo.jpg
     """
+    from imgconv.arrayfile import as_json as json_value
     from imgconv.batch.job import Handling
     from imgconv.batch.remote import place
     from imgconv.batch.replay import replay, result_of
@@ -53,7 +54,7 @@ def replay(result: str, original: str, mask: str | None, threads: int | None, li
     here = versions()
     if as_json:
         names = {"result": str(made), "original": str(before)}
-        print_json(names | found._asdict() | {"made_with": made_with, "here": here})
+        print_json(names | json_value(found) | {"made_with": made_with, "here": here})
     else:
         others = [name for name in here if made_with.get(name, here[name]) != here[name] and not found.equal]
         versions_then = [f"{name} was {made_with[name]}, is {here[name]}" for name in others]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imgconv.arrayfile import Array
+from imgconv.difference import gap
 from imgconv.errors import ImgconvError, PictureError
 from imgconv.kernels.value import high_anchor, low_anchor
 from imgconv.match.options import Invocation, as_options, tool_candidates
@@ -113,7 +114,7 @@ def _compared(p: Problem, candidate: Candidate, options: Any, matrix: str, made:
     """A result beside the one that was given."""
     geometry, scaling = candidate.geometry, candidate.scaling
     differs = made != p.result
-    far = np.abs(made[differs].astype(np.float64) - p.result[differs].astype(np.float64))
+    far = gap(made[differs], p.result[differs])
     largest, allowed = float(far.max(initial=0)), 1.0
     if scaling.rounding == "float":
         error = p.error(scaling)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgconv.arrayfile import Array
+from imgconv.difference import gaps
 from imgconv.engine.stage import border_map, by_axis
 from imgconv.formats.preview import as_bytes, shown_range, webp
 from imgconv.page import sums
@@ -71,7 +72,7 @@ def section(
         "histograms": [histogram(one, low, high), histogram(other, *ends)],
         "ends": [[low, high], list(ends)],
     }
-    change = difference(one, other)
+    change = changes(one, other)
     if change is not None:
         largest = float(change.max())
         told["largest"] = largest
@@ -87,21 +88,15 @@ def _data(data: bytes) -> str:
     return "data:image/webp;base64," + b64encode(data).decode()
 
 
-def difference(one: Array, other: Array) -> Array | None:
+def changes(one: Array, other: Array) -> Array | None:
     """The largest difference over the channels of each pixel, float32; None where shapes do not allow that."""
     if one.shape != other.shape:
         return None
-    kind = np.dtype(np.int32 if one.dtype.itemsize < 4 and one.dtype.kind in "iu" else np.float64)
-    change = np.empty(one.shape[:2], np.float32)
-    for row in range(0, len(one), 64):  # what lies between stays in the cache
-        first, second = one[row : row + 64], other[row : row + 64]
-        with np.errstate(all="ignore"):
-            part = np.abs(first.astype(kind) - second.astype(kind))
-        if one.dtype.kind == "f":
-            part[(first == second) | (np.isnan(first) & np.isnan(second))] = 0
-            part = np.nan_to_num(part, nan=LARGEST, posinf=LARGEST)
-        change[row : row + 64] = reduce(np.maximum, np.moveaxis(part.reshape(*part.shape[:2], -1), 2, 0))
-    return change
+    largest = np.empty(one.shape[:2], np.float32)
+    for start, apart in gaps(one, other):
+        over = reduce(np.maximum, np.moveaxis(apart.reshape(*apart.shape[:2], -1), 2, 0))
+        largest[start : start + len(over)] = np.minimum(over, LARGEST)
+    return largest
 
 
 def _blocks(array: Array, size: int) -> Array:
