@@ -109,7 +109,7 @@ def compare(peer: str, picture: Picture, recipe: Recipe, rounds: int = 5) -> Com
     difference, near = gap(ours, theirs), 0.0
     if ours.dtype.kind == "f":
         near = CLOSE.get(ours.dtype.name, 1e-3) * float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0))
-    differs: Array = (difference > near).reshape(*difference.shape[:2], -1).any(axis=2)
+    differs = np.asarray((difference > near).reshape(*difference.shape[:2], -1).any(axis=2))
     # the pixels whose windows stay inside, all steps together
     before = [sum(c.anchor[axis] for c in padded) for axis in (0, 1)]
     beyond = [sum(c.weights.shape[axis] - 1 - c.anchor[axis] for c in padded) for axis in (0, 1)]
