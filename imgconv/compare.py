@@ -13,7 +13,8 @@ from imgconv.arrayfile import Array, as_json
 from imgconv.difference import gap
 from imgconv.formats.picture import Picture
 from imgconv.notebook import Look, Shown, bars
-from imgconv.peers import PEERS, Step, Task, Unsupported, border_name
+from imgconv.peers.table import PEERS, border_name
+from imgconv.peers.task import Step, Task, Unsupported
 from imgconv.recipe import Recipe
 from imgconv.recipe.settings import correlation, pillow_blur, settle
 

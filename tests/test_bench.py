@@ -19,7 +19,8 @@ from imgconv.bench.works import WORKS, Work, error_from, picture
 from imgconv.cli import cli
 from imgconv.engine.proof import SUMS_OFF
 from imgconv.errors import UsageError
-from imgconv.peers import PEERS, Peer, Unsupported
+from imgconv.peers.table import PEERS, Peer
+from imgconv.peers.task import Unsupported
 
 TINY = measure.Settings(rows=61, columns=80, rounds=1, threads=2)
 MIDDLING = measure.Settings(rows=190, columns=200, rounds=1, threads=2)  # larger than the largest kernel

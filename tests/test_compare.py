@@ -14,7 +14,7 @@ from imgconv.compare import compare
 from imgconv.conventions import COMPARED
 from imgconv.formats.picture import Picture
 from imgconv.kernels.spec import kernel
-from imgconv.peers import PEERS
+from imgconv.peers.table import PEERS
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 
@@ -95,7 +95,7 @@ def test_peers_decide_where_pillow_cannot(tmp_path):
 
 
 def test_a_peer_that_is_not_installed_is_left_out(monkeypatch, tmp_path):
-    monkeypatch.setattr("imgconv.peers.find_spec", lambda name: None if name in ("scipy", "cv2") else True)
+    monkeypatch.setattr("imgconv.peers.table.find_spec", lambda name: None if name in ("scipy", "cv2") else True)
     np.save(tmp_path / "a.npy", noise(9, 9))
     words = ["compare", str(tmp_path / "a.npy"), "-k", "blur", "--rounds", "1"]
     assert CliRunner().invoke(cli, words, standalone_mode=False).stdout.count("\n") == 1

@@ -27,7 +27,6 @@ FLOORS = (
     ("memory", "native"),
     ("engine",),
     ("kernels", "formats"),
-    ("ipp",),
     ("masks", "peers"),
     ("recipe",),
     ("difference",),

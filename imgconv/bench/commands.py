@@ -18,7 +18,7 @@ import numpy as np
 
 from imgconv.bench.measure import Contender, Progress, Row, Settings, Timing, compete
 from imgconv.bench.works import EDGE_ENHANCE, Work, error_from, picture
-from imgconv.peers import Run
+from imgconv.peers.task import Run
 
 SMALL = 512  # rows and columns of the small picture
 QUALITY = 90  # of every JPEG file; ffmpeg counts otherwise

@@ -21,7 +21,7 @@ import numpy as np
 from imgconv.bench.commands import NUMBERS, QUALITY, Command, command_line, command_lines, run
 from imgconv.bench.measure import Contender, Progress, Row, Timing, compete
 from imgconv.bench.works import EDGE_ENHANCE, Work, error_from, picture
-from imgconv.peers import Run
+from imgconv.peers.task import Run
 
 SMALL = 64  # rows and columns of small files
 DISTINCT = 16  # pictures; the other files are copies of theirs

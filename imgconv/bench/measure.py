@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,8 @@ from imgconv.engine.correlation import Correlation, Plan
 from imgconv.engine.plan import plan
 from imgconv.errors import UsageError
 from imgconv.native.cpu import cpu
-from imgconv.peers import PEERS, Run, Unsupported
+from imgconv.peers.table import PEERS
+from imgconv.peers.task import Run, Unsupported
 from imgconv.recipe import Recipe
 from imgconv.threads import available_cores
 
@@ -241,10 +242,7 @@ def plans(c: Correlation, dtype: str) -> dict[str, Plan]:
 def machine(threads: int) -> dict[str, Any]:
     """What the numbers depend on: CPU, cores, threads, system, versions, date."""
     versions = {"imgconv": version("imgconv"), "python": platform.python_version()}
-    for peer in PEERS.values():
-        for package in peer.distributions:
-            with suppress(PackageNotFoundError):
-                versions.setdefault(peer.name, version(package))
+    versions |= {peer.name: peer.version for peer in PEERS.values() if peer.version}
     return {
         "cpu": cpu().name,
         "cores": available_cores(),

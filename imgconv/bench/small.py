@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ import numpy as np
 from imgconv.api import apply, correlate
 from imgconv.bench import commands, folders
 from imgconv.bench.measure import Progress, Row, Settings, shape_of
-from imgconv.bench.works import EDGE_ENHANCE, WORKS, kernel_for, picture
-from imgconv.peers import Run, plain_calls
+from imgconv.bench.works import WORKS, kernel_for, picture
+from imgconv.peers.table import PEERS
+from imgconv.peers.task import Run, Unsupported
 from imgconv.pillow import PillowFilter
 from imgconv.pillow import installed as under_imgconv
 
@@ -104,9 +106,9 @@ def _calls(rounds: int, progress: Progress) -> Table:
 
 def _contenders(array: np.ndarray[Any, Any]) -> dict[str, Run]:
     """tool -> the call that one would write."""
-    from PIL import Image, ImageFilter
+    from PIL import Image
 
-    kernel, weights = kernel_for("dense", 0), np.array(EDGE_ENHANCE, np.float32) / 2
+    kernel = kernel_for("dense", 0)
     calls: dict[str, Run] = {
         "correlate, Kernel": partial(correlate, array, kernel),
         "correlate, name": partial(correlate, array, "edge_enhance"),
@@ -115,8 +117,11 @@ def _contenders(array: np.ndarray[Any, Any]) -> dict[str, Run]:
         image = Image.fromarray(array)
         calls["imgconv.apply"] = partial(apply, image, "edge_enhance")
         calls["PillowFilter"] = partial(image.filter, PillowFilter("edge_enhance"))
-        calls["Pillow"] = partial(image.filter, ImageFilter.EDGE_ENHANCE)
-    return calls | plain_calls(array, weights)
+    task = WORKS[1].task._replace(mode="RGB" if array.dtype == np.uint8 else "")
+    for name in ("pillow", "opencv", "scipy", "scikit-image"):
+        with suppress(ImportError, Unsupported):
+            calls[PEERS[name].name] = PEERS[name].prepare(task, array, np.empty_like(array), 1)
+    return calls
 
 
 def _files(settings: Settings, photos: int, progress: Progress) -> Table:

@@ -11,7 +11,7 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
-from imgconv.peers import Task
+from imgconv.peers.task import Task
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
 

@@ -86,7 +86,7 @@ def compare(
     recipe = make_recipe(kernels, limits=limits, **options)
     from imgconv.compare import Comparison, compare
     from imgconv.formats.read import read
-    from imgconv.peers import PEERS
+    from imgconv.peers.table import PEERS
 
     picture = read(Path(input), limits=limits)
     names = [name for name in COMPARED if name == "pillow" or PEERS[name].installed] if peer == "all" else [peer]

@@ -1,4 +1,4 @@
-/* Intel IPP's filters over tiles of rows in threads. `imgconv/ipp.py` has it compiled when the benchmark asks for it. */
+/* Intel IPP's filters over tiles of rows in threads. `ipp.py` has it compiled when the benchmark asks for it. */
 
 #include <ipp.h>
 #include <pthread.h>
@@ -84,4 +84,3 @@ int filter(const void *source, void *target, int rows, int columns, int bytes, i
 }
 
 void begin(void) { ippInit(); }
-const char *version(void) { return ippiGetLibVersion()->Version; }

@@ -1,0 +1,4 @@
+"""Other tools that filter pictures: `table` has what each can do, and how it is called; `task` what they are asked for.
+
+`halide` is compiled for its task, `ipp` by the machine's C compiler, `simd` is Pillow in a process of its own.
+"""
