@@ -31,13 +31,14 @@ from imgconv.cli.options import (
     to_raw,
 )
 from imgconv.cli.progress import Progress, count, human_line, summary_lines
-from imgconv.cli.report import check_report, report_option, section_of, write_report
+from imgconv.cli.report import check_report, report_option, section_of, write_report_of
 from imgconv.cli.sources import given_lines, origins, setting, use_recipe
 from imgconv.conventions import METADATA
-from imgconv.errors import ImgconvError, UsageError
+from imgconv.errors import UsageError
 from imgconv.formats.table import ARRAY_ENDINGS, DEPTHS, ENCODER_OPTIONS, FORMATS, parse_encoder_options
 
 if TYPE_CHECKING:
+    from imgconv.batch.inputs import Inputs
     from imgconv.batch.job import Work
     from imgconv.batch.report import Count, Outcome
     from imgconv.batch.targets import Job, Targets
@@ -161,20 +162,8 @@ def apply(
     imgconv apply a.txt -k '1 2; 3 4' --mode convolve --padding full -o -
     imgconv apply street.jpg --vary gaussian:sigma=0..8 --mask linear:band=0.4
     """
-    only_saved = save_recipe is not None and not inputs and list_file is None
-    if not (inputs or list_file is not None or only_saved):
-        raise click.UsageError("Missing argument 'INPUT...' (or --files-from).")
-    if nul and list_file is None:
-        raise click.UsageError("-0 says how names end in the list of --files-from.")
-    if cluster is not None and most is not None:
-        raise click.UsageError("-j is how many processes here do the files; --cluster has workers of its own.")
-    if report is not None and (watch or "-" in inputs):
-        what = "--watch has no end" if watch else "standard input can be read only once"
-        raise UsageError(f"--report is a page about what was done, from its files: {what}")
-    check_report(report, overwrite=overwrite)
-    if watch_kernel and (watch or report or "-" in inputs):
-        other = "--watch" if watch else "--report" if report else "standard input"
-        raise UsageError(f"--watch-kernel and {other} do not go together")
+    ctx = click.get_current_context()
+    _check_words(ctx.params)
     from imgconv.formats.decode import begin
 
     # the first picture is decoded while the rest is being imported
@@ -183,33 +172,31 @@ def apply(
     begun = begin(Path(inputs[0])) if early else None
     settle = partial(make_recipe, kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
     recipe = settle()
-    if only_saved:
-        recipes.save_recipe(click.get_current_context(), str(save_recipe), overwrite=overwrite)
+    if save_recipe is not None and not inputs and list_file is None:
+        recipes.save_recipe(ctx, save_recipe, overwrite=overwrite)
         return DONE
-    from imgconv.batch import journal, remote
+    from imgconv.batch import remote
     from imgconv.batch.inputs import Inputs, Patterns, find_inputs, listed_in
     from imgconv.batch.job import Handling, Work
     from imgconv.batch.targets import Targets, check_embedding, check_encoder_options, make_jobs
 
-    names = list(inputs)
-    if list_file is not None:
-        names += listed_in(list_file, nul=nul)
-        if list_file == "-" and "-" in names:
-            raise UsageError("standard input is the list of --files-from and cannot be a picture, too")
+    names = [*inputs, *(listed_in(list_file, nul=nul) if list_file is not None else ())]
+    if list_file == "-" and "-" in names:
+        raise UsageError("standard input is the list of --files-from and cannot be a picture, too")
     folder = remote.place(out_dir) if out_dir is not None else None
     watch &= not dry_run
     newer |= watch and not (overwrite or skip_existing or resume)
     targets = Targets(output, folder, form, overwrite, in_place, skip_existing, newer, resume, frames)
     find = partial(find_inputs, names, targets, recursive, Patterns(include, exclude))
-    rounds: Iterator[tuple[Inputs, set[Any] | None]]  # what there is; which of it is to be done, if not all
+    ready = None  # which of what there is is to be done, if not all
     if watch:
         from imgconv.cli.watch import watched
 
         imports_done()
         rounds = watched(names, find, targets, quiet=quiet)
+        found, ready = next(rounds, (Inputs([], [], [], []), set()))
     else:
-        rounds = iter([(find(), None)])
-    found, ready = next(rounds, (Inputs([], [], [], []), None))
+        found = find()
     jobs, results = make_jobs(found.files, recipe.name, targets)
     jobs = [job for job in jobs if ready is None or job.source in ready] + found.problems
     if not jobs and not watch:
@@ -218,55 +205,37 @@ def apply(
         left += f", {len(found.unwanted)} left out as asked" if found.unwanted else ""
         raise UsageError(f"no pictures in {remote.hidden(where)} ({left})")
     if resume or (isinstance(folder, Path) and len(jobs) > 1):
-        targets = targets._replace(journal=recipes.key(click.get_current_context()))
-        if why := journal.refused(dict.fromkeys(job.target.parent for job in jobs if isinstance(job.target, Path))):
-            if resume:
-                raise UsageError(f"{why}; --resume goes by the journal there")
-            if not quiet:
-                warn(f"{why}; --resume will not know what has been done")
-    limits, wish = limits._replace(memory=memory), to_changes(depth, background, requantize)
+        targets = _journaled(targets, jobs, quiet=quiet)
+    changes, encoder_options = to_changes(depth, background, requantize), parse_encoder_options(encoder)
     handling = Handling(
-        parse_encoder_options(encoder), metadata, auto_orient, limits, changes=wish, strip_gps=strip_gps, raw=raw
+        encoder_options, metadata, auto_orient, limits._replace(memory=memory), changes, strip_gps=strip_gps, raw=raw
     )
     if jobs:
-        check_encoder_options(jobs, handling.encoder)
+        check_encoder_options(jobs, encoder_options)
     if embed:
-        embedded = recipes.embedded(click.get_current_context())
+        handling = handling._replace(embedded=recipes.embedded(ctx))
         check_embedding(jobs)
-        handling = handling._replace(embedded=embedded)
     to_stdout = any(job.target is None and not job.problem for job in jobs)
     if to_stdout and as_json:
         raise UsageError("--json and a picture on standard output do not go together")
     if to_stdout and not dry_run and sys.stdout.isatty() and any(job.format not in ("TEXT", "CSV") for job in jobs):
         raise UsageError("a picture is not written to a terminal; redirect it, or give --output")
     if save_recipe is not None:
-        recipes.save_recipe(click.get_current_context(), save_recipe, overwrite=overwrite)
-    unwanted = "left out by --include or --exclude"
-    for left_out, noun, why, how in (
-        (results, "result", "an earlier run's result", f"of an earlier run left out, such as {[*results, ''][0]}"),
-        (found.others, "file", "of another kind", "of other kinds passed over"),
-        (found.unwanted, "file", unwanted, unwanted),
-    ):
-        for name in left_out if as_json else ():
-            line = {"input": name, "output": None, "kernel": recipe.name, "status": "passed over", "notes": [why]}
-            print_json(line)
-        if left_out and not quiet:
-            warn(f"{count(len(left_out), noun)} {how}")
-    for given in given_lines(click.get_current_context()) if explain and not (as_json or quiet) else ():
+        recipes.save_recipe(ctx, save_recipe, overwrite=overwrite)
+    _say_left_out(found, results, recipe.name, as_json=as_json, quiet=quiet)
+    for given in given_lines(ctx) if explain and not (as_json or quiet) else ():
         print_line(given, err=to_stdout)
     if dry_run:
         return _plan(jobs, recipe, targets, as_json)
-
     if watch_kernel:
         from imgconv.cli.watch import kernel_changes
 
-        changes = kernel_changes(kernels, targets, quiet=quiet)
+        changed = kernel_changes(kernels, targets, quiet=quiet)
     if not watch:
         imports_done()
     if begun is not None and jobs and begun.path == jobs[0].source:
         jobs[0] = jobs[0]._replace(begun=begun)
     work = Work(recipe, targets, handling, "" if report is None else "whole" if len(jobs) == 1 else "small")
-    passed_over = len(results) + len(found.others) + len(found.unwanted)
     if cluster is None:
         from imgconv.batch.run import run
 
@@ -279,46 +248,74 @@ def apply(
         _do, by=by, keep_going=keep_going, to_stdout=to_stdout, as_json=as_json, quiet=quiet, verbose=verbose,
         explain=explain, preview=preview and not to_stdout,
     )  # fmt: skip
-    looked: list[dict[str, Any]] = []
-    ended = do(jobs, work, passed_over, looked=looked)
+    sections: list[dict[str, Any]] = []
+    ended = do(jobs, work, len(results) + len(found.others) + len(found.unwanted), sections=sections)
     if report is not None:
-        title = looked[0]["title"] if len(looked) == 1 else f"{recipe.name}: {count(len(looked), 'picture')}"
-        write_report(report, title, recipe.all_kernels, looked, overwrite=overwrite)
+        write_report_of(report, recipe, sections, overwrite=overwrite)
+    if watch:
+        from imgconv.cli.watch import go_on
+
+        return go_on(rounds, work, do, ended, keep_going=keep_going)
     if watch_kernel:
-        work = replace(work, targets=targets._replace(overwrite=True, skip_existing=False, newer=False, resume=False))
-        jobs = [job._replace(begun=None) for job in jobs if not job.problem]
-        for _ in changes:
-            try:
-                work = replace(work, recipe=settle(), targets=work.targets._replace(journal=""))
-                if embed:
-                    embedded = recipes.embedded(click.get_current_context())
-                    work = replace(work, handling=handling._replace(embedded=embedded))
-            except ImgconvError as problem:  # until it is written right
-                warn(str(problem))
-            else:
-                ended = do(jobs, work)
+        from imgconv.cli.watch import do_again
+
+        def renewed() -> Work:
+            again = handling._replace(embedded=recipes.embedded(ctx)) if embed else handling
+            return replace(work, recipe=settle(), handling=again)
+
+        do_again(changed, jobs, renewed, do)
         return DONE
-    if not watch:
-        return ended.exit_status
-    later = replace(work, targets=targets._replace(newer=False, overwrite=not (skip_existing or resume)))
-    while (keep_going or not ended.failed) and (more := next(rounds, None)):
-        found, ready = more
-        try:
-            jobs, _ = make_jobs(found.files, recipe.name, later.targets)
-            jobs = [job for job in jobs if ready is None or job.source in ready]
-            if embed:
-                check_embedding(jobs)
-        except UsageError as problem:  # names that clash: until one of them has gone
-            warn(str(problem))
-            continue
-        ended = do(jobs, later)
-    return DONE if keep_going else ended.exit_status
+    return ended.exit_status
+
+
+def _check_words(given: dict[str, Any]) -> None:
+    """Raises UsageError for options that do not go together, by their names in Context.params."""
+    inputs, watch, report = given["inputs"], given["watch"], given["report"]
+    if not (inputs or given["list_file"] is not None or given["save_recipe"] is not None):
+        raise click.UsageError("Missing argument 'INPUT...' (or --files-from).")
+    if given["nul"] and given["list_file"] is None:
+        raise click.UsageError("-0 says how names end in the list of --files-from.")
+    if given["cluster"] is not None and given["most"] is not None:
+        raise click.UsageError("-j is how many processes here do the files; --cluster has workers of its own.")
+    if report is not None and (watch or "-" in inputs):
+        what = "--watch has no end" if watch else "standard input can be read only once"
+        raise UsageError(f"--report is a page about what was done, from its files: {what}")
+    check_report(report, overwrite=given["overwrite"])
+    if given["watch_kernel"] and (watch or report or "-" in inputs):
+        other = "--watch" if watch else "--report" if report else "standard input"
+        raise UsageError(f"--watch-kernel and {other} do not go together")
+
+
+def _journaled(targets: Targets, jobs: list[Job], *, quiet: bool) -> Targets:
+    """The targets with a journal in their folders, where one can be kept. Raises UsageError where --resume needs it."""
+    from imgconv.batch import journal
+
+    if why := journal.refused(dict.fromkeys(job.target.parent for job in jobs if isinstance(job.target, Path))):
+        if targets.resume:
+            raise UsageError(f"{why}; --resume goes by the journal there")
+        if not quiet:
+            warn(f"{why}; --resume will not know what has been done")
+    return targets._replace(journal=recipes.key(click.get_current_context()))
+
+
+def _say_left_out(found: Inputs, results: list[str], kernel: str, *, as_json: bool, quiet: bool) -> None:
+    """Names what was met among the inputs and is not filtered."""
+    unwanted = "left out by --include or --exclude"
+    for left_out, noun, why, how in (
+        (results, "result", "an earlier run's result", f"of an earlier run left out, such as {[*results, ''][0]}"),
+        (found.others, "file", "of another kind", "of other kinds passed over"),
+        (found.unwanted, "file", unwanted, unwanted),
+    ):
+        for name in left_out if as_json else ():
+            print_json({"input": name, "output": None, "kernel": kernel, "status": "passed over", "notes": [why]})
+        if left_out and not quiet:
+            warn(f"{count(len(left_out), noun)} {how}")
 
 
 def _do(
     jobs: list[Job], work: Work, passed_over: int = 0, *, by: Callable[..., Generator[Outcome]], keep_going: bool,
     to_stdout: bool, as_json: bool, quiet: bool, verbose: bool, explain: bool, preview: bool,
-    looked: list[dict[str, Any]] | None = None,
+    sections: list[dict[str, Any]] | None = None,
 ) -> Count:  # fmt: skip
     """Has the jobs done by `run.run`, or what does as much, and prints what becomes of them."""
     from imgconv.batch.report import Count
@@ -332,8 +329,8 @@ def _do(
         screen = screen_for_pictures() if preview else None  # the bar may stand between
         for outcome in outcomes:
             ended.add(outcome)
-            if work.report and looked is not None:
-                looked.append(section_of(outcome, recipe.name, [*details(outcome, recipe, explain)], len(looked)))
+            if work.report and sections is not None:
+                sections.append(section_of(outcome, recipe.name, [*details(outcome, recipe, explain)], len(sections)))
             for note in outcome.notes:
                 warn(f"{outcome.job.input}: {note}")
             if outcome.error:

@@ -12,6 +12,7 @@ import click
 
 from imgconv import __version__
 from imgconv.cli.options import FILE
+from imgconv.cli.progress import count
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def write_report(
     if len(command) > LONGEST_COMMAND:
         command = f"{command[:LONGEST_COMMAND]} …"
     write(Path(path), page(title, f"imgconv {__version__}: {command}", kernels, sections), overwrite=overwrite)
+
+
+def write_report_of(path: str, recipe: Recipe, sections: Sequence[dict[str, Any]], *, overwrite: bool) -> None:
+    """Writes the page about what a recipe has made of pictures, each of which has a section."""
+    title = sections[0]["title"] if len(sections) == 1 else f"{recipe.name}: {count(len(sections), 'picture')}"
+    write_report(path, title, recipe.all_kernels, sections, overwrite=overwrite)
 
 
 def write_pair(

@@ -1,4 +1,4 @@
-"""imgconv apply --watch: waits for inputs, until Ctrl-C."""
+"""imgconv apply --watch and --watch-kernel: go on with what appears or changes, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from imgconv.cli import warn
-from imgconv.errors import UsageError
+from imgconv.cli import DONE, warn
+from imgconv.errors import ImgconvError, UsageError
 
 T = TypeVar("T")
 END: Any = object()
 
 if TYPE_CHECKING:
     from imgconv.batch.inputs import Inputs
-    from imgconv.batch.targets import Targets
+    from imgconv.batch.job import Work
+    from imgconv.batch.report import Count
+    from imgconv.batch.targets import Job, Targets
     from imgconv.batch.watch import Round
 
 
@@ -47,6 +50,41 @@ def kernel_changes(kernels: Sequence[str], targets: Targets, *, quiet: bool) -> 
         raise UsageError("--watch-kernel needs a kernel in a file, such as -k ./mine.toml")
     stop = threading.Event()
     return _until_stopped(changes(files, stop), stop, f"watching {', '.join(files)}; Ctrl-C ends it", quiet=quiet)
+
+
+def go_on(rounds: Iterator[Round], work: Work, do: Callable[..., Count], ended: Count, *, keep_going: bool) -> int:
+    """Does what appears or changes after the first round, which has ended so, and gives the exit status."""
+    from imgconv.batch.targets import check_embedding, make_jobs
+
+    targets = work.targets
+    work = replace(work, targets=targets._replace(newer=False, overwrite=not (targets.skip_existing or targets.resume)))
+    while (keep_going or not ended.failed) and (more := next(rounds, None)):
+        found, ready = more
+        try:
+            jobs, _ = make_jobs(found.files, work.recipe.name, work.targets)
+            jobs = [job for job in jobs if job.source in ready]
+            if work.handling.embedded:
+                check_embedding(jobs)
+        except UsageError as problem:  # names that clash: until one of them has gone
+            warn(str(problem))
+            continue
+        ended = do(jobs, work)
+    return DONE if keep_going else ended.exit_status
+
+
+def do_again(
+    changes: Iterator[None], jobs: Sequence[Job], renewed: Callable[[], Work], do: Callable[..., Count]
+) -> None:
+    """Does the jobs again at each change, by work that has been renewed."""
+    jobs = [job._replace(begun=None) for job in jobs if not job.problem]
+    for _ in changes:
+        try:
+            work = renewed()
+        except ImgconvError as problem:  # until it is written right
+            warn(str(problem))
+            continue
+        targets = work.targets._replace(overwrite=True, skip_existing=False, newer=False, resume=False, journal="")
+        do(jobs, replace(work, targets=targets))
 
 
 def _until_stopped(rounds: Iterator[T], stop: threading.Event, said: str, *, quiet: bool) -> Iterator[T]:
