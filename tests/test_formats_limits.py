@@ -15,6 +15,8 @@ import pytest
 from makers import ENDINGS, chunk, imgconv, noise, png, saved
 from PIL import Image
 
+from imgconv.formats.table import by_name
+
 resource = pytest.importorskip("resource")
 MOST = 10**9  # bytes that a file of less than a megabyte may make the command take
 PEAK = (
@@ -147,6 +149,8 @@ SOLID = {
     "JPEG smallest": {"optimize": True, "progressive": True},
     "PNG smallest": {"compress_level": 9},
     "WEBP lossless": {"lossless": True, "method": 0},
+    **{form: {} for form in ("AVIF", "JPEG2000", "PCX", "SGI")},
+    "TGA": {"rle": True},
     **{
         f"TIFF {kind}": {"compression": kind} for kind in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd", "jpeg")
     },
@@ -157,7 +161,7 @@ def test_no_solid_picture_by_pillow_is_refused(tmp_path):
     """Nothing is compressed better by its encoders."""
     grey = Image.new("L", (2000, 1500))
     for kind, options in SOLID.items():
-        grey.save(tmp_path / f"{kind}{ENDINGS[kind.partition(' ')[0]]}", **options)
+        grey.save(tmp_path / f"{kind}{by_name(kind.partition(' ')[0]).endings[0]}", **options)
     for kind in ("group4", "group3"):
         grey.convert("1").save(tmp_path / f"{kind}.tif", compression=kind)
     grey.convert("1").save(tmp_path / "one bit.png", compress_level=9)

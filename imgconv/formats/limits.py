@@ -81,7 +81,7 @@ def check_image(image: Image.Image, data: bytes, limits: Limits) -> None:
     elif form == "GIF":
         left, top, right, bottom = image.tile[0][1] if image.tile else (0, 0, 0, 0)  # type: ignore[attr-defined]
         ratio, pixels = LZW, (right - left) * (bottom - top)
-    elif image.tile and image.tile[0][0] == "raw":  # type: ignore[attr-defined]
+    elif form != "AVIF" and image.tile and image.tile[0][0] == "raw":  # type: ignore[attr-defined]
         ratio = 8
     if ratio and pixels > ratio * len(data) and not (form in ("JPEG", "MPO") and ARITHMETIC.search(data)):
         refuse_ratio(len(data), image.width, image.height)
