@@ -74,6 +74,7 @@ def test_what_is_only_read_names_what_to_do(tmp_path, ending, data, pixels):
     picture = parse(data, "x", ending)
     form = picture.format
     assert np.array_equal(picture.array, pixels)
+    assert picture.others == 0
     source = tmp_path / f"in{ending}"
     source.write_bytes(data)
     status, said = run(source, *IDENTITY)

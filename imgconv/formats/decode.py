@@ -57,7 +57,7 @@ def decode(data: bytes, limits: Limits = DEFAULT, ending: str = "") -> Loaded:
     try:
         check_image(image, data, limits)
         refuse_cut(data, image)
-        frames = getattr(image, "n_frames", 1)
+        frames = pictures_in(image)
         # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
         return Loaded(data, image, load(image), frames)
     except BaseException:
@@ -176,6 +176,11 @@ def refuse_cut(data: bytes, image: Image.Image) -> None:
             f"has {bits} bits per channel in {image.mode}, which would be cut to 8; convert it to 8 bits first,"
             " or filter its channels one by one as 16-bit grey"
         )
+
+
+def pictures_in(image: Image.Image) -> int:
+    """How many a file holds; of a PSD Pillow counts its layers alone, and opens what they make together."""
+    return getattr(image, "n_frames", 1) + (image.format == "PSD")
 
 
 def depth_of(data: bytes, image: Image.Image) -> int:

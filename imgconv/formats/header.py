@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from imgconv.formats import pillow, timing
-from imgconv.formats.decode import depth_of, known, prepare_pillow
+from imgconv.formats.decode import depth_of, known, pictures_in, prepare_pillow
 from imgconv.formats.image import mode_of
 from imgconv.formats.picture import Picture, unread
 from imgconv.formats.read import frames_of
@@ -66,7 +66,7 @@ def _counted(file: BinaryIO, size: int, form: str, image: Any, shown: int) -> tu
         return len(pages), others
     if shown:
         return shown, 0
-    count = getattr(image, "n_frames", 1)
+    count = pictures_in(image)
     return (count, 0) if form == "AVIF" else (1, count - 1)
 
 
