@@ -24,7 +24,7 @@ from imgconv.formats.picture import Picture
 from imgconv.formats.png.chunks import LARGEST_TEXT, Chunk, metadata_of, split
 from imgconv.formats.read import parse
 from imgconv.formats.table import by_name
-from imgconv.formats.write import encode
+from imgconv.formats.write import encode, lost_in
 from imgconv.kernels.spec import kernel
 from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
@@ -330,3 +330,18 @@ def test_other_formats_get_no_chunks():
 
 def test_words_of_chunks_are_words_of_the_command():
     assert {Chunk(*pair).word for pair in TRUE} == set(METADATA)
+
+
+def test_what_pillow_would_refuse_the_file_for_is_left_out_with_a_word():
+    long = np.random.default_rng(1).bytes(LARGEST_TEXT + 1)
+    for info, name in (
+        ({"icc_profile": long, "dpi": (72.5, 72.5)}, "ICC profile"),
+        ({"photoshop": b"8BIM\x04\x04\0\0" + struct.pack(">I", 600_000) + long[:600_000]}, "Photoshop data"),
+    ):
+        picture = Picture(noise(6, 5, 3), "RGB", "JPEG", info)
+        data, notes = encode(picture, "PNG")
+        assert notes == (f"its {name} is longer than readers of PNG take and left out",)
+        assert lost_in(picture, "PNG") == list(notes)
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            assert image.info.get("dpi") is None or image.info["dpi"] == pytest.approx((72.5, 72.5), abs=0.01)

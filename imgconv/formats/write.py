@@ -83,8 +83,10 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
     metadata = {key: about.info[key] for key in by_name(form).keeps if key in about.info}
     given = {key: value for key, value in options.items() if form in ENCODER_OPTIONS[key].formats}
     if form == "PNG":
+        from imgconv.formats.png.chunks import fit
         from imgconv.formats.png.codec import PngSink
 
+        lost = fit(metadata)
         # Pillow's `optimize` means the smallest file, whatever the level
         level = 9 if given.get("optimize") else given.get("compress_level")
         if about.frames > 1 and mode in ("1", "P"):
@@ -95,12 +97,15 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
             def plain(shape: tuple[int, ...], info: Mapping[str, Any]) -> PngSink:
                 return PngSink(shape, about.array.dtype, info, level=level, threads=threads)
 
-            return ApngSink(replace(about, info=metadata), plain)
-        palette = (about.info["colours"], about.info["alphas"]) if mode == "P" else None
-        return PngSink(
-            about.array.shape, about.array.dtype, metadata,
-            level=level, threads=threads, bilevel=mode == "1", palette=palette,
-        )  # fmt: skip
+            sink: Sink = ApngSink(replace(about, info=metadata), plain)
+        else:
+            palette = (about.info["colours"], about.info["alphas"]) if mode == "P" else None
+            sink = PngSink(
+                about.array.shape, about.array.dtype, metadata,
+                level=level, threads=threads, bilevel=mode == "1", palette=palette,
+            )  # fmt: skip
+        sink.notes = (*lost, *sink.notes)
+        return sink
     if form in ("PPM", "PFM") and mode != "1":
         from imgconv.formats import ppm
 
@@ -178,6 +183,10 @@ def lost_in(about: Picture, form: str) -> list[str]:
             _mode_in(form, about)
         except WriteError as problem:
             return [str(problem)]
+    if form == "PNG":
+        from imgconv.formats.png.chunks import fit
+
+        notes += fit(dict(about.info))
     if form == "JPEG":
         from imgconv.formats.segments import into_options
 

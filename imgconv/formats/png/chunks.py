@@ -49,6 +49,7 @@ GAMMA, GAMMA_NEAR = 45455, 500  # of sRGB, in hundred thousandths
 PRIMARIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)  # of sRGB
 KNOWN = (*TEXT, *COPIED, b"pHYs", b"eXIf", b"mDCv", b"cLLi")
 LARGEST_TEXT, MOST_TEXTS = 2**20, 64  # bytes of an inflated profile or text, and how many of them: as Pillow has it
+MOST = {"icc_profile": ("ICC profile", LARGEST_TEXT), "photoshop": ("Photoshop data", LARGEST_TEXT // 2 - 32)}
 INCH_M = 0.0254
 
 
@@ -191,6 +192,14 @@ def chunks_for(info: Mapping[str, Any], channels: int, bits: int) -> list[Chunk]
             chunks = [chunk for chunk in chunks if key not in metadata_in(chunk)]
             chunks += [make(info[key])] if info.get(key) else []
     return chunks
+
+
+def fit(info: dict[str, Any]) -> list[str]:
+    """Takes out of the metadata for a new file what Pillow would refuse it for, and names that."""
+    over = [(key, name) for key, (name, most) in MOST.items() if len(info.get(key, b"")) > most]
+    for key, _ in over:
+        del info[key]
+    return [f"its {name} is longer than readers of PNG take and left out" for _, name in over]
 
 
 def names_of(chunks: Iterable[Chunk]) -> list[str]:
