@@ -230,6 +230,18 @@ def test_gif_says_when_colours_are_lost():
     assert "256" in notes[0]
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_gif_keeps_every_colour_and_what_is_clear(mode):
+    array = np.zeros((16, 16, len(mode)), np.uint8)
+    array[..., -1] = 255
+    array[..., 0].flat = np.arange(256)
+    array[0, 0] = 0
+    data, notes = encode(Picture(array, mode, "PNG"), "GIF")
+    assert notes == ()
+    assert np.array_equal(np.asarray(opened(data).convert(mode)), array)
+    assert b"NETSCAPE" not in data  # which is for animations
+
+
 def test_gif_says_when_half_transparent_pixels_are_lost():
     array = np.full((8, 8, 4), 255, np.uint8)
     array[0, 0, 3] = 128

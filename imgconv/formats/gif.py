@@ -1,4 +1,4 @@
-"""Animated GIF: each frame with a palette of its own; the pixels are compressed by Pillow, a frame as a small file."""
+"""GIF, animated or with alpha: each frame with a palette of its own, compressed by Pillow as a small file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class GifSink(AnimationSink):
         self.dither = dither
         self.start = b"GIF89a" + struct.pack("<HHBBB", columns, rows, 0x70, 0, 0)  # no palette for all
         plays, comment = about.info.get("plays", 0), about.info.get("comment", b"")
-        if plays != 1:
+        if about.frames > 1 and plays != 1:
             self.start += b"!\xff\x0bNETSCAPE2.0" + struct.pack("<BBHB", 3, 1, min(max(plays - 1, 0), LONGEST), 0)
         if comment:
             pieces = [comment[at : at + 255] for at in range(0, len(comment), 255)]

@@ -221,8 +221,8 @@ class PillowSink(Sink):
 
     def write(self, rows: Array) -> None:
         image, data = encoded(rows, self.form, self.mode, self.options)
-        if self.form == "GIF":
-            self.notes += tuple(_lost_in_gif(image))
+        if self.form == "GIF" and self.mode != "L" and image.getcolors(GIF_COLOURS) is None:
+            self.notes += (f"GIF holds {GIF_COLOURS} colours; the others were replaced by near ones",)
         put(self.file, data)
 
 
@@ -271,12 +271,3 @@ def encoded(
         entry = ICNS_KINDS[image.width] + struct.pack(">I", len(data) + 8) + data
         data = b"icns" + struct.pack(">I", len(entry) + 8) + entry
     return image, data
-
-
-def _lost_in_gif(image: Image.Image) -> list[str]:
-    notes = []
-    if image.mode != "L" and image.getcolors(GIF_COLOURS) is None:
-        notes.append(f"GIF holds {GIF_COLOURS} colours; the others were replaced by near ones")
-    if image.mode in ("LA", "RGBA") and any(image.getchannel("A").histogram()[1:255]):
-        notes.append("GIF knows no half-transparent pixels; they are now opaque or gone")
-    return notes

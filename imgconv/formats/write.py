@@ -122,7 +122,7 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
     from imgconv.formats import jpeg
     from imgconv.formats.pillow import PillowSink
 
-    if form == "GIF" and (about.frames > 1 or "dither" in given):
+    if form == "GIF" and (about.frames > 1 or "dither" in given or "A" in mode):
         from imgconv.formats.gif import GifSink
 
         return GifSink(replace(about, info=metadata), dither=given.get("dither", False))
