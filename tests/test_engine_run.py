@@ -538,3 +538,19 @@ def test_dyadic_fractions_are_the_whole_numbers_over_a_power_of_two(scale):
         assert len(set(plans)) == 1, plans
     fractions = Recipe((imgconv.Kernel(np.array([[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]) / 2),)).apply(array)
     assert fractions[2].plans[0].method == "integer"
+
+
+@pytest.mark.parametrize(
+    "taps", [[127, 1, 0], [1, 127, -1], [-127, 0, -1], [64, 64, -128], [-128, 100, 28], [0, 0, 1], [127, 0, -127]]
+)
+@pytest.mark.parametrize("size", [3, 5])
+def test_sums_of_bytes_are_exact_at_their_limits(taps, size):
+    weights = np.zeros((size, size))
+    weights[size // 2, :3] = taps
+    source = np.random.default_rng(24).choice(np.array([0, 255], np.uint8), (9, 150, 3))
+    made = plan(Correlation(weights, 128.0, 0.0, (size // 2, size // 2), "edge", 0.0, "same"), "uint8", "integer")
+    padded = np.pad(source, ((size // 2, size // 2), (size // 2, size // 2), (0, 0)), "edge").astype(np.int64)
+    sums = sum(int(tap) * padded[size // 2 : -(size // 2), n : n + 150] for n, tap in enumerate(taps))
+    filtered = run.execute(made, source)
+    assert np.array_equal(filtered.array, np.clip((sums + 64) // 128, 0, 255))
+    assert filtered.clipped == ((sums + 64) // 128 != filtered.array).sum()

@@ -25,7 +25,7 @@ if target:
     llvm.get_host_cpu_features = Features
     from imgconv.native import kept
     have = cpus.cpu()
-    narrow = frozenset(f for f in have.features if not f.startswith("avx512"))
+    narrow = frozenset(f for f in have.features if not f.startswith("avx512") and "-" + f not in features)
     made = have._replace(features=narrow, identity=kind + features)
     cpus.cpu = kept.cpu = lambda: made
 import imgconv

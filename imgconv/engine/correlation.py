@@ -92,7 +92,7 @@ class Plan(Shown):
         What the loop is given: weights over the scale, in its own order; for listed taps the distance in pixels from
         the window's left column, and for each kernel row, bottom one first, one past its last tap.
     line_type : str
-        Type of the lines that source rows are widened to.
+        Type of the lines that source rows are widened to; the samples' own where they are read as they lie.
     base : float
         What every sum starts from.
     ring_lines : int
@@ -127,7 +127,7 @@ class Plan(Shown):
         facts = {
             "why": self.reason,
             "exactness": self.exactness,
-            "samples": f"{self.variant.dtype}, summed in {self.line_type}",
+            "samples": f"{self.variant.dtype}, summed in {'int16' if self.method == 'integer' else self.line_type}",
             "kernel": f"{c.weights.shape[0]}×{c.weights.shape[1]}, anchor {c.anchor[0]},{c.anchor[1]}",
             "scale, offset": f"{c.scale:g}, {c.offset:g}",
             "border": f"constant:{c.outside:g}" if c.border == "constant" else c.border,

@@ -15,8 +15,9 @@ from imgconv.engine.plan import Plan
 from imgconv.errors import PictureError
 from imgconv.native import kept
 
-# Samples in a tile. Lines of 1024 stay in the first-level cache; those of direct and fused sums over larger samples are
-# as long as a row, so that the CPU reads ahead by itself: float32 3×3 takes 12 ms (one thread) instead of 14.
+# Samples in a tile. Lines of 1024 stay in the first-level cache; those of direct and fused sums over larger samples,
+# and of bytes that are read where they lie, are as long as a row, so that the CPU reads ahead by itself: float32 3×3
+# takes 12 ms (one thread) instead of 14, edge_enhance 6.1 instead of 9.
 TILE = 1024
 LONG_TILE = 12288
 NEAR_SAMPLES = 2**13  # of all lines under a window, in a first-level cache
@@ -168,7 +169,8 @@ class Stage:
         samples = (columns.stop - columns.start) * channels
         reach = (kernel_columns - 1) * channels
         fitting = RING_BYTES // (chosen.ring_lines * np.dtype(chosen.line_type).itemsize) - reach
-        short = chosen.variant.dtype in ("uint8", "uint16") or chosen.method in ("separable", "box", "decimated")
+        short = chosen.line_type != "uint8" and chosen.variant.dtype in ("uint8", "uint16")
+        short = short or chosen.method in ("separable", "box", "decimated")
         most = TILE if short else LONG_TILE
         if short and chosen.method in ("direct", "integer"):  # a tap a line, and no other use of it
             most = min(most, max(most // 4, NEAR_SAMPLES // kernel_rows))

@@ -38,3 +38,8 @@ def cpu() -> Cpu:
 def fuses() -> bool:
     """Whether the CPU multiplies and adds in one step."""
     return bool({"fma", "neon"} & cpu().features)
+
+
+def adds_pairs() -> bool:
+    """Whether the CPU multiplies bytes and adds the products in pairs, in one step."""
+    return "ssse3" in cpu().features

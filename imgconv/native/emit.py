@@ -11,10 +11,10 @@ Nothing here raises or allocates in the compiled function, so that its machine c
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
@@ -22,6 +22,22 @@ I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 F32, F64 = ir.FloatType(), ir.DoubleType()
 POINTER = ir.PointerType()
 NONE = ir.VoidType()
+
+
+class BytesAtOnce(NamedTuple):
+    """How many bytes an x86 takes at once, and what LLVM calls the instructions on them that it has no words for."""
+
+    feature: str
+    lanes: int
+    pairs: str
+    packed: str
+
+
+BYTES_AT_ONCE = (
+    BytesAtOnce("avx512bw", 64, "avx512.pmaddubs.w.512", "avx512.packuswb.512"),
+    BytesAtOnce("avx2", 32, "avx2.pmadd.ub.sw", "avx2.packuswb"),
+    BytesAtOnce("ssse3", 16, "ssse3.pmadd.ub.sw.128", "sse2.packuswb.128"),
+)
 
 
 def size_of(kind: Any) -> int:
@@ -131,6 +147,27 @@ class Value:
         """The address that this number is."""
         return Pointer(self.code, self.code.builder.inttoptr(self.ir, POINTER))
 
+    def upper_byte(self) -> Value:
+        """The upper half of 16 bits, as a number from 0 to 255."""
+        return Value(self.code, self.code.builder.lshr(self.ir, self.like(8).ir))
+
+    def interleaved(self, other: Value) -> tuple[Value, Value]:
+        """Bytes of this vector and of another one in turn: the first eight of each 16, and the last eight of each."""
+        halves = ([start + i for start in range(first, self.lanes, 16) for i in range(8)] for first in (0, 8))
+        low, high = ([place for i in half for place in (i, i + self.lanes)] for half in halves)
+        return self.shuffled(other, low), self.shuffled(other, high)
+
+    def pairs(self, weights: Value) -> Value:
+        """Each two bytes times those of `weights`, which have a sign, added in 16 bits; what is too large is cut."""
+        kind = ir.VectorType(I16, self.lanes // 2)
+        weights = Value(self.code, self.code.builder.bitcast(weights.ir, self.ir.type))
+        return self.code.call(f"llvm.x86.{self.code.bytes_at_once.pairs}", kind, self, weights)
+
+    def packed(self, other: Value) -> Value:
+        """Numbers of 16 bits, cut to 0 to 255, as bytes: what `interleaved` has parted comes together."""
+        kind = ir.VectorType(I8, 2 * self.lanes)
+        return self.code.call(f"llvm.x86.{self.code.bytes_at_once.packed}", kind, self, other)
+
     def fused(self, factor: Value, addend: Value) -> Value:
         """This times a factor plus an addend, rounded once."""
         name = f"llvm.fma.v{self.lanes}f{8 * size_of(self.kind)}"
@@ -221,17 +258,21 @@ class Code:
         An array of its arguments, as 64-bit numbers.
     prototype : str
         p for each that is an address, i for the others.
-    wide : bool
+    features : set of str
+        Of the CPU.
 
     Attributes
     ----------
     arguments : list of Pointer or Value
     wide : bool
         The CPU has 32 vector registers of 512 bits.
+    bytes_at_once : BytesAtOnce
     """
 
-    def __init__(self, builder: ir.IRBuilder, numbers: ir.Value, prototype: str, wide: bool) -> None:
-        self.builder, self.module, self.wide = builder, builder.module, wide
+    def __init__(self, builder: ir.IRBuilder, numbers: ir.Value, prototype: str, features: Set[str]) -> None:
+        self.builder, self.module = builder, builder.module
+        self.wide = "avx512f" in features
+        self.bytes_at_once = next((kind for kind in BYTES_AT_ONCE if kind.feature in features), BYTES_AT_ONCE[-1])
         builder.function.attributes.add("nounwind")
         given = [Value(self, builder.extract_value(numbers, place)) for place in range(len(prototype))]
         self.arguments = [

@@ -323,7 +323,7 @@ def _module(function: Function) -> tuple[str, Any]:
     @intrinsic  # type: ignore[untyped-decorator]
     def body(_: Any, numbers: Any) -> Any:
         def emit(_: Any, builder: Any, __: Any, given: Any) -> Any:
-            code = Code(builder, given[0], function.prototype, "avx512f" in cpu().features)
+            code = Code(builder, given[0], function.prototype, cpu().features)
             return write(code, *code.arguments, *function.arguments).ir
 
         return types.int64(numbers), emit

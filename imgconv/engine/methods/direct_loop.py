@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from imgconv.engine.band import Band
 from imgconv.engine.methods.band_loop import ROWS_AT_ONCE, Sweep, banded
-from imgconv.engine.methods.row_loop import SAMPLES, WHOLE, Sample, divided, write_row
+from imgconv.engine.methods.row_loop import BYTES, SAMPLES, WHOLE, Sample, divided, divided_pairs, write_row
 from imgconv.native.emit import I16, I64, Code, Pointer, Value, Variable
 
 
@@ -16,6 +18,45 @@ def direct(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None 
 def integer(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None = None) -> Value:
     """8-bit samples in 16-bit integers, twice as many at once; behind the weights lie a division's factor and shift."""
     return _unrolled(code, band, WHOLE, shape) if shape else _listed(code, band, WHOLE)
+
+
+def pairs(code: Code, address: Pointer, dtype: str, shape: tuple[int, int]) -> Value:
+    """8-bit samples as they are; those of two taps are multiplied and added in one step, in 16 bits."""
+    band, sample = code.fields(address, Band), BYTES._replace(lanes=code.bytes_at_once.lanes)
+    rows, columns = shape
+    weights, lanes, high = band.weights.to(I16), sample.lanes, (columns + 1) // 2
+    factor, shift = weights[rows * high], weights[rows * high + 1]
+    most = code.number(lanes * 2**7)  # samples whose clipped ones a byte can count
+
+    def sweep(at_once: int) -> Sweep:
+        def emit(ring: Pointer, lines: Pointer, target: Pointer, starts: Pointer, width: Value) -> Value:
+            line = [ring + lines[i] for i in range(rows + at_once - 1)]
+            taps = [[weights[i * high + j].spread(lanes // 2) for j in range(high)] for i in range(rows)]
+            bases = band.base.to(I16).spread(lanes // 2)
+            finish, clipped = divided_pairs(code, factor, shift), code.variable(0)
+
+            with code.loop(0, width, most) as begin:
+
+                def sums(x: Value, vectors: int) -> list[list[tuple[Value, Value]]]:
+                    totals = [[(bases, bases)] * vectors for _ in range(at_once)]
+                    for i, j, n in product(range(len(line)), range(high), range(vectors)):
+                        at = line[i] + (begin + x + n * lanes)
+                        both = [at.load(band.step * min(column, columns - 1), lanes) for column in (2 * j, 2 * j + 1)]
+                        low, up = both[0].interleaved(both[1])
+                        for r in range(at_once):
+                            if 0 <= i - r < rows:
+                                tap, (left, right) = taps[i - r][j], totals[r][n]
+                                totals[r][n] = left + low.pairs(tap), right + up.pairs(tap)
+                    return totals
+
+                places, count = [starts[r] + begin for r in range(at_once)], most.least(width - begin)
+                over = write_row(code, sample, target, places, count, 1, sums, finish=finish, again=True)
+                clipped.value = clipped.value + over
+            return clipped.value
+
+        return emit
+
+    return banded(code, band, sample, {n: sweep(n) for n in (ROWS_AT_ONCE, 1)}, kernel_rows=rows)
 
 
 def in_order(code: Code, band: Pointer, dtype: str) -> Value:

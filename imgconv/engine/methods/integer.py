@@ -6,12 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from imgconv.arrayfile import Array
 from imgconv.engine import proof
 from imgconv.engine.band import SHAPES, Variant
 from imgconv.engine.correlation import Correlation, Plan
 from imgconv.engine.costs import COSTS
+from imgconv.native.cpu import adds_pairs
 
-VARIANTS = tuple(Variant("integer", "integer", "uint8", shape) for shape in (None, *SHAPES))
+VARIANTS = (
+    *(Variant("integer", "integer", "uint8", shape) for shape in (None, *SHAPES)),
+    *(Variant("integer", "pairs", "uint8", shape) for shape in SHAPES if adds_pairs()),
+)
 
 
 def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
@@ -37,18 +42,30 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     else:
         return "no exact division was found for its sums"
     used = taps[::-1][taps[::-1] != 0]
-    ordered = taps.ravel() if direct.variant.shape else used
+    pairs = _pairs(taps) if taps.shape in SHAPES else None
+    if pairs is not None and adds_pairs():
+        variant, ordered = Variant("integer", "pairs", "uint8", taps.shape), pairs
+    else:
+        variant = Variant("integer", "integer", "uint8", direct.variant.shape)
+        ordered = taps.ravel() if variant.shape else used
     return replace(
         direct,
         method="integer",
         reason="whole weights, and every sum fits in 16 bits",
         error_bound=0.0 if proof.same_bytes(c, dtype, 0.0) else 1.0,
-        cost=used.size * COSTS["integer"] + 3,
-        variant=Variant("integer", "integer", dtype, direct.variant.shape),
-        weights=np.array([*ordered, *division], np.int16),
-        line_type="int16",
+        cost=used.size * COSTS["integer"] + 3 if pairs is None else pairs.size * COSTS["pairs"] + 2,
+        variant=variant,
+        weights=np.array([*ordered.ravel(), *division], np.int16),
+        line_type="uint8" if variant.name == "pairs" else "int16",
         base=start,
     )
+
+
+def _pairs(taps: Array) -> Array | None:
+    """The weights of two columns in each number, as the loop takes them; None where they or sums are too large."""
+    low, high = np.pad(taps, ((0, 0), (0, taps.shape[1] % 2))).astype(np.int64).reshape(len(taps), -1, 2).T
+    most = 255 * max((low.clip(0) + high.clip(0)).max(), -(low.clip(max=0) + high.clip(max=0)).min())
+    return (low & 255 | high << 8).T.astype(np.int16) if max(np.abs(taps).max() * 2**8, most) < 2**15 else None
 
 
 def _division(low: int, high: int, divisor: int) -> tuple[int, int] | None:

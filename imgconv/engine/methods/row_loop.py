@@ -19,7 +19,7 @@ from imgconv.native.emit import F32, F64, I8, I16, I32, I64, Code, Pointer, Valu
 # are read in long pieces, see `stage`.
 ROWS_AHEAD = 4
 LINE_BYTES = 64
-Finish = Callable[[Value], tuple[Value, Value | None]]  # sums -> samples, and which of them were clipped
+Finish = Callable[[Any], tuple[Value, Value | None]]  # sums -> samples, and which of them were clipped
 
 
 class Sample(NamedTuple):
@@ -52,6 +52,7 @@ SAMPLES = {
     "float64": Sample(F64, F64, None, None, 8),
 }
 DOUBLE = Sample(I16, F64, 0.0, below(2.0**16, np.float64), 8)  # 16-bit samples under many taps
+BYTES = Sample(I8, I8, 0.0, 255.0, 64)  # 8-bit samples as they are, in pairs
 WHOLE = Sample(I8, I16, 0.0, 255.0, 32)  # 8-bit samples summed in 16-bit integers
 
 
@@ -126,6 +127,18 @@ def divided(sample: Sample, factor: Value, shift: Value) -> Finish:
     return finish
 
 
+def divided_pairs(code: Code, factor: Value, shift: Value) -> Finish:
+    """As `divided`, of sums as `Value.interleaved` has parted them."""
+    lanes = code.bytes_at_once.lanes // 2
+    factors, shifts = factor.spread(lanes).to(I32, signed=True), shift.spread(lanes)
+
+    def finish(totals: tuple[Value, Value]) -> tuple[Value, Value]:
+        low, high = ((total.to(I32, signed=True) * factors >> 16).to(I16) >> shifts for total in totals)
+        return low.packed(high), low.upper_byte().packed(high.upper_byte()).differs(0)
+
+    return finish
+
+
 def first_lanes(code: Code, lanes: int, count: Value) -> Value:
     """Mask of the first `count` lanes."""
     lane = code.lane_numbers(lanes)
@@ -139,28 +152,34 @@ def write_row(
     starts: list[Value],
     samples: Value,
     block: int,
-    sums: Callable[[Value, int], list[list[Value]]],
+    sums: Callable[[Value, int], list[list[Any]]],
     *,
     finish: Finish | None = None,
     stream: Value | None = None,
+    again: bool = False,
 ) -> Value:
     """Emits the loop along a row: whole blocks, then single vectors, the last one masked. Returns the clipped count.
 
     `sums(x, n)` emits the sums of n vectors from sample x on, for each output row that begins at one of `starts`. Where
     `stream` is not 0, floating results go past the caches; the rows then lie alike on cache lines. For 8 and 16 bits
-    that brings nothing.
+    that brings nothing. With `again`, what is left behind the last vector is summed with the samples before it, for a
+    store of some bytes of a vector takes many steps where the CPU has no masks.
     """
     lanes, finish = sample.lanes, finish or rounded(sample)
     # counted in lanes as wide as the sums: a row of a tile has far fewer vectors than 16 bits can count
-    clipped = code.variable(code.constant(I16 if sample.sum is I16 else I32, 0, lanes))
+    count_type = sample.sum if sample.sum in (I8, I16) else I32
+    clipped = code.variable(code.constant(count_type, 0, lanes))
 
-    def emit(x: Value, count: int, mask: Value | None = None, *, past_caches: bool = False) -> None:
+    def emit(
+        x: Value, count: int, mask: Value | None = None, *, new: Value | None = None, stream: bool = False
+    ) -> None:
         for start, row in zip(starts, sums(x, count), strict=True):
             for n, total in enumerate(row):
                 out, over = finish(total)
-                target.store(out, start + x + n * lanes, mask, past_caches=past_caches)
+                target.store(out, start + x + n * lanes, mask, past_caches=stream)
                 if over is not None:
-                    over = over if mask is None else over & mask
+                    counted = new if mask is None else mask
+                    over = over if counted is None else over & counted
                     clipped.value = over.choose(clipped.value + 1, clipped.value)
 
     def blocks(start: Any, *, past_caches: bool) -> None:
@@ -168,7 +187,7 @@ def write_row(
         step = lanes * block
         stop = start + (samples - start) / step * step
         with code.loop(start, stop, step) as x:
-            emit(x, block, past_caches=past_caches)
+            emit(x, block, stream=past_caches)
         done.value = stop
 
     zero = code.number(0)
@@ -186,6 +205,11 @@ def write_row(
                 blocks(zero, past_caches=False)
     else:
         blocks(zero, past_caches=False)
+    last = samples - lanes
+    if again:
+        with code.when((last >= 0) & (done.value < samples)):
+            emit(last, 1, new=code.lane_numbers(lanes) >= (done.value - last).to(I32).spread(lanes))
+            done.value = samples
     with code.loop(done.value, samples, lanes) as x:
         emit(x, 1, first_lanes(code, lanes, samples - x))
     return clipped.value.to(I32).total().to(I64)
