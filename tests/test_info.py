@@ -17,7 +17,7 @@ from test_formats_metadata import segmented
 
 from imgconv.cli import cli
 from imgconv.errors import PictureError
-from imgconv.formats.timing import blocks, durations_of, extensions_of
+from imgconv.formats.timing import COMMENT, END, IMAGE, blocks, durations_of, extensions_of
 from imgconv.info import describe, profile_name
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
@@ -106,12 +106,13 @@ def test_what_stands_between_the_frames_of_a_gif():
     packet = b"!\xff\x0bXMP DataXMP" + xmp + b"\1" + bytes(range(255, -1, -1)) + b"\0"
     profile = b"!\xff\x0bICCRGBG1012\4abcd\2ef\0"
     other = b"!\xff\x0bMyOwnAppl01\3xyz\0!\xfe\6second\0"
-    found = extensions_of(data[:-1] + packet + profile + other + b";")
+    file = io.BytesIO(data[:-1] + packet + profile + other + b";")
+    found = extensions_of(file)
     assert found == {
         "comment": b"first\nsecond", "xmp": xmp, "icc_profile": b"abcdef",
         "lost": (("other", "application extension MyOwnAppl01"),),
     }  # fmt: skip
-    assert len(list(blocks(data))) == 2
+    assert [kind for kind, _ in blocks(io.BytesIO(data))] == [COMMENT, IMAGE, END]
 
 
 def test_the_profile_has_its_name(tmp_path):

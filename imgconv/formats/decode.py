@@ -15,7 +15,7 @@ import threading
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from imgconv.errors import PictureError
 from imgconv.formats.limits import DEFAULT, Limits, check_image, check_nested
@@ -34,15 +34,20 @@ LARGEST = 2**28  # bytes of a file that is read before its turn
 class Loaded(NamedTuple):
     """A picture that Pillow has decoded; its file is still open, for its metadata."""
 
-    data: bytes  # of the file
+    data: bytes  # of the file, or its first ones where it is read as its frames come
+    file: BinaryIO | None  # which is open then
+    size: int  # of the file in bytes
     image: ImageFile.ImageFile
     block: Block | None  # where its pixels are
     frames: int
 
 
-def decode(data: bytes, limits: Limits = DEFAULT, ending: str = "") -> Loaded:
+def decode(
+    data: bytes, limits: Limits = DEFAULT, ending: str = "", opened: tuple[BinaryIO, int] | None = None
+) -> Loaded:
     """Opens and decodes the picture in the bytes of a file; `ending` tells the format where its bytes do not.
 
+    Where `data` is but its beginning, `opened` is the file, which stays open, and its size.
     Raises PictureError when it claims more than it can hold, or would lose detail; and whatever Pillow raises.
     """
     from PIL import Image
@@ -53,13 +58,14 @@ def decode(data: bytes, limits: Limits = DEFAULT, ending: str = "") -> Loaded:
     _check_tags(data)
     form = known(data, ending)
     check_nested(form, data, limits)
-    image = Image.open(io.BytesIO(data), formats=[form])
+    file, size = opened or (None, len(data))
+    image = Image.open(file or io.BytesIO(data), formats=[form])
     try:
-        check_image(image, data, limits)
+        check_image(image, data, size, limits)
         refuse_cut(data, image)
         frames = pictures_in(image)
         # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
-        return Loaded(data, image, load(image), frames)
+        return Loaded(data, file, size, image, load(image), frames)
     except BaseException:
         image.close()
         raise

@@ -61,29 +61,31 @@ def tree_of(
     Numbers are in the byte order `order`; into `lost` go tags that make no sense. Raises ValueError when the directory
     makes none.
     """
-    left = LARGEST
+    start = tags.first if at is None else at
+    return _directory(tags, order, start, (Tag.EXIF, Tag.GPS), without, [] if lost is None else lost, [LARGEST])
 
-    def directory(at: int, nested: tuple[int, ...], dropped: Collection[int]) -> dict[int, Any]:
-        nonlocal left
-        entries: dict[int, Any] = {}
-        for tag, field in tags.directory(at)[0].items():
-            left -= field.length + 12
-            if field.length == 0 or tag in dropped:
-                continue
-            try:  # one tag that makes no sense is no reason to lose the others
-                if left < 0:
-                    raise ValueError
-                if tag in nested:
-                    under = (Tag.INTEROPERABILITY,) if tag == Tag.EXIF else ()
-                    entries[tag] = directory(tags.value(field), under, ())
-                else:
-                    entries[tag] = _entry(tags, field, order)
-            except ValueError:
-                if lost is not None:
-                    lost.append(tag)
-        return entries
 
-    return directory(tags.first if at is None else at, (Tag.EXIF, Tag.GPS), without)
+def _directory(
+    tags: Tags, order: str, at: int, nested: tuple[int, ...], without: Collection[int], lost: list[int],
+    left: list[int],
+) -> dict[int, Any]:  # fmt: skip
+    """What `tree_of` gives; `left` has one number: how many bytes all directories may still take."""
+    entries: dict[int, Any] = {}
+    for tag, field in tags.directory(at)[0].items():
+        left[0] -= field.length + 12
+        if field.length == 0 or tag in without:
+            continue
+        try:  # one tag that makes no sense is no reason to lose the others
+            if left[0] < 0:
+                raise ValueError
+            if tag in nested:
+                under = (Tag.INTEROPERABILITY,) if tag == Tag.EXIF else ()
+                entries[tag] = _directory(tags, order, tags.value(field), under, (), lost, left)
+            else:
+                entries[tag] = _entry(tags, field, order)
+        except ValueError:
+            lost.append(tag)
+    return entries
 
 
 def _entry(tags: Tags, field: Field, order: str) -> Entry:

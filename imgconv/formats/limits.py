@@ -67,8 +67,11 @@ def limits_for(limits: Limits, options: Any, form: str) -> Limits:
     return limits._replace(working=working, encoding=ENCODING.get(form, limits.encoding))
 
 
-def check_image(image: Image.Image, data: bytes, limits: Limits) -> None:
-    """Raises PictureError where an image that Pillow has opened, but not loaded, breaks the rule."""
+def check_image(image: Image.Image, data: bytes, size: int, limits: Limits) -> None:
+    """Raises PictureError where an image that Pillow has opened, but not loaded, breaks the rule.
+
+    `data` is as much of its file's `size` bytes as is held in memory.
+    """
     form, ratio, pixels = image.format, 0.0, image.width * image.height
     if form == "PNG":
         ratio = 8 * DEFLATE / data[24]
@@ -83,12 +86,12 @@ def check_image(image: Image.Image, data: bytes, limits: Limits) -> None:
         ratio, pixels = LZW, (right - left) * (bottom - top)
     elif form != "AVIF" and image.tile and image.tile[0][0] == "raw":  # type: ignore[attr-defined]
         ratio = 8
-    if ratio and pixels > ratio * len(data) and not (form in ("JPEG", "MPO") and ARITHMETIC.search(data)):
-        refuse_ratio(len(data), image.width, image.height)
+    if ratio and pixels > ratio * size and not (form in ("JPEG", "MPO") and ARITHMETIC.search(data)):
+        refuse_ratio(size, image.width, image.height)
     several = len(image.getbands()) > 1 or image.mode == "P"
     wide = several or image.mode in ("I", "F")
     reading = 8 if image.mode in ("I", "F") else READING.get(str(form), 8 if several else 2)
-    check_whole(len(data), image.width, image.height, 4 if wide else 2, reading, limits)
+    check_whole(size, image.width, image.height, 4 if wide else 2, reading, limits, len(data))
 
 
 def check_nested(form: str, data: bytes, limits: Limits) -> None:
@@ -112,10 +115,13 @@ def refuse_ratio(size: int, columns: int, rows: int) -> None:
     raise PictureError(f"is broken: {size:,} bytes cannot hold {columns}×{rows} pixels")
 
 
-def check_whole(size: int, columns: int, rows: int, samples: int, reading: int, limits: Limits) -> None:
+def check_whole(
+    size: int, columns: int, rows: int, samples: int, reading: int, limits: Limits, held: int | None = None
+) -> None:
     """Raises PictureError where a picture in a file of `size` bytes cannot be taken into memory as a whole.
 
-    `samples` and `reading` are bytes for each pixel: of its samples, and while they are decoded.
+    `samples` and `reading` are bytes for each pixel: of its samples, and while they are decoded; `held` are those of
+    the file that are in memory, if not all are.
     """
     pixels = columns * rows
     if pixels > limits.pixels:
@@ -123,7 +129,7 @@ def check_whole(size: int, columns: int, rows: int, samples: int, reading: int, 
             f"has {columns}×{rows} pixels, more than the {limits.pixels:,} that are taken into memory whole;"
             " --max-pixels takes more"
         )
-    check_memory(needed(size, pixels, samples, reading, limits) - BASE, size, limits)
+    check_memory(needed(size if held is None else held, pixels, samples, reading, limits) - BASE, size, limits)
 
 
 def needed(size: int, pixels: int, samples: int, reading: int, limits: Limits = DEFAULT) -> int:

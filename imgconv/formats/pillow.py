@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 GIF_COLOURS = 256
 WEBP_CHUNKS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ")
-# a graphic control extension with a transparent colour; where pixels look like one, alpha that is full does no harm
-GIF_TRANSPARENT = re.compile(b"!\xf9\x04[%s]...\0" % re.escape(bytes(range(1, 256, 2))), re.DOTALL)
 
 
 def decoded(data: bytes, limits: Limits) -> Picture:
@@ -52,7 +49,7 @@ def frames_of(
     """The pictures that `load` gives, composited. Raises PictureError for whatever that or Pillow raises."""
     with pillow_errors():
         loaded = load()
-    image, size = loaded.image, len(loaded.data)
+    image, size = loaded.image, loaded.size
     several = loaded.frames > 1 and by_name(_form(image)).frames == "animation"
     frames, others = (loaded.frames, 0) if several else (1, loaded.frames - 1)
     numbers = wanted_of(wanted, frames)
@@ -67,13 +64,13 @@ def frames_of(
         form, (columns, rows), plays = _form(image), image.size, image.info.get("loop")
         mode = ""
         if form == "GIF" and tuple(numbers) != FIRST:  # where the mode of a frame depends on those before
-            mode = "RGBA" if GIF_TRANSPARENT.search(loaded.data) else "RGB"
+            mode = "RGBA" if info.get("transparent") else "RGB"
         if form == "GIF":  # how often it is shown again
             plays = 1 if plays is None else plays and plays + 1
         for number in range(1, max(numbers) + 1):
             with pillow_errors():
                 image.seek(number - 1)
-                check_image(image, loaded.data, limits)  # a frame of a GIF may be larger than the first
+                check_image(image, loaded.data, size, limits)  # a frame of a GIF may be larger than the first
                 if number not in numbers:
                     continue
                 image.load()
@@ -106,7 +103,7 @@ def _form(image: Image.Image) -> str:
 def _about(loaded: Loaded) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The metadata of a file, and what the user should know about it."""
     data, image, form = loaded.data, loaded.image, _form(loaded.image)
-    info, notes = about_of(image, io.BytesIO(data), len(data))
+    info, notes = about_of(image, loaded.file or io.BytesIO(data), loaded.size)
     if form not in ("PNG", "TIFF", "PPM") and (bits := depth_of(data, image)) > 8 and not image.mode.startswith("I"):
         notes = (*notes, f"its {bits} bits per channel were cut to 8: Pillow reads no more of {form}")
     return info, notes
@@ -125,7 +122,7 @@ def about_of(image: Image.Image, file: BinaryIO, size: int) -> tuple[dict[str, A
 
 def _picture(loaded: Loaded) -> Picture:
     """The only picture of a file."""
-    data, image, block, _ = loaded
+    data, image, block = loaded.data, loaded.image, loaded.block
     with image:
         form = _form(image)
         if form == "PNG" and image.mode == "L" and "transparency" in image.info:
@@ -177,7 +174,8 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
     if form == "GIF":
         from imgconv.formats.timing import extensions_of
 
-        info |= extensions_of(file.read())
+        info |= extensions_of(file)
+        notes = ("has no end: it may be cut",) if info.pop("cut", False) else ()
     if form == "JPEG2000" and image.info.get("comment"):
         info["comment"] = image.info["comment"]
     if form == "JPEG":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LARGEST_FILE = 16 * 2**30  # bytes that are read at once
 NUMBERS = re.compile(rb"\s*(#|[-+.]*\d)")  # what a matrix begins with
 START_BYTES = 2**16
+ANIMATED_WEBP = re.compile(rb"RIFF....WEBPVP8X....[%s]" % re.escape(bytes(n for n in range(256) if n & 2)), re.DOTALL)
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -133,7 +134,7 @@ def _frames_of(
     if loaded is not None:
         from imgconv.formats import pillow
 
-        check_image(loaded.image, loaded.data, limits)
+        check_image(loaded.image, loaded.data, loaded.size, limits)
         yield from pillow.frames_of(lambda: loaded, wanted, limits)
         return
     if not size:
@@ -189,6 +190,16 @@ def _frames_of(
         return
     from imgconv.formats import pillow
 
+    if ANIMATED_WEBP.match(start):
+        from imgconv.formats import webp
+
+        if (frames := webp.frames_of(file, size, limits, wanted)) is not None:
+            yield from frames
+            return
+    if start.startswith(b"GIF8") and isinstance(file, io.FileIO):  # what is elsewhere would be fetched three times
+        with open(file.fileno(), "rb", closefd=False) as buffered:
+            yield from pillow.frames_of(partial(decode, start, limits, ending, (buffered, size)), wanted, limits)
+        return
     if size > LARGEST_FILE:
         raise PictureError(f"{size:,} bytes, more than the {LARGEST_FILE:,} allowed here")
     file.seek(0)

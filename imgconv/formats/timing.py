@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, BinaryIO
 
-IMAGE, CONTROL, COMMENT, APPLICATION, TEXT = 0x2C, 0xF9, 0xFE, 0xFF, 0x01  # blocks of a GIF
+IMAGE, CONTROL, COMMENT, APPLICATION, TEXT, END = 0x2C, 0xF9, 0xFE, 0xFF, 0x01, 0x3B  # blocks of a GIF
 MOST = 2**16  # frames of an AVIF
 LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 XMP, XMP_END = b"XMP DataXMP", 258  # bytes that end the packet, whatever reads it
@@ -19,7 +19,7 @@ def durations_of(form: str, file: BinaryIO) -> list[float]:
     """Milliseconds of each frame of a GIF, PNG, WEBP or AVIF as its headers have them; of others none."""
     file.seek(0)
     if form == "GIF":
-        return _of_gif(file.read())
+        return _of_gif(file)
     if form == "PNG":
         return [_of_control(file.read(26)) for name, _ in _chunks(file, 8, ">I4s", 4) if name == b"fcTL"]
     if form == "WEBP":
@@ -67,28 +67,38 @@ def _chunks(file: BinaryIO, at: int, layout: str, behind: int) -> Iterator[tuple
         at += 8 + length + (behind or length % 2)
 
 
-def _of_gif(data: bytes) -> list[float]:
+def _of_gif(file: BinaryIO) -> list[float]:
     durations, shown = [], 0.0
-    for kind, start, _ in blocks(data):
+    for kind, parts in blocks(file):
         if kind == CONTROL:
-            shown = 10.0 * int.from_bytes(data[start + 2 : start + 4], "little")
+            shown = 10.0 * int.from_bytes(parts[2:4], "little")
         elif kind == IMAGE:
             durations.append(shown)
             shown = 0.0
     return durations
 
 
-def blocks(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """The kind of each block of a GIF, and where its parts begin and end, their lengths included."""
-    at = 13 + _palette(data[10:11])
-    while data[at : at + 1] in (b"!", b","):
-        kind = data[at + 1] if data[at : at + 1] == b"!" else IMAGE
-        start = at + 2 if kind != IMAGE else at + 11 + _palette(data[at + 9 : at + 10])
-        at = start
-        while size := int.from_bytes(data[at : at + 1], "big"):
-            at += 1 + size
-        at += 1
-        yield kind, start, at
+def blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The kind of each block of a GIF, the last of which is END if it is there; and its parts, each behind its length.
+
+    The pixels' parts are passed over, as is what stands between blocks.
+    """
+    file.seek(10)
+    file.seek(2 + _palette(file.read(1)), io.SEEK_CUR)
+    while start := file.read(1):
+        if start == b";":
+            yield END, b""
+            return
+        if start == b"!":
+            kind, parts = int.from_bytes(file.read(1), "big"), [b""]
+            while size := file.read(1).strip(b"\0"):
+                parts += size, file.read(size[0])
+            yield kind, b"".join(parts)
+        elif start == b",":
+            file.seek(1 + _palette(file.read(9)[8:]), io.SEEK_CUR)
+            while size := file.read(1).strip(b"\0"):
+                file.seek(size[0], io.SEEK_CUR)
+            yield IMAGE, b""
 
 
 def _palette(flags: bytes) -> int:
@@ -103,21 +113,28 @@ def joined(parts: bytes) -> bytes:
     return b"".join(found)
 
 
-def extensions_of(data: bytes) -> dict[str, Any]:
-    """What the extensions of a GIF say, as `Picture.info` has it; `lost` is what does not travel."""
-    info: dict[str, Any] = {}
+def extensions_of(file: BinaryIO) -> dict[str, Any]:
+    """What the extensions of a GIF say, as `Picture.info` has it; `lost` is what does not travel.
+
+    `transparent` says whether a frame may have pixels that are not drawn, `cut` that the file has no end.
+    """
+    info: dict[str, Any] = {"cut": True}
     comments: dict[bytes, None] = {}  # each once
     lost: dict[tuple[str, str], None] = {}
-    for kind, start, end in blocks(data):
-        name = data[start + 1 : start + 12]
-        if kind == COMMENT:
-            comments[joined(data[start:end])] = None
+    for kind, parts in blocks(file):
+        name = parts[1:12]
+        if kind == END:
+            del info["cut"]
+        elif kind == CONTROL and parts[1:2] and parts[1] & 1:
+            info["transparent"] = True
+        elif kind == COMMENT:
+            comments[joined(parts)] = None
         elif kind == TEXT:
             lost["other", "text on its pixels"] = None
         elif kind == APPLICATION and name == XMP:
-            info["xmp"] = data[start + 12 : end - XMP_END]
+            info["xmp"] = parts[12 : 1 - XMP_END]
         elif kind == APPLICATION and name == PROFILE:
-            info["icc_profile"] = joined(data[start + 12 : end])
+            info["icc_profile"] = joined(parts[12:])
         elif kind == APPLICATION and name not in LOOPS:
             word = name.decode("latin-1").strip("\0 ")
             lost["other", f"application extension {word}"] = None

@@ -78,7 +78,7 @@ def _composited(
     info, notes = metadata_of(whole.chunks)
     info["plays"] = whole.plays
     columns, rows = struct.unpack(">II", whole.chunks[0].body[:8])
-    check_whole(size, columns, rows, 8, 16, limits)
+    check_whole(size, columns, rows, 8, 16, limits, held=0)
     canvas: Array = np.zeros(0)
     for number, part in enumerate(parts[: max(numbers)], 1):
         picture = _picture(file, whole, part, limits, threads)
