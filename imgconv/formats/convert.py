@@ -14,11 +14,11 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.errors import WriteError
 from imgconv.formats.image import PILLOW_ERRORS, from_array, to_array
+from imgconv.formats.palette import palette_of
 from imgconv.formats.picture import Picture, unread
 from imgconv.formats.table import ARRAYS, DEPTHS, FLOAT_MODES, GREY_MODES, MODES, Changes, by_name
 
 BITS_OF = {"10": 10, "12": 12}  # kept in samples of 16
-COLOURS = 256  # of a palette
 SPACES = ("CMYK", "LAB", "YCbCr", "HSV")
 SIDE = 8  # of the square of thresholds by which the bits that go are spread: Bayer's, as ordered dithering has it
 PIECE_SAMPLES = 2**20  # made at once
@@ -256,41 +256,3 @@ def _to_rgb(mode: str, profile: bytes | None) -> tuple[Step, str]:
         return to_array(transform.apply(image) if transform else image.convert("RGB"))
 
     return step, f"its {mode} became sRGB {how}"
-
-
-def palette_of(array: Array) -> tuple[Array, bytes, bytes, str]:
-    """Indices, the colours of a palette (RGB), the alphas of its first ones, and what was lost, in words."""
-    if array.ndim == 2:
-        array = np.repeat(array[:, :, None], 3, axis=2)
-    rows, columns, channels = array.shape
-    whole = np.zeros((rows, columns, 4), np.uint8)
-    whole[:, :, 3] = 255
-    whole[:, :, :channels] = array
-    whole[whole[:, :, 3] == 0] = 0  # what cannot be seen is one colour
-    packed, indices, counts = np.unique(whole.reshape(-1, 4).view(">u4"), return_inverse=True, return_counts=True)
-    table, note = packed.astype(">u4").view(np.uint8).reshape(-1, 4), ""
-    if len(table) > COLOURS:
-        note = f"a palette holds {COLOURS} of its {len(table):,} colours; the others became near ones"
-        indices, table = _nearest(table, counts, indices)
-    # those with alpha first, so that few of them are listed
-    order = np.argsort(table[:, 3], kind="stable")
-    back = np.empty(len(order), np.uint8)
-    back[order] = np.arange(len(order))
-    table = table[order]
-    alphas = table[: int(np.count_nonzero(table[:, 3] < 255)), 3].tobytes()
-    return back[indices].reshape(rows, columns), table[:, :3].tobytes(), alphas, note
-
-
-def _nearest(table: Array, counts: Array, indices: Array) -> tuple[Array, Array]:
-    """Pillow's own quantiser over all pixels: median cut, or an octree where there is alpha."""
-    from PIL import Image
-
-    pixels = table[indices.reshape(-1)][None]
-    opaque = bool((table[:, 3] == 255).all())
-    image = from_array(pixels[:, :, :3] if opaque else pixels, "RGB" if opaque else "RGBA")
-    few = image.quantize(COLOURS, Image.Quantize.MEDIANCUT if opaque else Image.Quantize.FASTOCTREE, kmeans=2)
-    few_mode = "RGB" if opaque else "RGBA"
-    found = np.frombuffer(bytes(few.getpalette(few_mode) or ()), np.uint8).reshape(-1, len(few_mode))
-    full = np.full((len(found), 4), 255, np.uint8)
-    full[:, : found.shape[1]] = found
-    return np.asarray(few).reshape(-1), full

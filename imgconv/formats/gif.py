@@ -11,11 +11,11 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.formats.animation import AnimationSink, Box, box_of
 from imgconv.formats.image import from_array
+from imgconv.formats.palette import COLOURS, means, octree
 from imgconv.formats.picture import Picture
 from imgconv.formats.pillow import encoded
 from imgconv.formats.place import put
 
-COLOURS = 256
 VISIBLE = 128  # alpha from which a pixel is opaque: GIF knows no half
 KEEP, CLEAR = 1, 2  # disposals: what becomes of a frame's box before the next is drawn
 LONGEST = 65535  # of a duration, in hundredths of a second; and plays
@@ -125,8 +125,8 @@ class GifSink(AnimationSink):
 def quantised(colours: Array, most: int, *, dither: bool) -> tuple[Array, bytes, bool]:
     """RGB as indices into a palette of at most so many colours, which are all there are, or near to them.
 
-    The palette begins with Pillow's octree, and moves to the means of what falls to each colour (Lloyd, "Least squares
-    quantization in PCM", 1982) in a sample of the pixels: a decibel nearer than median cut, in a twentieth of the time.
+    The palette is found as `palette.palette_of` finds one, but which colour is the nearest is Pillow's guess, which
+    takes a tenth of the time.
     """
     from PIL import Image
 
@@ -134,17 +134,12 @@ def quantised(colours: Array, most: int, *, dither: bool) -> tuple[Array, bytes,
     if (few := image.getcolors(most)) is not None:
         return *_exact(colours, np.array([colour for _, colour in few], np.uint8)), True
     step = max(1, math.isqrt(colours.size // 3) // SAMPLE)
-    octree = image if step < 2 else from_array(colours[::2, ::2], "RGB")
-    found = bytes(octree.quantize(most, Image.Quantize.FASTOCTREE).getpalette("RGB") or ())[: 3 * most]
-    palette = np.zeros((most, 3))
-    palette[: len(found) // 3] = np.frombuffer(found, np.uint8).reshape(-1, 3)
+    palette = octree(image if step < 2 else from_array(colours[::2, ::2], "RGB"), most)
     sample = np.ascontiguousarray(colours[::step, ::step])
     part, flat = from_array(sample, "RGB"), sample.reshape(-1, 3)
     for _ in range(ROUNDS):
         nearest = np.asarray(part.quantize(palette=_with(palette - CORNER), dither=Image.Dither.NONE)).reshape(-1)
-        counts = np.bincount(nearest, minlength=most)
-        sums = np.stack([np.bincount(nearest, flat[:, channel], most) for channel in range(3)], axis=1)
-        palette[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
+        palette = means(palette, flat, nearest)
     if dither:
         near = image.quantize(palette=_with(palette), dither=Image.Dither.FLOYDSTEINBERG)
     else:
