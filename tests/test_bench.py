@@ -268,12 +268,15 @@ def test_a_wrong_choice_is_told():
     def cost(method, ns, error=0.0, chosen=False, allowed=True):
         return costs.Cost("k", "uint8", method, 9, ns, 10.0, error, chosen, allowed)
 
+    def wrong(*others):
+        return [best.method for a, best in costs.regrets([choice, *others]) if costs.is_wrong(a, best)]
+
     choice = cost("direct", 10, chosen=True)
-    assert costs.misjudged([choice, cost("integer", 9)]) == []
-    assert [b.method for _, b in costs.misjudged([choice, cost("integer", 5), cost("box", 7)])] == ["integer"]
-    assert costs.misjudged([choice, cost("fused", 8.5, 1.0)]) == []  # not worth a level
-    assert len(costs.misjudged([choice, cost("fused", 5, 1.0)])) == 1
-    assert costs.misjudged([choice, cost("fused", 5, 1.0, allowed=False)]) == []
+    assert wrong(cost("integer", 9)) == []
+    assert wrong(cost("integer", 5), cost("box", 7)) == ["integer"]
+    assert wrong(cost("fused", 8.5, 1.0)) == []  # not worth a level
+    assert wrong(cost("fused", 5, 1.0)) == ["fused"]
+    assert wrong(cost("fused", 5, 1.0, allowed=False)) == []
 
 
 def test_scaling_goes_over_sizes_threads_and_kernels(monkeypatch):
@@ -296,6 +299,7 @@ def test_scaling_prints_lines_or_json(monkeypatch):
     monkeypatch.setattr(scaling, "SIDES", (3,))
     text = run("--scaling", "--size", "0.001", "--rounds", "1")
     assert [line.split()[1] for line in text.splitlines() if line.startswith("by ")] == ["size", "threads", "kernel"]
+    assert text.splitlines()[-1].startswith("regret, ")
     told = json.loads(run("--scaling", "--size", "0.001", "--rounds", "1", "--json"))
     assert told["points"][0]["what"] == "size"
     assert told["machine"]["cores"] >= 1

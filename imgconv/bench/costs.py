@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from imgconv.bench.measure import Settings, Timing, plans, take_turns
 from imgconv.bench.works import EDGE_BORDER, picture
+from imgconv.engine.correlation import Correlation, Plan
 from imgconv.engine.plan import WORTH, plan
 from imgconv.engine.run import execute, prepare
 from imgconv.kernels.spec import kernel
@@ -45,6 +47,16 @@ class Cost:
     allowed: bool  # it gives the direct method's bytes, or the kernel does not promise them
 
     @property
+    def row(self) -> tuple[str, str]:
+        """What it was tried on."""
+        return self.kernel, self.dtype
+
+    @property
+    def time(self) -> float:
+        """How long it took."""
+        return self.measured_ns
+
+    @property
     def tap_ns(self) -> float:
         """For 16 samples and one tap."""
         return self.measured_ns / self.taps
@@ -72,9 +84,8 @@ def costs(settings: Settings, names: tuple[str, ...] = tuple(CASES), dtypes: tup
             take_turns([(timing, run, settings.rounds) for _, timing, run in runs], settings.rounds)
             for p, timing, _ in runs:
                 ns = min(timing.times_s) * 1e9 / (source.size / 16)
-                allowed = not (c.exact and p.error_bound)
                 chosen = p.method == choice
-                found.append(Cost(name, dtype, p.method, taps, ns, p.cost, p.error_bound, chosen, allowed))
+                found.append(Cost(name, dtype, p.method, taps, ns, p.cost, p.error_bound, chosen, may_choose(c, p)))
     return found
 
 
@@ -84,21 +95,66 @@ def cycle_ns(found: list[Cost]) -> float:
     return statistics.median(cost.measured_ns / cost.estimate for cost in eight)
 
 
-def misjudged(found: list[Cost]) -> list[tuple[Cost, Cost]]:
-    """(chosen, faster) where the planner's choice is not the fastest of those that it may choose.
+class Tried(Protocol):
+    """A method that was tried on something."""
+
+    @property
+    def row(self) -> tuple[Any, ...]:
+        """What it was tried on."""
+        ...
+
+    @property
+    def time(self) -> float:
+        """How long it took."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def error_bound(self) -> float:
+        """How far it may be from the direct method."""
+        ...
+
+    @property
+    def chosen(self) -> bool:
+        """By the planner."""
+        ...
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the planner may choose it."""
+        ...
+
+
+T = TypeVar("T", bound=Tried)
+
+
+def regrets(found: Sequence[T]) -> list[tuple[T, T]]:
+    """(the planner's choice, the fastest that it may choose) for each row.
 
     A method that may be off by a level must be so much faster that it is worth it, as the planner has it; where a
     kernel promises the direct method's bytes, as Pillow's do, it may not be chosen at all.
     """
     pairs = []
-    for choice in (cost for cost in found if cost.chosen):
-        others = [cost for cost in found if (cost.kernel, cost.dtype) == (choice.kernel, choice.dtype)]
+    for choice in (tried for tried in found if tried.chosen):
         allowed = [
-            cost for cost in others
-            if cost.allowed
-            and (cost.error_bound <= choice.error_bound or cost.measured_ns < WORTH * choice.measured_ns)
+            tried for tried in found
+            if tried.row == choice.row
+            and tried.allowed
+            and (tried.error_bound <= choice.error_bound or tried.time < WORTH * choice.time)
         ]  # fmt: skip
-        fastest = min(allowed, key=lambda cost: cost.measured_ns)
-        if choice.measured_ns > NOTEWORTHY * fastest.measured_ns:
-            pairs.append((choice, fastest))
+        pairs.append((choice, min(allowed, key=lambda tried: tried.time)))
     return pairs
+
+
+def is_wrong(choice: Tried, fastest: Tried) -> bool:
+    """Whether the planner would better have chosen the other."""
+    return choice.time > NOTEWORTHY * fastest.time
+
+
+def may_choose(c: Correlation, chosen: Plan) -> bool:
+    """Whether a plan gives the direct method's bytes, or the kernel does not promise them."""
+    return not (c.exact and chosen.error_bound)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from imgconv.bench.costs import may_choose
 from imgconv.bench.measure import Progress, once, plans, shape_of
 from imgconv.bench.works import EDGE_BORDER, kernel_for, picture
 from imgconv.engine.correlation import Plan
@@ -44,7 +45,19 @@ class Point:
     threads: int
     taps: int  # on a side of the kernel
     chosen: bool  # by the planner
+    allowed: bool
+    error_bound: float
     median_s: float
+
+    @property
+    def row(self) -> tuple[str, str, int, float, int]:
+        """What the method was tried on."""
+        return self.what, self.kernel, self.taps, self.megapixels, self.threads
+
+    @property
+    def time(self) -> float:
+        """How long it took."""
+        return self.median_s
 
     @property
     def ms_per_megapixel(self) -> float:
@@ -73,7 +86,9 @@ def measure(largest: float, rounds: int, threads: int, progress: Progress = lamb
         prepare(planned)
         run = partial(execute, planned, source, count)
         times = [once(run) for _ in range(rounds if once(run) < LONGEST_S else 1)]
-        return Point(what, name, planned.method, megapixels, count, side, chosen, statistics.median(times))
+        about = what, name, planned.method, megapixels, count, side, chosen
+        allowed = may_choose(planned.correlation, planned)
+        return Point(*about, allowed, planned.error_bound, statistics.median(times))
 
     def common(what: str, megapixels: float, count: int) -> Iterator[Point]:
         for name, weights in COMMON.items():

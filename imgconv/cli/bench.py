@@ -15,6 +15,7 @@ from imgconv.cli.help import Help
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
+    from imgconv.bench.costs import Tried
     from imgconv.bench.measure import Row, Settings, Timing
     from imgconv.bench.works import Work
 
@@ -240,31 +241,48 @@ def _show_costs(settings: Settings, size: float, as_json: bool) -> None:
     with _progress("every method with one thread"):
         measured = costs.costs(settings)
     unit = costs.cycle_ns(measured)
-    wrong = costs.misjudged(measured)
+    regrets = costs.regrets(measured)
     if as_json:
-        pairs = [{"chosen": a.as_dict(), "faster": b.as_dict()} for a, b in wrong]
-        print_json({"cycle_ns": unit, "costs": [cost.as_dict() for cost in measured], "misjudged": pairs})
+        pairs = [{"chosen": a.as_dict(), "faster": b.as_dict()} for a, b in regrets if costs.is_wrong(a, b)]
+        largest = max(a.time / b.time for a, b in regrets)
+        told = {"cycle_ns": unit, "costs": [cost.as_dict() for cost in measured], "misjudged": pairs, "regret": largest}
+        print_json(told)
         return
     click.echo(f"16 samples, one thread; * is the planner's choice; its cycle is {unit:.3g} ns here")
-    click.echo(f"{'kernel':20} {'type':7} {'method':11} {'taps':>4} {'ns':>7} {'ns/tap':>7} {'planned ns':>10}  ratio")
+    click.echo(
+        f"{'kernel':20} {'type':7} {'method':11} {'taps':>4} {'ns':>7} {'ns/tap':>7} {'planned ns':>10}  ratio  regret"
+    )
+    ratios = {choice: choice.time / best.time for choice, best in regrets}
     for cost in measured:
         method = cost.method + " *" * cost.chosen
         planned = cost.estimate * unit
         click.echo(
             f"{cost.kernel:20} {cost.dtype:7} {method:11} {cost.taps:4} {cost.measured_ns:7.1f} {cost.tap_ns:7.3f}"
             f" {planned:10.1f} {cost.measured_ns / planned:5.2f}×"
+            + (f"  {ratios[cost]:5.2f}×" if cost in ratios else "")
         )
-    for choice, faster in wrong:
-        click.echo(
-            f"{choice.kernel}, {choice.dtype}: the planner takes {choice.method} ({choice.measured_ns:.1f} ns),"
-            f" {faster.method} takes {faster.measured_ns:.1f} ns"
-        )
-    if not wrong:
-        click.echo("the planner's choice is the fastest everywhere, within 15 %")
+    _show_regret(regrets)
+
+
+def _show_regret(pairs: Sequence[tuple[Tried, Tried]]) -> None:
+    """Where the planner's choice is not the fastest, and by how much at most."""
+    from imgconv.bench.costs import NOTEWORTHY, is_wrong
+
+    for choice, best in pairs:
+        if is_wrong(choice, best):
+            ratio = choice.time / best.time
+            where = " ".join(map(str, choice.row))
+            click.echo(f"{where}: the planner takes {choice.method}, {best.method} is {ratio:.2f}× as fast")
+    choice, best = max(pairs, key=lambda pair: pair[0].time / pair[1].time)
+    click.echo(
+        f"regret, the planner's choice over the fastest that it may choose: at most {choice.time / best.time:.2f}×"
+        f" ({' '.join(map(str, choice.row))}); more than {NOTEWORTHY}× would be wrong"
+    )
 
 
 def _show_scaling(settings: Settings, size: float, as_json: bool) -> None:
     from imgconv.bench import chart, scaling
+    from imgconv.bench.costs import regrets
     from imgconv.bench.measure import machine
 
     facts = machine(settings.threads)
@@ -285,6 +303,9 @@ def _show_scaling(settings: Settings, size: float, as_json: bool) -> None:
                 )
     if as_json:
         print_json({"machine": facts, "points": [point.as_dict() for point in points]})
+    else:
+        click.echo()
+        _show_regret(regrets(points))
 
 
 def _show_batch(settings: Settings, files: int, only: tuple[str, ...], as_json: bool, as_markdown: bool) -> None:
