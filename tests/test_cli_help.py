@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from imgconv.cli import cli
-from imgconv.cli.help import FEW, THEMES, Help
+from imgconv.cli.help import FEW, SENTENCES, SHORT, THEMES, Help
 
 
 def all_commands(command=cli, words=()):
@@ -37,6 +37,8 @@ def test_help_fits_two_screens_in_themes_and_with_examples(words, command, monke
         assert len(re.findall(rf"(?m)^  (?:-\w, )?{max(option.opts, key=len)}(?![\w-])", listed)) == 1
         whole = CliRunner().invoke(cli, [*words, "--help", option.opts[-1]]).output
         assert " ".join(option.help.split()) in " ".join(whole.split())
+        first, *_ = SENTENCES.split(option.help.partition("  [")[0])
+        assert len(first) <= SHORT or len(options) < FEW, "its first sentence is what stands in the list"
         assert len(whole) < len(said) or not isinstance(command, Help)
 
 

@@ -93,7 +93,7 @@ def _set_color(ctx: click.Context, option: click.Parameter, value: str | None) -
 COLOR = click.Option(
     ["--color"], type=click.Choice(["auto", "always", "never"]), expose_value=False, callback=_set_color,
     envvar="IMGCONV_COLOR",
-    help="Colour; auto, the default, is on a terminal without NO_COLOR.",
+    help="auto, always or never. The first, the default, is on a terminal without NO_COLOR.",
 )  # fmt: skip
 
 

@@ -54,93 +54,92 @@ ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
 @place_options
 @click.option("-r", "--recursive", is_flag=True, help="Walk folders; with --out-dir the tree is kept.")
 @click.option("--files-from", "list_file", metavar="FILE|-", type=FILE,
-              help="Take inputs also from a list, a line each; - is standard input.")  # fmt: skip
+              help="Inputs from a list, a line each; - is stdin.")  # fmt: skip
 @click.option(
-    "-0", "--null", "nul", is_flag=True, help="Names in that list end with NUL characters, as find -print0 has them."
+    "-0", "--null", "nul", is_flag=True, help="Names in that list end with NUL characters. As find -print0 has them."
 )
 @click.option("--include", multiple=True, metavar="GLOB",
-              help="Only inputs that match, such as '*.{jpg,png}': by name, or with a slash in it by the way below the"
+              help="Only inputs that match, such as '*.{jpg,png}'. By name, or with a slash in it by the way below the"
               " folder that is walked, such as 'raw/**'. Repeatable.")  # fmt: skip
 @click.option("--exclude", multiple=True, metavar="GLOB",
-              help="No inputs that match; folders that do are not walked. Repeatable.")  # fmt: skip
+              help="No inputs that match. Folders that do are not walked. Repeatable.")  # fmt: skip
 @click.option("--watch", is_flag=True,
-              help="Go on with what appears or changes, once it has been still for a second, until Ctrl-C; inputs that"
+              help="Go on with what appears, until Ctrl-C. Or changes, once it has been still for a second; inputs that"
               " are older than their result are left.")  # fmt: skip
 @click.option("--watch-kernel", is_flag=True,
-              help="Filter again whenever a kernel's file changes, until Ctrl-C: to design one in an"
-              " editor.")  # fmt: skip
+              help="Filter again when a kernel's file changes. Until Ctrl-C: to design one in an editor.")  # fmt: skip
 @click.option("-o", "--output", metavar="PATH", type=FILE,
-              help="A file, a template with {dir} {stem} {kernel} {ext} {index} {frame}, or - for standard output."
-              "  [default: {dir}/{stem}.{kernel}{ext}]")  # fmt: skip
+              help="A file, - or a template such as {stem}.{kernel}{ext}. It may have {dir} {stem} {kernel} {ext}"
+              " {index} {frame}; - is standard output.  [default: {dir}/{stem}.{kernel}{ext}]")  # fmt: skip
 @click.option("--out-dir", type=click.Path(file_okay=False), metavar="DIR",
               help="Write there; made if missing.")  # fmt: skip
 @setting("--format", "form", metavar="EXT", shell_complete=one_of(*(end[1:] for end in ENDINGS)),
-         help="File format of the result, such as png; needed for -o -.")  # fmt: skip
+         help="Format of the result, such as png. Needed for -o -.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--in-place", is_flag=True, help="Replace the inputs.")
 @click.option("--skip-existing", is_flag=True, help="Leave inputs whose result exists.")
 @click.option(
-    "--newer", is_flag=True, help="Only inputs that are newer than their result, which is replaced, or have none."
+    "--newer", is_flag=True, help="Only inputs that are newer than their result. It is replaced; or that have none."
 )
 @click.option("--resume", is_flag=True,
-              help="Only what has not been done yet, by the journal that runs keep in --out-dir: inputs, kernels or"
-              " options that changed are done again.")  # fmt: skip
+              help="Only what the journal does not have as done. Runs keep it in --out-dir; inputs, kernels or options"
+              " that changed are done again.")  # fmt: skip
 @filter_options
 @setting("--co", "encoder", multiple=True, metavar="KEY=VALUE",
          shell_complete=one_of(*(f"{key}=" for key in ENCODER_OPTIONS)),
-         help="Tell the encoder: quality=90, subsampling=4:2:0, progressive=true (JPEG), compress_level=1 (PNG),"
-         " lossless=false (WebP), compression=lzw (TIFF) … Repeatable.")  # fmt: skip
+         help="Tell the encoder: quality=90, lossless=true, … Repeatable: subsampling=4:2:0, progressive=true (JPEG),"
+         " compress_level=1 (PNG), lossless=false (WebP), compression=lzw (TIFF) …")  # fmt: skip
 @setting("--metadata", type=to_metadata, default="all", show_default=True, metavar="all|none|LIST",
          shell_complete=one_of("all", "none", *METADATA),
-         help="What travels along, such as icc,dpi out of exif, iptc, xmp, icc, dpi, text (comments) and, from PNG"
-         " to PNG, colour, time, other; what the result's format cannot hold is named.")  # fmt: skip
+         help="What travels along: all, none, or such as icc,exif. There are exif, iptc, xmp, icc, dpi, text (comments)"
+         " and, from PNG to PNG, colour, time, other; what the result's format cannot hold is named.")  # fmt: skip
 @setting("--depth", type=click.Choice(tuple(DEPTHS)),
-         help="Bits of a sample in the result, or float (0 to 1). What 8 or 16 bits cannot hold of a deeper picture is"
+         help="Bits of a sample in the result. Or float (0 to 1). What 8 or 16 bits cannot hold of a deeper picture is"
          " spread over the pixels, the same way everywhere (ordered dithering).")  # fmt: skip
 @setting("--background", metavar="COLOUR", shell_complete=one_of("white", "black"),
-         help="Lay pictures with alpha on a colour, such as white or '#fff', where the result's format has"
-         " none.")  # fmt: skip
-@setting("--requantize", is_flag=True, help="Give pictures that had a palette a new one, of at most 256 colours.")
+         help="A colour below alpha, where a format has none. Such as white or '#fff'.")  # fmt: skip
+@setting("--requantize", is_flag=True, help="A new palette for pictures that had one. Of at most 256 colours.")
 @setting("--frames", type=to_frames, default="all", show_default=True, metavar="all|first|LIST",
          shell_complete=one_of("all", "first"),
-         help="Which frames of an animation, or pages of a TIFF, such as 1,3-5. A format without frames takes one, or a"
+         help="Of an animation or TIFF: all, first, or 1,3-5. A format without frames takes one, or a"
          " name with {frame} in it.")  # fmt: skip
 @setting("--strip-gps", is_flag=True,
-         help="Take the place where a picture was made out of its EXIF data and XMP, and nothing else.")  # fmt: skip
+         help="Leave out the place where it was made. Of EXIF data and XMP, and nothing else.")  # fmt: skip
 @click.option("--raw", type=to_raw, metavar="WxH:FORMAT", shell_complete=one_of("1920x1080:rgb24"),
-              help="Inputs are raw video, such as 1920x1080:rgb24, in one of ffmpeg's gray, ya8, rgb24, rgba, gray16le,"
+              help="Raw video, such as 1920x1080:rgb24. Inputs are in one of ffmpeg's gray, ya8, rgb24, rgba, gray16le,"
               " ya16le, rgb48le, rgba64le, grayf32le; from - to - frames go through as they come.")  # fmt: skip
-@setting("--auto-orient", is_flag=True, help="Turn pictures upright as their EXIF data says, before filtering.")
+@setting("--auto-orient", is_flag=True, help="Turn upright by EXIF before filtering.")
 @click.option("--recipe", type=FILE, is_eager=True, callback=use_recipe, expose_value=False, metavar="FILE",
-              help="Take the kernels, and all that decides the result, from a file that --save-recipe wrote; what the"
+              help="Kernels and options from a file. All that decides the result, as --save-recipe wrote it; what the"
               " command line says wins.")  # fmt: skip
 @click.option("--save-recipe", type=FILE, metavar="FILE",
-              help="Write the kernels, and all that decides the result, as a file for --recipe.")  # fmt: skip
+              help="Kernels and options into a file. All that decides the result, for --recipe.")  # fmt: skip
 @click.option("--embed", is_flag=True,
-              help="Put the recipe and the versions into the result's metadata (XMP), for imgconv replay. Only methods"
+              help="The recipe into the result's metadata, for replay. With versions, as XMP. Only methods"
               " whose sums are the same on every machine are taken then.")  # fmt: skip
-@click.option("-j", "--jobs", "most", type=to_jobs, default="auto", show_default=True, metavar="N|auto",
-              help="Files at once, each in a process; they share the cores. auto: as many as pay.")  # fmt: skip
+@click.option("-j", "--jobs", "most", type=to_jobs, default="auto", metavar="N|auto",
+              help="Files at once. Each in a process; they share the cores."
+              "  [default: auto, as many as pay]")  # fmt: skip
 @threads_option
 @click.option("--memory", type=to_bytes, metavar="SIZE",
-              help="What all jobs together may take, such as 2G.  [default: half of the machine's]")  # fmt: skip
+              help="Of all jobs together, such as 2G.  [default: half of the machine's]")  # fmt: skip
 @max_pixels_option
 @click.option("--cluster", metavar="ADDRESS|local:N",
-              help="Have the files done by workers of Dask.distributed: those of a scheduler, such as"
-              " tcp://scheduler:8786, or N processes of this machine.")  # fmt: skip
+              help="By Dask: a scheduler's address, or local:N. The files are done by workers of Dask.distributed:"
+              " those of a scheduler, such as tcp://scheduler:8786, or N processes of this machine.")  # fmt: skip
 @click.option("--keep-going/--fail-fast", default=True, help="After a file failed: do the rest, or stop.")
 @report_option
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be written; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-@click.option("-v", "--verbose", is_flag=True, help="Say also how each kernel was computed, and why.")
+@click.option("-v", "--verbose", is_flag=True, help="Say how each kernel was computed, and why.")
 @click.option(
     "--explain",
     is_flag=True,
-    help="Say also every setting that was in force, where it came from, and how exact the method is.",
+    help="Say every setting, and where it came from. And how exact the method is.",
 )
 @click.option("--preview", is_flag=True,
-              help="Show before and after in the terminal; in a pipe nothing.  pip install 'imgconv[preview]' for"
+              help="Show before and after in the terminal. In a pipe nothing.  pip install 'imgconv[preview]' for"
               " kitty's and sixel's graphics instead of blocks.")  # fmt: skip
 def apply(
     inputs: tuple[str, ...], kernels: tuple[str, ...], output: str | None, out_dir: str | None, recursive: bool,

@@ -38,18 +38,18 @@ T = TypeVar("T", bound=Named)
               help="Megapixels.  [default: 12; 1.92 with --batch]")  # fmt: skip
 @click.option("--channels", type=click.IntRange(1, 4), default=3, show_default=True, help="Of the picture.")
 @click.option("--rounds", type=click.IntRange(1),
-              help="Runs of each; what is slow is run less often.  [default: 7; 3 with --batch]")  # fmt: skip
+              help="Runs of each. What is slow is run less often.  [default: 7; 3 with --batch]")  # fmt: skip
 @click.option("--only", metavar="NAMES", multiple=True, help="Works, with commas between them: 3x3,gaussian5,png.")
 @click.option("-t", "--threads", type=click.IntRange(1), metavar="N", help="For everybody.  [default: the cores]")
-@click.option("--costs", is_flag=True, help="Hold the planner's estimates against the clock instead.")
-@click.option("--scaling", is_flag=True, help="How time grows with picture and kernel and falls with threads instead.")
-@click.option("--batch", is_flag=True, help="Whole folders on all cores instead: files per second, and CPU time.")
-@click.option("--small", is_flag=True, help="Small pictures instead: CPU time of calls, files per second; a minute.")
+@click.option("--costs", is_flag=True, help="Instead, the planner's estimates against the clock.")
+@click.option("--scaling", is_flag=True, help="Instead, time by size, by kernel and by threads.")
+@click.option("--batch", is_flag=True, help="Instead, folders on all cores. Files per second, CPU time.")
+@click.option("--small", is_flag=True, help="Instead, small pictures. CPU time of calls, files per second.")
 @click.option("--files", type=click.IntRange(4), metavar="N",
               help="JPEGs, and by their number the other files.  [default: 400; 40 with --small]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="The table for a README.")
-@click.option("--plot", metavar="FILE", help="Draw a bar chart too, .png, .svg or .pdf; replaces a file.")
+@click.option("--plot", metavar="FILE", help="Draw a bar chart too, .png, .svg or .pdf. Replaces a file.")
 def bench(
     size: float | None, channels: int, rounds: int | None, only: tuple[str, ...], threads: int | None, costs: bool,
     scaling: bool, batch: bool, small: bool, files: int | None, as_json: bool, as_markdown: bool, plot: str | None,

@@ -38,18 +38,19 @@ OF_ALL = {"input", "limits", "as_json", "report", "overwrite"}
 @click.argument("input", metavar="INPUT", type=FILE)
 @click.argument("other", metavar="[OTHER]", type=FILE, required=False)
 @click.option("--tolerance", type=click.FloatRange(0), default=0, show_default=True, metavar="X",
-              help="Samples of OTHER that differ by no more count as equal.")  # fmt: skip
+              help="Differences that count as none. Between samples of INPUT and OTHER.")  # fmt: skip
 @click.option("--save", metavar="FILE", type=FILE,
-              help="Write how INPUT and OTHER differ: a picture in which the largest difference is white, or, as .npy,"
-              " .txt or .csv, the numbers OTHER - INPUT.")  # fmt: skip
+              help="Write the difference: a picture, or .npy, .txt. In the picture the largest is white; .npy, .txt and"
+              " .csv have the numbers OTHER - INPUT.")  # fmt: skip
 @report_option
 @click.option("--overwrite", is_flag=True, help="Replace a file or page that exists.")
 @kernel_option(required=False)
 @filter_options
 @threads_option
 @click.option("--peer", type=click.Choice([*COMPARED, "all"]), default="all", show_default=True,
-              help="The tool to compare with; all are Pillow and the others that are installed.")  # fmt: skip
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Runs of each; medians are shown.")
+              help="The tool to compare with: pillow, scipy, opencv. All are Pillow and the others that are"
+              " installed.")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Runs of each. Medians are shown.")
 @max_pixels_option
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 def compare(

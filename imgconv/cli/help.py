@@ -3,114 +3,38 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from imgconv.cli.sources import Setting, key_of
+from imgconv.cli.sources import key_of
 
-SHORT = 52  # letters of an option's help that fit beside it in a terminal of 80
+SHORT = 53  # letters that fit beside an option in a terminal of 80: the first sentence of its help has no more
+SENTENCES = re.compile(r"(?<=[.…])\s+(?=[A-Z-])")
 WIDEST = 100  # columns that help takes in a wider terminal
 LONG_METAVAR = 12  # letters, beyond which an option's own name stands in its place
 
-# for each theme its options, with what is said of them where their help is longer
-THEMES: dict[str, dict[str, str]] = {
-    "Kernel": {
-        "kernel": "A name, a file or a matrix; again for a chain.",
-        "mask": "Where it acts: a file, radial[:…], linear[:…].",
-        "vary": "A formula that the mask drives: gaussian:sigma=0..8.",
-        "mode": "correlate (as written) or convolve (turned by 180°).",
-        "scale": "Divide the weights: X, sum, abs-sum, none.",
-        "offset": "Add to every sum.  [default: the kernel's own]",
-        "bias": "Add to each output channel, or to all.",
-        "combine": "Several on one picture: hypot, sum, max, mean.",
-        "like": "As pillow, scipy, ndimage, opencv, keras, …",
-    },
-    "Input and output": {
-        "recursive": "",
-        "files-from": "Inputs from a list, a line each; - is stdin.",
-        "null": "Names in that list end with NUL characters.",
-        "include": "Only inputs that match, such as '*.{jpg,png}'.",
-        "exclude": "No inputs that match.",
-        "watch": "Go on with what appears, until Ctrl-C.",
-        "watch-kernel": "Filter again when a kernel's file changes.",
-        "output": "A file, - or a template such as {stem}.{kernel}{ext}.",
-        "out-dir": "",
-        "format": "Format of the result, such as png.",
-        "raw": "Raw video, such as 1920x1080:rgb24.",
-        "overwrite": "",
-        "in-place": "",
-        "skip-existing": "",
-        "newer": "Only inputs that are newer than their result.",
-        "resume": "Only what the journal does not have as done.",
-        "save": "Write the difference: a picture, or .npy, .txt.",
-        "plot": "Draw it as .png, .svg or .pdf.",
-        "tolerance": "Differences that count as none.",
-        "peer": "The tool to compare with: pillow, scipy, opencv.",
-        "size": "",
-        "columns": "Pictures beside each other.",
-        "crop": "The middle as it is, instead of all made smaller.",
-    },
-    "What is measured": {
-        "only": "",
-        "costs": "The planner's estimates against the clock.",
-        "scaling": "Time by size of the picture and kernel, and threads.",
-        "batch": "Folders on all cores: files per second, CPU time.",
-        "small": "Small pictures: CPU time of calls, files per second.",
-        "files": "JPEGs, and by their number the other files.",
-    },
-    "Border and size": {
-        "border": "edge, reflect, symmetric, wrap, constant[:V], keep, …",
-        "padding": "How large the result is: same, valid, full, tf-same.",
-        "stride": "Pixels from one output pixel to the next.",
-        "dilation": "Pixels from one tap to the next.",
-        "anchor": "The tap on the output pixel: low is (k-1)//2.",
-    },
-    "Colour and alpha": {
-        "channels": "Filter each, sum them, or only some such as rgb.",
-        "alpha": "straight, keep, premultiply.  [default: auto]",
-        "linear": "",
-        "after": "clip, abs, relu, minmax, offset128, float.",
-        "depth": "Bits of a sample in the result.",
-        "background": "A colour below alpha, where a format has none.",
-        "requantize": "A new palette for pictures that had one.",
-    },
-    "File format and metadata": {
-        "co": "Tell the encoder: quality=90, lossless=true, …",
-        "metadata": "What travels along: all, none, or such as icc,exif.",
-        "strip-gps": "Leave out the place where it was made.",
-        "auto-orient": "Turn upright by EXIF before filtering.",
-        "frames": "Of an animation or TIFF: all, first, or 1,3-5.",
-        "recipe": "Kernels and options from a file.",
-        "save-recipe": "Kernels and options into a file.",
-        "embed": "The recipe into the result's metadata, for replay.",
-    },
-    "Speed": {
-        "method": "auto, direct, fused, integer, separable, fourier, …",
-        "jobs": "Files at once.  [default: auto, as many as pay]",
-        "threads": "Threads in one picture.  [default: the cores]",
-        "memory": "Of all jobs together, such as 2G.",
-        "max-pixels": "The largest picture that is taken whole.",
-        "cluster": "By Dask: a scheduler's address, or local:N.",
-        "rounds": "",
-        "keep-going": "",
-    },
-    "What is printed": {
-        "report": "Write a page: before, after, pixels, their sums.",
-        "preview": "Show before and after in the terminal.",
-        "dry-run": "",
-        "json": "",
-        "toml": "",
-        "markdown": "",
-        "quiet": "",
-        "verbose": "Say how each kernel was computed, and why.",
-        "explain": "Say every setting, and where it came from.",
-        "color": "auto, always or never.",
-        "help": "",
-    },
-}
+THEMES = {
+    "Kernel": ("kernel", "mask", "vary", "mode", "scale", "offset", "bias", "combine", "like"),
+    "Input and output": (
+        "recursive", "files-from", "null", "include", "exclude", "watch", "watch-kernel", "output", "out-dir", "format",
+        "raw", "overwrite", "in-place", "skip-existing", "newer", "resume", "save", "plot", "tolerance", "peer", "size",
+        "columns", "crop",
+    ),
+    "What is measured": ("only", "costs", "scaling", "batch", "small", "files"),
+    "Border and size": ("border", "padding", "stride", "dilation", "anchor"),
+    "Colour and alpha": ("channels", "alpha", "linear", "after", "depth", "background", "requantize"),
+    "File format and metadata": (
+        "co", "metadata", "strip-gps", "auto-orient", "frames", "recipe", "save-recipe", "embed",
+    ),
+    "Speed": ("method", "jobs", "threads", "memory", "max-pixels", "cluster", "rounds", "keep-going"),
+    "What is printed": (
+        "report", "preview", "dry-run", "json", "toml", "markdown", "quiet", "verbose", "explain", "color", "help",
+    ),
+}  # fmt: skip
 THEME = {name: heading for heading, names in THEMES.items() for name in names}
 FEW = 10  # options that need no themes
 
@@ -159,15 +83,14 @@ def _full(ctx: click.Context, option: click.Option) -> tuple[str, str]:
 
 
 def _short(ctx: click.Context, option: click.Option) -> tuple[str, str]:
-    """The option and what it is for, in so few letters that they fit on a line."""
+    """The option and the first sentence about it, so that they fit on a line; more about it where that does."""
     spelled, text = _full(ctx, option)
-    key, metavar = key_of(option), option.make_metavar(ctx)
-    renamed = not option.is_flag and len(metavar) > LONG_METAVAR
-    if renamed:
-        spelled = spelled.replace(metavar, key.upper())
-    if key in THEME and (len(text) > SHORT or (renamed and isinstance(option, Setting))):  # whose words stood there
-        text = THEMES[THEME[key]][key] or text
-    return spelled, text
+    metavar = option.make_metavar(ctx)
+    if not option.is_flag and len(metavar) > LONG_METAVAR:
+        spelled = spelled.replace(metavar, key_of(option).upper())
+    about, bracket, default = (option.help or "").partition("  [")
+    first = SENTENCES.split(about)[0]
+    return spelled, next((more for more in (text, first + bracket + default) if len(more) <= SHORT), first)
 
 
 class HelpGroup(Help, click.Group):

@@ -27,7 +27,7 @@ PLANES_SHOWN = 12  # of a kernel with channels
 
 preview_option = click.option(
     "--preview", metavar="PICTURE", type=FILE,
-    help="Show in the terminal what becomes of PICTURE, made small first; in a pipe nothing.",
+    help="Show in the terminal what becomes of PICTURE. It is made small first; in a pipe nothing.",
 )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def list_kernels(as_json: bool, preview: str | None, limits: Limits) -> None:
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--toml", "as_toml", is_flag=True, help="As a kernel file, to copy and edit.")
 @click.option("--plot", metavar="FILE", type=FILE,
-              help="Draw it as .png, .svg or .pdf: weights, profiles, frequency and step response.")  # fmt: skip
+              help="Draw it as .png, .svg or .pdf. Weights, profiles, frequency and step response.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a plot that exists.")
 @preview_option
 @max_pixels_option

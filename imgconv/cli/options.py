@@ -229,15 +229,15 @@ def kernel_option(*, required: bool) -> Callable[[F], F]:
     return setting(
         "-k", "--kernel", "kernels", multiple=True, required=required, metavar="KERNEL", type=KernelType(),
         shell_complete=offer_kernels,
-        help="A name (imgconv kernels lists them), a file (.toml .npy .txt .csv), or a matrix in place such as"
-        " '0 -1 0; -1 5 -1; 0 -1 0'. Repeat it for a chain.",
+        help="A name, a file or a matrix; again for a chain. Names are those of imgconv kernels; files end in .toml,"
+        " .npy, .txt, .csv …; a matrix is such as '0 -1 0; -1 5 -1; 0 -1 0'.",
     )  # fmt: skip
 
 
 # the command gets `limits`
 max_pixels_option = click.option(
     "--max-pixels", "limits", type=click.IntRange(1), callback=_to_limits, metavar="N",
-    help="The largest picture that is taken into memory whole.  [default: 178956970, as Pillow; and no more than"
+    help="The largest picture that is taken whole. Into memory.  [default: 178956970, as Pillow; and no more than"
     " 1 GB of memory, or 1000 times the file]",
 )  # fmt: skip
 
@@ -245,48 +245,51 @@ max_pixels_option = click.option(
 place_options = together(
     kernel_option(required=False),
     setting("--mask", metavar="FILE|radial[:…]|linear[:…]", type=MaskType(),
-            help="Where, and how strongly, the kernel acts, once for a chain. A grey picture or an array from 0 to"
-            " 1, of the input's size; radial:cx=0.5,cy=0.5,inner=0.25,outer=1 by the distance from a middle, in"
-            " halves of the diagonal; linear:angle=90,from=0,to=1 by the way across the picture, with band=0.5 by"
-            " the distance from a band in it (tilt-shift). Shapes rise smoothly; ,invert turns them round."),
+            help="Where it acts: a file, radial[:…], linear[:…]. And how strongly, once for a chain. A grey picture or"
+            " an array from 0 to 1, of the input's size; radial:cx=0.5,cy=0.5,inner=0.25,outer=1 by the distance from a"
+            " middle, in halves of the diagonal; linear:angle=90,from=0,to=1 by the way across the picture, with"
+            " band=0.5 by the distance from a band in it (tilt-shift). They rise smoothly; ,invert turns them round."),
     setting("--vary", metavar="FORMULA", type=VaryType(),
-            help="Instead of -k, a formula with a range that the mask drives from its first end to its last:"
-            " gaussian:sigma=0..8. -v says how close that is to the kernel of each pixel."),
+            help="A formula that the mask drives: gaussian:sigma=0..8. Instead of -k, from the first end of the range"
+            " to the last. -v says how close that is to the kernel of each pixel."),
 )  # fmt: skip
 
 _sizes_and_values = together(
     setting("--border", type=to_border, metavar="BORDER", shell_complete=one_of(*BORDERS),
-            help="What stands in for pixels outside: " + ", ".join(BORDERS).replace("constant", "constant[:V]")
-            + ".  [default: the kernel's own, else edge]"),
+            help="edge, reflect, symmetric, wrap, constant[:V], keep, … What stands in for pixels outside: "
+            + ", ".join(BORDERS) + ".  [default: the kernel's own, else edge]"),
     setting("--padding", type=click.Choice(PADDINGS),
-            help="How large the result is; tf-same is TensorFlow's rule under strides.  [default: same]"),
+            help="How large the result is: same, valid, full, tf-same. The last is TensorFlow's rule under strides."
+            "  [default: same]"),
     setting("--stride", type=to_steps, default="1", metavar="N[,M]", show_default=True,
-            help="Pixels from one output pixel to the next; rows first."),
+            help="Pixels from one output pixel to the next. Rows first."),
     setting("--dilation", type=to_steps, default="1", metavar="N[,M]", show_default=True,
-            help="Pixels from one tap to the next; rows first."),
+            help="Pixels from one tap to the next. Rows first."),
     setting("--anchor", type=to_anchor, metavar="Y,X|low|high", shell_complete=one_of(*ANCHORS),
-            help="The tap on the output pixel; low is (k-1)//2, high is k//2.  [default: low]"),
+            help="The tap on the output pixel: low is (k-1)//2. And high is k//2.  [default: low]"),
     setting("--channels", default="each", metavar="each|sum|LETTERS", show_default=True,
             shell_complete=one_of("each", "sum", "rgb", "rgba", "a", "l"),
-            help="Filter each channel, add them up as Conv2D does, or filter only some, such as rgb, a, l."),
+            help="Filter each, sum them, or only some such as rgb. The sum is Conv2D's."),
     setting("--scale", type=lambda text: to_number(text, SCALES), metavar="X|sum|abs-sum|none",
             shell_complete=one_of(*SCALES),
-            help="What the weights are divided by.  [default: the kernel's own]"),
+            help="Divide the weights: X, sum, abs-sum, none.  [default: the kernel's own]"),
     setting("--offset", type=to_number, metavar="X",
-            help="What is added to every sum.  [default: the kernel's own]"),
+            help="Add to every sum.  [default: the kernel's own]"),
     setting("--bias", type=to_numbers, metavar="X[,…]",
-            help="What is added to each output channel, or to all of them; also to pixels that are copied."),
+            help="Add to each output channel, or to all. Also to pixels that are copied."),
     setting("--after", type=click.Choice(AFTERS),
-            help="What becomes of values outside the range.  [default: clip]"),
+            help="clip, abs, relu, minmax, offset128, float. What becomes of values outside the range."
+            "  [default: clip]"),
     setting("--alpha", type=click.Choice(ALPHAS),
-            help="Filter alpha like any channel, keep it, or weigh colours by it.  [default: auto, which is"
-            " straight for Pillow's kernels, premultiply for means, keep for the rest]"),
+            help="straight, keep, premultiply, or auto, the default. Filter alpha like any channel, keep it, or weigh"
+            " colours by it; auto is straight for Pillow's kernels, premultiply for means, keep for the rest."),
     setting("--linear", is_flag=True,
-            help="Filter in linear light: by the curves of the picture's profile, or a PNG's gamma, else of sRGB."),
+            help="Filter in linear light. By the curves of the picture's profile, or a PNG's gamma, else of sRGB."),
     setting("--combine", type=click.Choice(COMBINES),
-            help="Apply every kernel to the picture itself, and take this of the results."),
+            help="Several on one picture: hypot, sum, max, mean. Every kernel is applied to the picture itself, and"
+            " this is taken of the results."),
     setting("--method", type=click.Choice(METHODS), default="auto", show_default=True,
-            help="Which way it is computed."),
+            help="auto, direct, fused, integer, box, fourier, … Which way it is computed."),
 )  # fmt: skip
 
 
@@ -295,10 +298,10 @@ def _filter_options(*, twice: bool) -> Callable[[F], F]:
     modes: Any = ("correlate",) if twice else "correlate"
     return together(
         setting("--mode", type=click.Choice(MODES), default=modes, show_default=True, multiple=twice,
-                help="Slide the kernel as written, or turned by 180°."),
+                help="correlate (as written) or convolve (turned by 180°)."),
         _sizes_and_values,
         setting("--like", type=click.Choice(tuple(LIKES)), multiple=twice,
-                help="Do as that tool does; single options still win."),
+                help="As pillow, scipy, ndimage, opencv, keras, … Single options still win."),
     )  # fmt: skip
 
 

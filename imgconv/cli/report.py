@@ -27,7 +27,7 @@ MOST_PICTURES = 500  # on a page, about 40 kB each
 
 report_option = click.option(
     "--report", type=FILE, metavar="FILE.html",
-    help="Write a page for a browser: before and after, pixels and the sums that they are, histograms, the kernel.",
+    help="Write a page: before, after, pixels, their sums. For a browser; with histograms, and the kernel.",
 )  # fmt: skip
 
 overwrite_page_option = click.option("--overwrite", is_flag=True, help="Replace a page that exists.")

@@ -29,7 +29,7 @@ PAGES = (".html", ".htm")
               help="The longer side of each picture, in pixels.")  # fmt: skip
 @click.option("--columns", type=click.IntRange(1, 100), metavar="N",
               help="Pictures beside each other.  [default: as many as make it a bit wider than high]")  # fmt: skip
-@click.option("--crop", is_flag=True, help="The middle of PICTURE as it is, instead of all of it made smaller.")
+@click.option("--crop", is_flag=True, help="The middle as it is, instead of all made smaller.")
 @filter_options
 @threads_option
 @max_pixels_option
