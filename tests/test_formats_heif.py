@@ -12,7 +12,8 @@ from makers import applied, exif, noise, png16, saved, smooth
 from PIL import Image
 
 from imgconv.formats.header import header_of
-from imgconv.formats.limits import DEFAULT
+from imgconv.formats.heif import frames_of
+from imgconv.formats.limits import BASE, DEFAULT, ENCODING
 from imgconv.formats.read import read
 
 pillow_heif = pytest.importorskip("pillow_heif")
@@ -100,3 +101,9 @@ def test_what_is_broken_or_too_large_is_refused():
     assert "--max-pixels" in applied("a.heic", *IDENTITY, "--max-pixels", "100", "-o", "c.png", status=1)
     assert DEFAULT.pixels > 100
     assert saved(Image.fromarray(smooth(8, 8)), "PNG")
+
+
+def test_a_picture_asks_for_the_memory_of_its_own_samples(monkeypatch):
+    data, asked = encode("RGB", smooth(100, 120), monkeypatch), []
+    frame = next(frames_of(data, DEFAULT._replace(ask=asked.append, encoding=ENCODING["HEIF"]), None))
+    assert asked == [BASE + len(data) + frame.about.array.nbytes * (1 + ENCODING["HEIF"])]

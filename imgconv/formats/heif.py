@@ -53,7 +53,8 @@ def frames_of(data: bytes, limits: Limits, wanted: Sequence[int] | None) -> Iter
     """The main picture in the bytes of a file. Raises PictureError."""
     wanted_of(wanted, 1)
     file, about = opened(data)
-    check_whole(len(data), about.array.shape[1], about.array.shape[0], 8, READING["HEIF"], limits)
+    pixel = about.channels * about.array.itemsize
+    check_whole(len(data), about.array.shape[1], about.array.shape[0], pixel, READING["HEIF"], limits)
     with pillow_errors():
         array = np.asarray(file)
         if (bits := about.info.get("bits", 8)) > 8:
