@@ -15,6 +15,7 @@ from rare import WRITTEN, of_mode, only_read, opened_as, written
 
 from imgconv.cli import cli
 from imgconv.errors import PictureError
+from imgconv.formats import blocks
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.read import parse
 from imgconv.formats.table import FORMATS, by_name, format_of, name_for
@@ -67,6 +68,15 @@ def test_what_pillow_writes_comes_through_and_goes_back_into_its_own_format(tmp_
         assert np.array_equal(np.asarray(result.convert(picture.mode)), expected)
     else:
         assert np.array_equal(plain(result), expected)
+
+
+def test_large_pictures_are_those_of_pillow(monkeypatch):
+    monkeypatch.setattr(blocks, "SMALL", 0)  # from which their memory is one block
+    for ending, mode, data in written():
+        expected = plain(opened_as(data, "DIB" if ending == ".dib" else FORMS[ending]))
+        assert np.array_equal(parse(data, "x", ending).array, expected), (ending, mode)
+    for ending, data, pixels in only_read():
+        assert np.array_equal(parse(data, "x", ending).array, pixels), ending
 
 
 @pytest.mark.parametrize(("ending", "data", "pixels"), [pytest.param(*case, id=case[0]) for case in only_read()])

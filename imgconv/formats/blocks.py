@@ -66,8 +66,9 @@ def load(image: ImageFile.ImageFile) -> Block | None:
         raise OSError("it ends before its pixels")
     block = None
     small = image.width * image.height <= SMALL
-    # others do more in it, and once only
-    if not small and type(image).load_prepare is ImageFile.ImageFile.load_prepare:
+    # others do more in it, and once only; or take a picture that has memory for one that is there (ICNS, GBR)
+    plain = type(image).load_prepare is ImageFile.ImageFile.load_prepare and (image.tile or image.format == "WEBP")
+    if not small and plain:
         with _undivided():
             image.load_prepare()
         block = block_of(image.im)
