@@ -192,11 +192,15 @@ def text_bytes(array: Array, separator: str) -> bytes:
 
 
 def as_json(value: Any) -> Any:
-    """A value as JSON has it: arrays as lists, what is not finite as None."""
+    """A value as JSON has it: arrays as lists, values with named fields as objects, what is not finite as None."""
     if isinstance(value, np.ndarray):
-        return as_json(value.tolist())
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: as_json(inner) for name, inner in value._asdict().items()}
+        value = value.tolist()
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
+    elif hasattr(value, "__dataclass_fields__"):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {name: as_json(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [as_json(inner) for inner in value]
     if isinstance(value, float):

@@ -19,7 +19,7 @@ from imgconv.recipe import Recipe
 from imgconv.recipe.settings import correlation, pillow_blur, settle
 
 if TYPE_CHECKING:
-    from imgconv.kernels.blur import Blur
+    from imgconv.kernels.value import Blur
 
 # options that peers have a counterpart of, or need none; of the others, values beside the default that change nothing
 SHARED = {
@@ -80,9 +80,8 @@ class Comparison(Shown):
 
     def as_dict(self) -> dict[str, Any]:
         """Every field, and the ratio of the times."""
-        return {key: as_json(value) for key, value in vars(self).items()} | {
-            "ratio": self.peer_s / self.imgconv_s if self.imgconv_s else None
-        }
+        made: dict[str, Any] = as_json(self)
+        return made | {"ratio": self.peer_s / self.imgconv_s if self.imgconv_s else None}
 
 
 def compare(peer: str, picture: Picture, recipe: Recipe, rounds: int = 5) -> Comparison:

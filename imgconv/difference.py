@@ -61,7 +61,8 @@ class Difference:
 
     def as_dict(self) -> dict[str, Any]:
         """Every field, as JSON has it: None for what is not finite."""
-        return {name: as_json(value) for name, value in vars(self).items()}
+        made: dict[str, Any] = as_json(self)
+        return made
 
 
 def gaps(one: Array, other: Array) -> Iterator[tuple[int, Array]]:

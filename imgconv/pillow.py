@@ -16,9 +16,8 @@ from imgconv.engine.stage import Span
 from imgconv.errors import ImgconvError
 from imgconv.formats.image import ONLY_IN_MEMORY, back_in, blur_filter, changed, filterable, from_array, to_array
 from imgconv.formats.picture import unread
-from imgconv.kernels.blur import MOST_PERCENT, MOST_THRESHOLD
 from imgconv.kernels.spec import kernel as to_kernel
-from imgconv.kernels.value import Kernel
+from imgconv.kernels.value import MOST_PERCENT, MOST_THRESHOLD, Kernel
 from imgconv.recipe import Recipe, by_curves, recipe_from
 from imgconv.recipe.layout import letters_of
 from imgconv.recipe.options import Options

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgconv.errors import UsageError
-from imgconv.kernels.response import planes, response, step_response
+from imgconv.kernels.shown import planes, response, step_response
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from makers import imgconv as command
 from PIL import Image
 
 import imgconv
-from imgconv.kernels.response import planes, response, step_response
+from imgconv.kernels.shown import planes, response, step_response
 from imgconv.plots import drawn, kernel_figure
 
 pytest.importorskip("matplotlib", reason="there is no matplotlib")

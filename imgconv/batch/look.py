@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from imgconv.batch import remote
 from imgconv.errors import ImgconvError
 from imgconv.formats.limits import limits_for
-from imgconv.formats.picture import FIRST
-from imgconv.formats.read import frames_of, named
 from imgconv.formats.write import fitted
 from imgconv.page.section import section
 from imgconv.recipe import for_picture
@@ -24,15 +22,8 @@ def section_of(job: Job, recipe: Recipe, handling: Handling, *, small: bool) -> 
     """The part of a page about a job, or {"error": why there is none}."""
     assert job.source is not None
     limits = limits_for(handling.limits, recipe.options, job.format)
-    name = str(job.source)
     try:
-        file, size = remote.opened(job.source)
-        with file, named(name):
-            ending, upright = job.source.suffix, handling.auto_orient
-            frames = frames_of(
-                file, size, name, ending, wanted=FIRST, auto_orient=upright, limits=limits, raw=handling.raw
-            )  # fmt: skip
-            picture = next(frames).whole(limits)
+        picture = remote.read(job.source, limits, auto_orient=handling.auto_orient, raw=handling.raw)
         picture = fitted(picture, job.format or picture.format)
         recipe, _, _ = for_picture(recipe, picture, handling.changes.depth)
         made = section(replace(picture, info={}), None, "", recipe, small=small)

@@ -15,12 +15,17 @@ from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from imgconv.arrayfile import opened as opened_here
 from imgconv.errors import ImgconvError, PictureError, UsageError, WriteError, reason
+from imgconv.formats.picture import FIRST, Picture
 from imgconv.formats.place import PART, PIECE
-from imgconv.formats.read import LARGEST_FILE
+from imgconv.formats.read import LARGEST_FILE, frames_of, named
+
+if TYPE_CHECKING:
+    from imgconv.formats.limits import Limits
+    from imgconv.formats.raw import Raw
 
 REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)(://|::)", re.IGNORECASE)  # one letter is a drive of Windows
 WEB = ("http", "https")  # only read from; folders are pages with links, and their names end in a slash
@@ -242,6 +247,15 @@ def opened(here: Path | Remote) -> tuple[BinaryIO, int]:
                 if data.write(piece) and data.tell() > LARGEST_FILE:
                     raise PictureError(f"{here}: more than the {LARGEST_FILE:,} bytes allowed here")
             return data, data.seek(0, io.SEEK_END)
+
+
+def read(here: Path | Remote, limits: Limits, *, auto_orient: bool = False, raw: Raw | None = None) -> Picture:
+    """The picture (its first frame) in a file here or elsewhere. Raises PictureError."""
+    name = str(here)
+    file, size = opened(here)
+    with file, named(name):
+        frames = frames_of(file, size, name, here.suffix, wanted=FIRST, auto_orient=auto_orient, limits=limits, raw=raw)
+        return next(frames).whole(limits)
 
 
 class _Ranges(io.RawIOBase):

@@ -16,8 +16,8 @@ from imgconv.errors import PictureError
 from imgconv.formats import convert, xmp
 from imgconv.formats.limits import Limits, limits_for
 from imgconv.formats.metadata import select
-from imgconv.formats.picture import FIRST, Picture
-from imgconv.formats.read import frames_of, named, parse
+from imgconv.formats.picture import Picture
+from imgconv.formats.read import named, parse
 from imgconv.formats.write import encode
 from imgconv.recipe import Recipe, for_picture
 
@@ -35,7 +35,7 @@ class Replayed(NamedTuple):
 
 def result_of(path: Path | Remote, limits: Limits) -> tuple[Picture, xmp.Embedded]:
     """A result, and the recipe in it. Raises PictureError where it has none."""
-    result = _read(path, limits)
+    result = remote.read(path, limits)
     with named(str(path)):
         embedded = xmp.recipe_of(result.info.get("xmp", b""))
         if embedded is None:
@@ -48,7 +48,7 @@ def result_of(path: Path | Remote, limits: Limits) -> tuple[Picture, xmp.Embedde
 def replay(result: Picture, original: Path | Remote, recipe: Recipe, handling: Handling) -> Replayed:
     """Does the recipe again, with its encoder, and compares the pixels. Raises what a job would."""
     limits = limits_for(handling.limits, recipe.options, result.format)
-    before = _read(original, limits, auto_orient=handling.auto_orient)
+    before = remote.read(original, limits, auto_orient=handling.auto_orient)
     with named(str(original)):
         settled, top, _ = for_picture(recipe, before, handling.changes.depth)
         array, mode, _ = settled.apply(before.array, before.mode)
@@ -64,12 +64,3 @@ def replay(result: Picture, original: Path | Remote, recipe: Recipe, handling: H
     for _, apart in gaps(ours, theirs):
         pixels, largest = pixels + int(np.count_nonzero(apart.any(axis=2))), max(largest, float(apart.max()))
     return Replayed(not pixels, pixels, ours[:, :, 0].size, largest, *sizes)
-
-
-def _read(path: Path | Remote, limits: Limits, *, auto_orient: bool = False) -> Picture:
-    """A picture here or elsewhere."""
-    file, size = remote.opened(path)
-    with file, named(str(path)):
-        return next(
-            frames_of(file, size, str(path), path.suffix, wanted=FIRST, auto_orient=auto_orient, limits=limits)
-        ).whole(limits)

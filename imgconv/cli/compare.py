@@ -12,6 +12,7 @@ from imgconv.cli import DONE, FAILED, print_json, print_line
 from imgconv.cli.options import (
     FILE,
     FileCommand,
+    check_free,
     filter_options,
     kernel_option,
     make_recipe,
@@ -133,8 +134,7 @@ def _two(
         form = name_for(Path(save).suffix) or ""
         if not form:
             raise UsageError(f"{save}: its ending says no format; it takes {endings()}")
-        if Path(save).exists() and not overwrite:
-            raise UsageError(f"{save}: exists; --overwrite replaces it")
+        check_free(save, overwrite=overwrite)
     one, two = (read(Path(name), limits=limits) for name in (input, other))
     found = difference(one, two, tolerance)
     if save is not None and not found.unlike:

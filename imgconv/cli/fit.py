@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import DONE, FAILED, print_line
-from imgconv.cli.options import FILE, FileCommand, max_pixels_option, to_steps
+from imgconv.cli.options import FILE, FileCommand, check_free, max_pixels_option, to_steps
 from imgconv.cli.report import check_report, report_option, write_pair
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def fit(
     target = None if output in (None, "-") else Path(str(output))
     if target is not None and target.suffix.lower() != ".toml":
         raise UsageError(f"{target}: a kernel file is written as .toml")
-    if target is not None and target.exists() and not overwrite:
-        raise UsageError(f"{target}: exists; --overwrite replaces it")
+    if target is not None:
+        check_free(target, overwrite=overwrite)
     check_report(report, overwrite=overwrite)
     first, second = read(before, limits=limits), read(after, limits=limits)
     result = find(first.array, second.array, size)

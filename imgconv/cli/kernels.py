@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from itertools import product
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from imgconv.cli import console, print_json, warn
 from imgconv.cli.help import Help, HelpGroup
-from imgconv.cli.options import FILE, KernelCommand, max_pixels_option, offer_kernels
+from imgconv.cli.options import FILE, KernelCommand, check_free, max_pixels_option, offer_kernels
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -124,8 +123,7 @@ def show(
         from imgconv.plots import drawn, form_of, kernel_figure
 
         form = form_of(plot)
-        if os.path.lexists(plot) and not overwrite:
-            raise UsageError(f"{plot}: exists; --overwrite replaces it")
+        check_free(plot, overwrite=overwrite)
         write(Path(plot), drawn(lambda: kernel_figure(shown), form), overwrite=overwrite)
     if as_json:
         print_json(as_dict(shown) | ({"parameters": parameters(formula)} if formula else {}))

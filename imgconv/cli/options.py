@@ -40,6 +40,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(readable=False)  # shells complete it; whether it can be read is found out, and said, by the library
 
 
+def check_free(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Raises UsageError where a file exists and is not to be replaced."""
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{path}: exists; --overwrite replaces it")
+
+
 def one_of(*words: str) -> Callable[..., list[str]]:
     """What a shell offers for an option that takes these words, and others."""
     return lambda ctx, param, incomplete: [word for word in words if word.startswith(incomplete)]

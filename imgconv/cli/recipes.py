@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from imgconv import __version__
+from imgconv.cli.options import check_free
 from imgconv.cli.sources import LARGEST_FILE, Setting, file_sha256, key_of, origin
 from imgconv.errors import UsageError, WriteError
 from imgconv.formats.table import parse_encoder_options
@@ -21,8 +22,7 @@ def save_recipe(ctx: click.Context, path: str, *, overwrite: bool) -> None:
     from imgconv.formats.place import placed, put
 
     parse_encoder_options(ctx.params["encoder"])
-    if os.path.lexists(path) and not overwrite:
-        raise UsageError(f"{path}: exists; --overwrite replaces it")
+    check_free(path, overwrite=overwrite)
     text = recipe_text(ctx, Path(path).parent).encode()
     if len(text) > LARGEST_FILE:
         raise UsageError(f"{path}: would take {len(text):,} bytes, more than the {LARGEST_FILE:,} that are read")

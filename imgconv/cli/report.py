@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv import __version__
-from imgconv.cli.options import FILE
+from imgconv.cli.options import FILE, check_free
 from imgconv.cli.progress import count
 from imgconv.errors import UsageError
 
@@ -41,8 +41,7 @@ def check_report(path: str | None, *, overwrite: bool) -> None:
         raise UsageError(f"--report {path}: is a page, so its name ends in .html")
     if not os.path.isdir(os.path.dirname(path) or "."):
         raise UsageError(f"--report {path}: there is no folder {os.path.dirname(path)}")
-    if os.path.lexists(path) and not overwrite:
-        raise UsageError(f"{path}: exists; --overwrite replaces it")
+    check_free(path, overwrite=overwrite)
 
 
 def write_report(

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgconv.cli import DONE, FAILED, print_json, print_line, warn
-from imgconv.cli.options import FILE, FileCommand, filter_options, kernel_option, max_pixels_option, threads_option
+from imgconv.cli.options import (
+    FILE,
+    FileCommand,
+    check_free,
+    filter_options,
+    kernel_option,
+    max_pixels_option,
+    threads_option,
+)
 from imgconv.cli.progress import count, duration
 from imgconv.errors import UsageError
 from imgconv.formats.table import ARRAY_ENDINGS, endings, name_for
@@ -54,8 +62,7 @@ def sheet(
     form = "" if target.suffix.lower() in PAGES else name_for(target.suffix)
     if form is None or target.suffix.lower() in ARRAY_ENDINGS:
         raise UsageError(f"{target}: a sheet is a picture or .html; it takes {endings()}, .html")
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target}: exists; --overwrite replaces it")
+    check_free(target, overwrite=overwrite)
     from imgconv.formats.place import write
     from imgconv.formats.preview import contact_sheet, reduced
     from imgconv.formats.read import read

@@ -90,9 +90,7 @@ class Pixel:
         results = [self._part(item, whole=s.after == "minmax") for item in self.filters]
         values, line = results[0]
         if o.combine:
-            values = combined([whole for whole, _ in results], o.combine)
-            if layout.has_alpha:
-                values[:, :, -1] = combined([whole[:, :, -1] for whole, _ in results], "max")
+            values = combined([whole for whole, _ in results], o.combine, layout.has_alpha)
             self.step(o.combine, values[line, self.result[1]], f"of {len(results)} kernels' results")
         layout = layout.of_channels(values.shape[2])
         count, signed = values.shape[2] - layout.has_alpha, self.filters[-1].signed

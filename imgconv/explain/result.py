@@ -63,10 +63,6 @@ class Term:
     total: float
     sum_type: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Every field, as JSON has it."""
-        return {name: as_json(value) for name, value in vars(self).items()}
-
 
 class Step(NamedTuple):
     """What happens to a sum."""
@@ -129,19 +125,8 @@ class PixelSum:
 
     def as_dict(self) -> dict[str, Any]:
         """Every field, as JSON has it."""
-        made = {name: as_json(value) for name, value in vars(self).items() if name != "channels"}
-        return made | {
-            "channels": [
-                {
-                    "name": one.name,
-                    "terms": [term.as_dict() for term in one.terms],
-                    "steps": [step._asdict() | {"value": as_json(step.value)} for step in one.steps],
-                    "worked": as_json(one.worked),
-                    "result": as_json(one.result),
-                }
-                for one in self.channels
-            ]
-        }
+        made: dict[str, Any] = as_json(self)
+        return made
 
 
 class Parting(NamedTuple):

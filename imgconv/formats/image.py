@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from imgconv.formats.blocks import Block
-    from imgconv.kernels.blur import Blur
+    from imgconv.kernels.value import Blur
 
 # everything that Pillow has been seen to raise on broken files and odd metadata
 PILLOW_ERRORS = (

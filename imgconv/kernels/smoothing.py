@@ -14,8 +14,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import KernelError
-from imgconv.kernels.blur import MOST_PERCENT, MOST_THRESHOLD, Blur
-from imgconv.kernels.value import LARGEST_SIDE, Kernel
+from imgconv.kernels.value import LARGEST_SIDE, MOST_PERCENT, MOST_THRESHOLD, Blur, Kernel
 
 Array = Array
 IMPULSE = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])  # the identity among zeros

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from imgconv.kernels.blur import MOST_PERCENT, MOST_THRESHOLD, Blur
-from imgconv.kernels.value import LARGEST_SIDE, Kernel
+from imgconv.kernels.value import LARGEST_SIDE, MOST_PERCENT, MOST_THRESHOLD, Blur, Kernel
 
 KEYS = ("about", "anchor", "blur", "border", "like", "offset", "scale", "source", "title", "weights")
 DERIVED = ("name", "parameters", "separable", "sum", "symmetric")  # `kernels show --json` has them too

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,39 @@ from imgconv.notebook import Look, Shown
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from imgconv.kernels.blur import Blur
-
 LARGEST_SIDE = 4095  # taps along an axis; a window beyond that is a mistake or an attack
 LARGEST_SIZE = LARGEST_SIDE**2
+MOST_PERCENT, MOST_THRESHOLD = 10_000, 255  # of a blur that sharpens
+
+
+class Blur(NamedTuple):
+    """BoxBlur, GaussianBlur or UnsharpMask, which Pillow has for some formulas: passes of boxes, rounded in between.
+
+    Attributes
+    ----------
+    x, y : float
+        Radii along rows and along columns; of a Gaussian, its standard deviations.
+    passes : int
+        Along each axis: 3 for a Gaussian, 1 for a box.
+    percent : int or None
+        What sharpens; None for a mere blur.
+    threshold : int
+        Only what differs from the blur by more than that is sharpened.
+    lacks : str
+        What the formula says and Pillow has not, or "".
+    """
+
+    x: float
+    y: float
+    passes: int = 3
+    percent: int | None = None
+    threshold: int = 0
+    lacks: str = ""
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """As a file has it."""
+        return self[:3] if self.percent is None else (*self[:3], self.percent, self.threshold)
 
 
 @dataclass(frozen=True, eq=False)

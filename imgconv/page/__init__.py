@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imgconv.kernels.response import planes, response
-from imgconv.kernels.shown import SIDE_SHOWN, WAVES, facts
+from imgconv.kernels.shown import SIDE_SHOWN, WAVES, facts, planes, response
 
 if TYPE_CHECKING:
     from imgconv.kernels.value import Kernel

@@ -12,7 +12,7 @@ from imgconv.arrayfile import Array
 from imgconv.engine.correlation import Correlation
 
 if TYPE_CHECKING:
-    from imgconv.kernels.blur import Blur
+    from imgconv.kernels.value import Blur
     from imgconv.recipe.settings import Settings
 
 Step = tuple[Correlation, "Settings | None"]  # without settings the peer rounds as it does by itself

@@ -14,7 +14,7 @@ from imgconv.errors import KernelError, UsageError
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
 if TYPE_CHECKING:
-    from imgconv.kernels.blur import Blur
+    from imgconv.kernels.value import Blur
     from imgconv.recipe.options import Options
 
 PLAIN_BLUR = {"border": "edge", "padding": "same", "after": "clip", "alpha": "straight"}  # what Pillow's does anyway

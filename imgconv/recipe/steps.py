@@ -27,9 +27,8 @@ from imgconv.threads import available_cores, in_threads
 if TYPE_CHECKING:
     from imgconv.engine.plan import Plan
     from imgconv.engine.run import Small
-    from imgconv.kernels.blur import Blur
     from imgconv.kernels.family import Family
-    from imgconv.kernels.value import Kernel
+    from imgconv.kernels.value import Blur, Kernel
     from imgconv.recipe.layout import Layout
     from imgconv.recipe.options import Options
 
@@ -190,9 +189,7 @@ class Floating:
             results = [part.run(view, rows, threads) for part in self.parts]
             values = results[0]
             if self.options.combine:
-                values = combined(results, self.options.combine)
-                if self.filters[0].layout.has_alpha:  # each has its own; the root of two squares makes no sense of them
-                    values[:, :, -1] = combined([result[:, :, -1] for result in results], "max")
+                values = combined(results, self.options.combine, self.filters[0].layout.has_alpha)
         full = self._finish(values, rows, before)
         if self.floating:
             return Done(values, 0, plans)
@@ -331,10 +328,15 @@ def _new_step(kernels: Sequence[Kernel], family: Family | None, about: About, mi
     return Chained(linked)
 
 
-def combined(results: list[Array], how: str) -> Array:
+def combined(results: list[Array], how: str, has_alpha: bool) -> Array:
     """Several results of the same shape as one: their hypot (root of the sum of squares), sum, max or mean."""
     stack = np.stack(results)
-    if how == "hypot":
-        return np.asarray(np.sqrt((stack * stack).sum(axis=0)))
-    ways: dict[str, Any] = {"sum": np.sum, "max": np.max, "mean": np.mean}
-    return np.asarray(ways[how](stack, axis=0))
+    ways: dict[str, Any] = {"hypot": _hypot, "sum": np.sum, "max": np.max, "mean": np.mean}
+    values = np.asarray(ways[how](stack, axis=0))
+    if has_alpha:  # each has its own; the root of two squares makes no sense of them
+        values[:, :, -1] = stack[:, :, :, -1].max(axis=0)
+    return values
+
+
+def _hypot(stack: Array, axis: int) -> Array:
+    return np.asarray(np.sqrt((stack * stack).sum(axis=axis)))
