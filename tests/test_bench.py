@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from imgconv.bench import chart, commands, costs, folders, measure, scaling, small
+from imgconv.bench import animations, chart, commands, costs, folders, measure, scaling, small
 from imgconv.bench.works import WORKS, Work, error_from, picture
 from imgconv.cli import cli
 from imgconv.engine.proof import SUMS_OFF
@@ -181,6 +181,17 @@ def test_commands_take_files_to_files():
     row = commands.measure(named("jpeg"), measure.Settings(33, 40, channels=1, rounds=1))
     assert {timing.error for timing in row.timings} == {None}
     assert {timing.problem for timing in row.timings} == {""}
+
+
+@pytest.mark.parametrize("name", ["animation", "raw-video"])
+def test_animations_go_through_whole(name):
+    row = animations.measure(named(name), measure.Settings(30, 40, rounds=1))
+    assert {"imgconv", "Python + Pillow"} <= {timing.tool for timing in row.timings}
+    assert (row.work.frames, row.work.about.split(", ")[-1]) == (2, "2 frames of 40×30")
+    for timing in row.timings:
+        assert timing.problem == ""
+        assert timing.error is None if name == "animation" else timing.error <= 1
+        assert row.frames_per_s(timing) == 2 / timing.median_s
 
 
 def test_a_command_that_fails_is_shown(monkeypatch, tmp_path):

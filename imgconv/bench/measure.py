@@ -82,6 +82,10 @@ class Row:
         """How many times as long as imgconv it took."""
         return timing.median_s / self.base_s if timing.median_s and self.base_s else None
 
+    def frames_per_s(self, timing: Timing) -> float | None:
+        """Of an animation."""
+        return self.work.frames / timing.median_s if timing.median_s and self.work.frames else None
+
     def as_dict(self) -> dict[str, Any]:
         """Everything in milliseconds, for --json."""
 
@@ -98,6 +102,7 @@ class Row:
                     "tool": t.tool, "method": t.method or None, "chosen": t.chosen, "median_ms": ms(t.median_s),
                     "min_ms": ms(t.min_s), "ratio": self.ratio(t), "rounds": len(t.times_s), "error": t.error,
                     "estimated": t.estimated, "size_bytes": t.size_bytes, "problem": t.problem or None,
+                    "frames_per_s": self.frames_per_s(t),
                 }
                 for t in self.timings
             ],

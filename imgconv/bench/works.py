@@ -32,6 +32,7 @@ class Work:
     size: float = 0  # rows of a dense kernel, sigma of a gaussian, radius of a box
     dtype: str = "uint8"
     ending: str = ""  # of a command's files
+    frames: int = 0  # in each of them, where they are animations
 
     @property
     def kernel(self) -> Kernel:
@@ -74,6 +75,8 @@ WORKS = (
     Work("7x7-float", "dense asymmetric 7×7, float32", "dense", 7, "float32"),
     Work("png", "edge_enhance, PNG to PNG", "command", ending=".png"),
     Work("jpeg", "edge_enhance, JPEG to JPEG", "command", ending=".jpg"),
+    Work("animation", "edge_enhance, GIF to GIF", "command", ending=".gif"),
+    Work("raw-video", "edge_enhance, raw to raw", "command", ending=".raw"),
     Work("small-png", "edge_enhance, PNG to PNG, 512×512", "command", ending=".png"),
 )
 

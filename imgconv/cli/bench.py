@@ -76,6 +76,7 @@ def bench(
     \b
     Works: copy edge_enhance 3x3 5x5 7x7 15x15 31x31 gaussian5 gaussian20 box15
            3x3-16bit 7x7-16bit 3x3-float 7x7-float png jpeg small-png
+           animation raw-video, with as many frames of a megapixel as --size says
            with --batch: jpegs pngs small-jpegs small-pngs
     """
     other = "--costs" if costs else "--scaling" if scaling else "--small" if small else ""
@@ -154,14 +155,17 @@ def _named(only: tuple[str, ...], works: Sequence[T]) -> list[T]:
 
 
 def _measured(works: list[Work], settings: Settings) -> Iterator[Row]:
-    from imgconv.bench import commands
+    from imgconv.bench import animations, commands
     from imgconv.bench.measure import measure
     from imgconv.bench.works import picture
 
     source = picture(1, 1, 1, "float64")
+    row: Row | None
     for work in works:
         with _progress(work.name) as progress:
-            if work.kind == "command":
+            if work.ending in animations.WORDS:
+                row = animations.measure(work, settings, progress)
+            elif work.kind == "command":
                 row = commands.measure(work, settings, progress)
             else:
                 if source.dtype != work.dtype:
@@ -198,6 +202,7 @@ def _show_lines(row: Row) -> None:
     for t in row.timings:
         tool = t.name + (f" ({t.method})" if t.tool == "imgconv" and t.chosen and t.method else "")
         size = [f"{t.size_bytes:,} bytes"] if t.size_bytes else []
+        size += [f"{rate:.3g} frames/s"] if (rate := row.frames_per_s(t)) else []
         click.echo("\t".join([row.work.name, tool, *(_cells(row, t) or [f"failed: {t.problem}"]), *size]))
 
 
@@ -212,10 +217,12 @@ def _show_table(row: Row) -> None:
     numbers = ["median", "fastest", "× imgconv", "error", *["file"] * files]
     columns = [Column(heading, justify="right", no_wrap=True) for heading in numbers]
     title = f"{row.work.name}: {row.work.about}"
+    rates = bool(row.work.frames)
+    columns += [Column("frames/s", justify="right", no_wrap=True)] * rates
     table = Table(Column(no_wrap=True), *columns, Column(no_wrap=True), title=title, title_justify="left", box=None,
                   pad_edge=False)  # fmt: skip
     screen = console()
-    longest = min(BAR, screen.width - (64 if files else 52))  # what the numbers leave
+    longest = min(BAR, screen.width - (64 if files else 52) - 10 * rates)  # what the numbers leave
     slowest = max((t.median_s for t in row.timings if t.median_s), default=1.0)
     for t in row.timings:
         ours = t.tool == "imgconv" and t.chosen
@@ -227,6 +234,7 @@ def _show_table(row: Row) -> None:
             continue
         median, fastest, ratio, error = _cells(row, t)
         size = [f"{t.size_bytes / 1e6:.3g} MB" if t.size_bytes else ""] * files
+        size += [f"{row.frames_per_s(t):.3g}"] * rates
         bar = "█" * max(1, round(longest * t.median_s / slowest))
         off = Text(error, "red" if is_off(row, t) else "")
         colour = "cyan" if t.tool == "imgconv" else "bright_black"
