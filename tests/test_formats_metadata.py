@@ -17,7 +17,7 @@ import skimage.data
 import tifffile
 from click.testing import CliRunner
 from makers import ENDINGS, chunk, exif, noise, opened, png, saved, smooth
-from PIL import Image
+from PIL import Image, ImageOps
 
 from imgconv.cli import cli
 from imgconv.conventions import METADATA
@@ -134,7 +134,7 @@ def test_what_a_format_cannot_hold_is_named(target, tmp_path):
     source = segmented(*photoshop(resource(0x0404, IPTC)), (0xFE, b"a comment"))
     source = segmented((0xE1, exif().tobytes()), data=source)
     _, notes = apply(tmp_path, source, "JPEG", target)
-    named = {"WEBP": "comment and IPTC data", "GIF": "EXIF data and IPTC data"}
+    named = {"WEBP": "comment and IPTC data"} | dict.fromkeys(("GIF", "PPM"), "EXIF data and IPTC data")
     assert notes[:1] == [f"{target} cannot hold its {named.get(target, 'EXIF data, comment and IPTC data')}: left out"]
     assert len(apply(tmp_path, source, "JPEG", target, "--metadata", "none")[1]) == (target == "GIF")  # its colours
 
@@ -321,6 +321,20 @@ def test_files_of_packages_lose_nothing_without_a_word(target, tmp_path):
         ]  # fmt: skip
         assert not lost or any("left out" in note for note in line["notes"]), (line["input"], lost)
     assert sum(bool(line["notes"]) for line in lines) >= 1
+
+
+@pytest.mark.parametrize("options", [(), ("--auto-orient",)])
+@pytest.mark.parametrize("target", ["PNG", "TIFF", "WEBP", "PPM"])
+@pytest.mark.parametrize("orientation", [3, 6, 7])
+def test_a_photo_is_upright_after_it_as_before(orientation, target, options, tmp_path):
+    """danielgatis/rembg#13: pictures of a phone come out turned, in another format."""
+    source = saved(Image.fromarray(smooth(16, 24)), "JPEG", exif=exif(orientation=orientation))
+    made, notes = apply(tmp_path, source, "JPEG", target, *options)
+    if target == "PPM" and not options:
+        assert "PPM cannot hold its EXIF data: left out" in notes
+        return
+    before, after = (ImageOps.exif_transpose(opened(data)) for data in (source, made))
+    np.testing.assert_array_equal(np.asarray(after), np.asarray(before))
 
 
 def test_a_chunk_of_a_webp_that_nobody_knows_is_named(tmp_path):

@@ -27,6 +27,9 @@ with Image.open(sys.argv[1]) as image:
     frames = (frame.convert("RGB").filter(ImageFilter.EDGE_ENHANCE) for frame in ImageSequence.Iterator(image))
     next(frames).save(sys.argv[2], save_all=True, append_images=frames, duration={DURATION_MS}, loop=0)
 """
+# ImageMagick holds all frames, and is often allowed too little memory for them
+LIMITS = (f'<policy domain="resource" name="{name}" value="64GiB"/>' for name in ("memory", "map", "area", "disk"))
+POLICY = f"<policymap>{''.join(LIMITS)}</policymap>"
 RAW_SCRIPT = """
 import sys
 from PIL import Image, ImageFilter
@@ -72,6 +75,8 @@ def measure(work: Work, settings: Settings, progress: Progress = lambda _: None)
     environment = os.environ | dict.fromkeys(limits, str(settings.threads))
 
     with tempfile.TemporaryDirectory(prefix="imgconv-bench-") as name:
+        (Path(name) / "policy.xml").write_text(POLICY)
+        environment["MAGICK_CONFIGURE_PATH"] = name
         few, all_of_them = (Path(name) / f"{kind}{work.ending}" for kind in ("few", "all"))
         for file, frames in ((few, FEW), (all_of_them, count)):
             _make(file, source, frames)

@@ -196,7 +196,7 @@ def depth_of(data: bytes, image: Image.Image) -> int:
     if image.format == "TIFF":
         return int(max(image.tag_v2.get(258, (1,))))  # type: ignore[attr-defined]
     if image.format == "PPM":
-        header = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", re.sub(rb"#[^\n]*\n", b"\n", data[:4096]))
+        header = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", re.sub(rb"#[^\n]*\n", b"\n", data[: 2**17]))
         return 16 if header and int(header[1]) > 255 else 8
     if image.format == "SGI":
         return 8 * data[3]

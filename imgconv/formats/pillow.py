@@ -176,6 +176,10 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
 
         info |= extensions_of(file)
         notes = ("has no end: it may be cut",) if info.pop("cut", False) else ()
+    if form == "PPM":
+        from imgconv.formats.ppm import LONGEST_HEADER, comment_of
+
+        info |= comment_of(file.read(LONGEST_HEADER))
     if form == "JPEG2000" and image.info.get("comment"):
         info["comment"] = image.info["comment"]
     if form == "JPEG":
@@ -261,7 +265,7 @@ def encoded(
         elif palette:
             image.putpalette(palette)
         given = {key: value for key, value in options.items() if key != "colours"}
-        image.save(file, {"ICNS": "PNG", "PBM": "PPM"}.get(form, form), **given)
+        image.save(file, "PNG" if form == "ICNS" else form, **given)
     except (ImportError, *PILLOW_ERRORS) as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
     data = file.getvalue()

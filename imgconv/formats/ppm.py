@@ -1,10 +1,13 @@
-"""Binary PGM and PPM (P5, P6) of 8 and 16 bits, of which Pillow knows none in colour; PFM, of which it knows grey."""
+"""Binary PGM and PPM (P5, P6) of 8 and 16 bits, of which Pillow knows none in colour; PFM, of which it knows grey.
+
+And bits (P4), which Pillow reads, and the comments of all.
+"""
 
 from __future__ import annotations
 
 import io
 import re
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -15,10 +18,23 @@ from imgconv.formats.picture import Frame, Picture, unread
 from imgconv.formats.place import put
 from imgconv.formats.sink import PlainSink, Sink
 
-LONGEST_HEADER = 4096  # bytes, remarks included
+LONGEST_HEADER, LONGEST_COMMENT = 2**17, 2**16  # bytes
 GAP = rb"(?:\s|#[^\n]*\n)+"
-PFM = re.compile(rb"P([fF])\s+(\d{1,9})\s+(\d{1,9})\s+([-+]?\d{1,9}\.?\d{0,9})\s")
+PFM = re.compile(rb"P([fF])" + GAP + rb"(\d{1,9})" + GAP + rb"(\d{1,9})" + GAP + rb"([-+]?\d{1,9}\.?\d{0,9})\s")
 HEADER = re.compile(rb"P([56])" + GAP + rb"(\d{1,9})" + GAP + rb"(\d{1,9})" + GAP + rb"(\d{1,5})\s")
+
+
+NUMBER = GAP + rb"[-+.\d]+"
+TWO, THREE = 2 * NUMBER, 3 * NUMBER
+START = re.compile(rb"P(?:1%s%s|[23]%s%s|4%s|[56Ff]%s)" % (TWO, GAP, THREE, GAP, TWO, THREE))
+COMMENT = re.compile(rb"# ?([^\r\n]*)")
+
+
+def comment_of(start: bytes) -> dict[str, bytes]:
+    """The comments in a header, as `Picture.info` has them."""
+    header = START.match(start[:LONGEST_HEADER])
+    lines = COMMENT.findall(header[0]) if header else []
+    return {"comment": b"\n".join(lines)} if any(lines) else {}
 
 
 def frame_of(file: BinaryIO, size: int) -> Frame | None:
@@ -27,8 +43,9 @@ def frame_of(file: BinaryIO, size: int) -> Frame | None:
     Raises PictureError when the file is cut short.
     """
     start = file.read(LONGEST_HEADER)
+    info = comment_of(start)
     if header := PFM.match(start):
-        return _floating(file, size, header)
+        return _floating(file, size, header, info)
     header = HEADER.match(start)
     if header is None:
         return None
@@ -48,10 +65,10 @@ def frame_of(file: BinaryIO, size: int) -> Frame | None:
             target[...] = np.minimum(levels, 65535).astype(np.uint16)[target]
 
     mode = ("RGB" if colour else "I" if maximum > 255 else "L") + ";16" * (maximum > 255)
-    return Frame(Picture(blank, mode, "PPM"), size, read)
+    return Frame(Picture(blank, mode, "PPM", info), size, read)
 
 
-def _floating(file: BinaryIO, size: int, header: re.Match[bytes]) -> Frame:
+def _floating(file: BinaryIO, size: int, header: re.Match[bytes], info: dict[str, Any]) -> Frame:
     """A PFM, whose rows go from the bottom up; the sign of a number says in which order bytes are."""
     columns, rows = int(header[2]), int(header[3])
     shape = (rows, columns, 3) if header[1] == b"F" else (rows, columns)
@@ -69,7 +86,7 @@ def _floating(file: BinaryIO, size: int, header: re.Match[bytes]) -> Frame:
         take(file, target, stored)
         target[...] = target[::-1].copy()
 
-    return Frame(Picture(blank, "RGB;F" if len(shape) == 3 else "F", "PFM"), size, read)
+    return Frame(Picture(blank, "RGB;F" if len(shape) == 3 else "F", "PFM", info), size, read)
 
 
 class PfmSink(Sink):
@@ -90,14 +107,32 @@ class PfmSink(Sink):
         self.file.seek(0, io.SEEK_END)
 
 
-def sink_of(about: Picture) -> Sink:
-    """What writes a picture in a mode that PPM or PFM holds, but for bits."""
+def sink_of(about: Picture, mode: str) -> Sink:
+    """What writes a picture in a mode that PPM or PFM holds."""
     if about.array.dtype.kind == "f":
         return PfmSink(about)
-    rows, columns = about.array.shape[:2]
-    kind, top = 6 if about.channels == 3 else 5, about.info.get("maximum", 65535 if about.array.itemsize == 2 else 255)
-    start = f"P{kind}\n{columns} {rows}\n{top}\n".encode()
-    return (PlainSink if top in (255, 65535) else ScaledSink)(start, about.array.dtype.newbyteorder(">"))
+    comment = about.info.get("comment", b"")
+    too_long = len(comment) > LONGEST_COMMENT
+    if too_long:
+        comment = b""
+    lines = b"".join(b"# " + line + b"\n" for line in comment.splitlines())
+    size = b"%d %d\n" % about.array.shape[1::-1]
+    if mode == "1":
+        sink: Sink = BitSink(b"P4\n" + lines + size, about.array.dtype)
+    else:
+        kind = b"P6\n" if about.channels == 3 else b"P5\n"
+        top = about.info.get("maximum", 65535 if about.array.itemsize == 2 else 255)
+        make = PlainSink if top in (255, 65535) else ScaledSink
+        sink = make(kind + lines + size + b"%d\n" % top, about.array.dtype.newbyteorder(">"))
+    sink.notes = ("its comment is longer than PPM is given one and left out",) * too_long
+    return sink
+
+
+class BitSink(PlainSink):
+    """Black and white: a bit for each pixel, rows in whole bytes."""
+
+    def write(self, rows: Array) -> None:
+        super().write(np.packbits(rows <= 127, axis=1))
 
 
 class ScaledSink(PlainSink):

@@ -50,9 +50,9 @@ FORMATS = (
     Format(  # readers take the fourth byte of a pixel for filler
         "BMP", (".bmp", ".dib"), rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", ("1", "L", "P", "RGB"), ("dpi",)
     ),
-    Format("PPM", (".ppm", ".pgm", ".pnm"), rb"P[1-6]\s+(#|\d)", ("1", "L", "RGB", "I;16", "RGB;16")),
+    Format("PPM", (".ppm", ".pgm", ".pnm"), rb"P[1-6]\s+(#|\d)", ("1", "L", "RGB", "I;16", "RGB;16"), ("comment",)),
     Format("PFM", (".pfm",), rb"P[fF]\s+\d", ("F", "RGB;F")),
-    Format("PBM", (".pbm",), b"", ("1",)),  # of PPM, what holds no more than bits
+    Format("PBM", (".pbm",), b"", ("1",), ("comment",)),  # of PPM, what holds no more than bits
     Format(
         "GIF", (".gif",), rb"GIF8[79]a", ("L", "LA", "RGB", "RGBA"), ("comment", *TIMING[:2]), 65535, "animation"
     ),

@@ -106,10 +106,10 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
             )  # fmt: skip
         sink.notes = (*lost, *sink.notes)
         return sink
-    if form in ("PPM", "PFM") and mode != "1":
+    if form in ("PPM", "PBM", "PFM"):
         from imgconv.formats import ppm
 
-        return ppm.sink_of(about)
+        return ppm.sink_of(about, mode)
     if form == "TIFF":
         from imgconv.formats.tiff.strips import TiffSink, page_of
 
