@@ -49,3 +49,13 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if block is None:
         block = np.empty(size, np.uint8)
     return np.asarray(_LentBlock(block, size)).view(dtype).reshape(shape)
+
+
+def with_padding(array: Array) -> Array | None:
+    """Pixels of three 8-bit samples that have a fourth byte behind them, as Pillow's have: all four samples.
+
+    None of all others. What Pillow itself puts there is 255.
+    """
+    if array.ndim != 3 or array.shape[2] != 3 or array.strides != (4 * array.shape[1], 4, 1):
+        return None
+    return np.lib.stride_tricks.as_strided(array, (*array.shape[:2], 4), array.strides)

@@ -139,3 +139,30 @@ def test_every_format_loads_as_pillow_loads_it(form):
             blocks.load(image)
             assert image.mode == other.mode
             assert np.array_equal(np.asarray(image), np.asarray(other))
+
+
+def read(data: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(data))
+    return to_array(image, blocks.load(image))
+
+
+@told
+def test_the_memory_of_a_jpeg_is_used_again_when_nobody_has_it():
+    first, second, small, grey = (
+        saved(Image.fromarray(array), "JPEG") for array in (noise(9, 8, 3), smooth(9, 8), smooth(8, 9), noise(9, 8))
+    )
+    array = read(first)
+    address, other = array.ctypes.data, read(second)  # the first is held
+    assert other.ctypes.data != address
+    del other
+    assert np.array_equal(array, np.asarray(Image.open(io.BytesIO(first))))
+    del array
+    again = read(second)
+    assert again.ctypes.data == address
+    for data in (second, small, grey, first):
+        del again
+        again = read(data)
+        assert np.array_equal(again, np.asarray(Image.open(io.BytesIO(data))))
+    del again
+    with pytest.raises(OSError, match="truncated"):
+        read(first[:-50])

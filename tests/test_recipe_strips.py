@@ -13,8 +13,11 @@ from makers import noise
 from imgconv.errors import PictureError
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.picture import Frame, Picture, unread
+from imgconv.formats.write import encode
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
+from imgconv.masks import to_mask
+from imgconv.memory import with_padding
 from imgconv.recipe import Recipe
 from imgconv.recipe import strips as module
 from imgconv.recipe.options import Options
@@ -279,3 +282,49 @@ def test_numbers_that_are_not_exact_are_told():
     work.plan(1, DEFAULT)
     with pytest.raises(PictureError, match=r"beyond 2\*\*53"):
         list(work.run())
+
+
+@pytest.mark.parametrize(
+    ("kernels", "options", "stays"),
+    [
+        ((kernel("edge_enhance"),), {}, True),
+        ((kernel("find_edges"),), {}, True),
+        ((kernel("emboss"),), {"border": "keep"}, True),
+        ((ODD,), {"border": "wrap", "padding": "valid"}, False),  # what is behind is clipped, and would be counted
+        ((kernel("box:3"), kernel("edge_enhance")), {"border": "reflect", "padding": "same"}, True),
+        ((kernel("find_edges"), kernel("edge_enhance")), {"border": "keep"}, False),
+        ((kernel("box:3"),), {"border": "constant:9"}, False),
+        ((kernel("gaussian:sigma=2"),), {"like": "pillow"}, True),
+        ((kernel("box:3"), kernel("gaussian:sigma=2")), {"like": "pillow"}, False),
+        ((kernel("gaussian:sigma=2"),), {"method": "fourier"}, False),
+        ((kernel("box:3"),), {"linear": True}, False),
+        ((kernel("box:3"),), {"channels": "rb"}, False),
+        ((kernel("box:3"),), {"channels": "sum"}, False),
+        ((kernel("box:3"),), {"mask": to_mask("radial")}, False),
+    ],
+)
+def test_pixels_are_filtered_with_the_byte_that_pillow_has_behind_them(kernels, options, stays):
+    pixels = noise(40, 50, 4)
+    pixels[:, :, 3] = 255
+    before, recipe = pixels.copy(), Recipe(kernels, Options(**options))
+    frame = Frame(Picture(pixels[:, :, :3], "RGB", "JPEG"), 0)
+    work = filter_frame(recipe, frame, DEFAULT, padded=True)
+    work.plan(None, DEFAULT)
+    (found,) = work.run()
+    expected, mode, report = recipe.apply(np.ascontiguousarray(pixels[:, :, :3]), "RGB")
+    np.testing.assert_array_equal(found, expected)
+    assert (work.mode, work.report().clipped) == (mode, report.clipped)
+    assert (with_padding(found) is not None) == stays
+    assert np.array_equal(pixels, before)
+    files = [encode(Picture(array, mode, ""), "JPEG")[0] for array in (found, expected)]
+    assert files[0] == files[1]
+
+
+def test_only_who_asks_for_it_gets_pixels_with_a_byte_behind():
+    pixels = noise(40, 50, 4)
+    frame, given = Frame(Picture(pixels[:, :, :3], "RGB", "JPEG"), 0), pixels[:, :, :3].copy()
+    assert np.array_equal(frame.whole(DEFAULT, padded=True).array, given)
+    found = frame.whole(DEFAULT).array
+    assert found.flags.c_contiguous
+    assert np.array_equal(found, given)
+    assert Recipe((kernel("edge_enhance"),)).apply(pixels[:, :, :3])[0].flags.c_contiguous

@@ -15,7 +15,18 @@ from imgconv.errors import PictureError, WriteError
 from imgconv.formats.metadata import select
 from imgconv.formats.picture import FIRST, UNCOUNTED, Frame, Picture, unread, wanted_of
 from imgconv.formats.sink import Rows
-from imgconv.formats.table import ARRAYS, GREY_MODES, MODES, THUMBNAILS, TIMING, Changes, by_name, frames_in, keeps
+from imgconv.formats.table import (
+    ARRAYS,
+    GREY_MODES,
+    MODES,
+    PADDED,
+    THUMBNAILS,
+    TIMING,
+    Changes,
+    by_name,
+    frames_in,
+    keeps,
+)
 from imgconv.formats.write import fitted
 from imgconv.native.kept import clock
 from imgconv.recipe import for_picture
@@ -91,7 +102,7 @@ def filtered(
         changes = handling.changes
         settled, top, note = for_picture(recipe, before, changes.depth)
         outcome.notes += [note] if note else []
-        work = filter_frame(settled, frame, limits)
+        work = filter_frame(settled, frame, limits, padded=form in PADDED and changes == Changes())
         del frame  # its pixels: encoding takes memory of its own
         remade = count == 1 and form in THUMBNAILS and work.mode in MODES.values() and changes == Changes()
         after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome, remade=remade)

@@ -28,6 +28,7 @@ VERSION = tuple(map(int, PIL.__version__.split(".")[:2]))
 HAS_ARROW, TELLS_OF_ALL = VERSION >= (11, 3), VERSION >= (13, 0)
 LARGEST_BLOCK = 2**31 - 2**12  # bytes: Pillow counts them in 32 bits, and by pages
 SMALL = 2**16  # pixels: so few go sooner through Pillow's codecs
+LARGEST_SPARE = 2**25  # bytes
 LARGE_PAGES_FROM = 2**22  # bytes, as NumPy has it
 PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # 4 in all other modes
 JPEG_PIECE = 2**23  # bytes decoded in one call, which lets other threads run; between two, Ctrl-C is heard
@@ -35,6 +36,7 @@ JPEG_PIECE = 2**23  # bytes decoded in one call, which lets other threads run; b
 _pointer_in = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
     ("PyCapsule_GetPointer", ctypes.pythonapi)
 )
+_spare: list[Block] = []  # one at most
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -46,6 +48,20 @@ class Block(NamedTuple):
     address: int
     size: int  # bytes
     core: Any
+
+
+class Lent:
+    """Lends the memory of an image through the array interface, and keeps it as long as an array is over it.
+
+    Then it is kept for the next image of that mode and size: Pillow clears what it makes.
+    """
+
+    def __init__(self, block: Block, shape: tuple[int, ...], kind: str) -> None:
+        self.block = block
+        self.__array_interface__ = {"version": 3, "data": (block.address, False), "shape": shape, "typestr": kind}
+
+    def __del__(self) -> None:
+        _spare[:] = [self.block] if self.block.size <= LARGEST_SPARE else []
 
 
 class _ArrowArray(ctypes.Structure):
@@ -69,11 +85,24 @@ def load(image: ImageFile.ImageFile) -> Block | None:
     # others do more in it, and once only; or take a picture that has memory for one that is there (ICNS, GBR)
     plain = type(image).load_prepare is ImageFile.ImageFile.load_prepare and (image.tile or image.format == "WEBP")
     if not small and plain:
-        with _undivided():
-            image.load_prepare()
-        block = block_of(image.im)
+        block = _taken(image) if image.format in ("JPEG", "MPO") else None
+        if block is not None:
+            image.im = block.core
+        else:
+            with _undivided():
+                image.load_prepare()
+            block = block_of(image.im)
     image.load()
     return block if block is not None and block.core is image.im else None
+
+
+def _taken(image: Image.Image) -> Block | None:
+    """The memory that was kept, for an image whose decoder writes every pixel."""
+    try:
+        block = _spare.pop()
+    except IndexError:
+        return None
+    return block if (block.core.mode, block.core.size) == (image.mode, image.size) else None
 
 
 def new(mode: str, size: tuple[int, int]) -> Block | None:

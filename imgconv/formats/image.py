@@ -11,7 +11,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
-from imgconv.memory import empty
+from imgconv.memory import empty, with_padding
 from imgconv.native import kept
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ CONVERTED = {
 ONLY_IN_MEMORY = ("RGBX", "RGBa", "La")  # no file has them; bytes that can be filtered as they are, too
 # left to Pillow's codecs: NumPy takes two bytes of four slower, and of LAB other bytes are kept
 CODED = ("LA", "La", "LAB")
-SHARED = ("L", "RGBA", "CMYK", "I;16")  # Pillow makes images of these over the memory of an array
+SHARED = ("L", "RGBA", "RGBX", "CMYK", "I;16")  # Pillow makes images of these over the memory of an array
 MOVES = {name: kept.Function("imgconv.formats.pixels_loop", name, (), "ppi") for name in ("pack", "unpack")}
 BYTES = np.dtype(np.uint8)
 STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
@@ -82,7 +82,8 @@ def back_in(mode: str, image: Image.Image) -> Image.Image:
 def to_array(image: Image.Image, block: Block | None = None) -> Array:
     """Pixels of an image in a mode of `SAMPLES`, shape (rows, columns) or (rows, columns, channels).
 
-    Where they lie in `block` the array has that memory, and the image is closed.
+    Where they lie in `block` the array has that memory, and the image is closed. Pixels of three samples have Pillow's
+    fourth byte behind them then, see `memory.with_padding`.
     """
     from imgconv.formats import blocks
 
@@ -95,9 +96,10 @@ def to_array(image: Image.Image, block: Block | None = None) -> Array:
     shape = (rows, columns, channels) if channels > 1 else (rows, columns)
     if block is not None and block.core is image.im:
         image.close()
+        stored = "<u2" if dtype == np.uint16 else dtype.str
         if channels == 3:
-            _move("pack", block.address, block.address, rows * columns)
-        return np.asarray(_Lent(block, shape, dtype), dtype)
+            return np.asarray(blocks.Lent(block, (rows, columns, 4), stored), dtype)[:, :, :3]
+        return np.asarray(blocks.Lent(block, shape, stored), dtype)
     result = empty(shape, dtype)
     # a crop is an image of Pillow's own, whatever memory this one lies in; a small one stays in the cache
     at_once = max(1, STRIP_BYTES // (4 * columns))
@@ -111,6 +113,23 @@ def to_array(image: Image.Image, block: Block | None = None) -> Array:
         else:
             part[...] = _memory(block, dtype)
     return result
+
+
+def packed(array: Array, *, in_place: bool = False) -> Array:
+    """The pixels without the byte that `with_padding` shows; `in_place`, the array has no pixels any more."""
+    pixels = with_padding(array)
+    if pixels is None:
+        return array
+    rows, columns, _ = array.shape
+    result = pixels.reshape(-1)[: array.size].reshape(array.shape) if in_place else empty(array.shape, BYTES)
+    _move("pack", result.ctypes.data, pixels.ctypes.data, rows * columns)
+    return result
+
+
+def padded(array: Array, mode: str) -> tuple[Array, str]:
+    """What `memory.with_padding` shows of RGB pixels, and Pillow's mode of that; else what was given."""
+    pixels = with_padding(array) if mode == "RGB" else None
+    return (array, mode) if pixels is None else (pixels, "RGBX")
 
 
 def from_array(array: Array, mode: str, block: Block | None = None) -> Image.Image:
@@ -173,19 +192,6 @@ def block_for(array: Array, mode: str) -> Block | None:
     from imgconv.formats import blocks
 
     return None if mode in (*SHARED, *CODED) else blocks.new(mode, (array.shape[1], array.shape[0]))
-
-
-class _Lent:
-    """Lends the memory of an image through the array interface, and keeps it as long as an array is over it."""
-
-    def __init__(self, block: Block, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.block = block
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (block.address, False),
-            "shape": shape,
-            "typestr": "<u2" if dtype == np.uint16 else dtype.str,
-        }
 
 
 def _memory(block: Block, dtype: np.dtype[Any]) -> Array:

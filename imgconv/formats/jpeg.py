@@ -13,11 +13,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+import numpy as np
+
 from imgconv.arrayfile import Array
-from imgconv.formats.image import block_for, from_array
-from imgconv.formats.pillow import encoded
+from imgconv.formats.image import BYTES, block_for, from_array, padded
+from imgconv.formats.pillow import Pieces, encoded, save
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
 from imgconv.threads import available_cores, in_threads
@@ -44,32 +47,48 @@ class Segments(NamedTuple):
 class JpegSink(Sink):
     """Writes a JPEG strip by strip, where `in_strips` allows it.
 
-    `array` has the shape of the picture; only its first pixel is looked at. `mode` is L, RGB or CMYK, `options` are
-    those of Pillow's encoder. Raises WriteError when that does not take them.
+    `array` has the shape of the picture; its pixels are not looked at. `mode` is L, RGB or CMYK, `options` are those of
+    Pillow's encoder. Raises WriteError when that does not take them.
     """
 
     step: int
     ending = b"\xff\xd9"
 
     def __init__(self, array: Array, mode: str, options: Mapping[str, Any], threads: int | None = None) -> None:
-        rows, columns = array.shape[:2]
-        # a file of one pixel has the same header, but for the size and the interval
-        start = bytearray(_encoded(array[:1, :1], mode, {**options, "restart_marker_blocks": 1}))
-        parts = segments(start)
-        start[parts.frame + 5 : parts.frame + 9] = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
-        across, down = _coded_together(start, parts)
-        self.strip = max(1, STRIP_PIXELS // (columns * down)) * down  # rows
+        self.rows, self.columns = array.shape[:2]
+        across, down = _coded_together(mode, options.get("subsampling"), options.get("keep_rgb", False))
+        self.strip = max(1, STRIP_PIXELS // (self.columns * down)) * down  # rows
         # one thread has Pillow set the markers, whose numbers begin anew after eight
         self.step = self.strip * (MARKERS if threads == 1 else 1)
-        self.interval = -(-columns // across) * (self.strip // down)
-        start[parts.restarts + 4 : parts.restarts + 6] = self.interval.to_bytes(2, "big")
-        self.start = bytes(start[: parts.scan])
-        self.mode = mode
+        self.interval = -(-self.columns // across) * (self.strip // down)
+        self.mode, self.threads = mode, threads
+        self.everything = {**options, "restart_marker_blocks": self.interval}
         self.options = {key: options[key] for key in CODING if key in options}
-        self.threads = threads
         self.strips = 0
 
+    @cached_property
+    def start(self) -> bytes:  # type: ignore[override]
+        """What comes before the pixels: a file of one pixel has it, but for the size."""
+        start = bytearray(_encoded(np.zeros((1, 1, len(self.mode)), BYTES), self.mode, self.everything))
+        parts = segments(start)
+        start[parts.frame + 5 : parts.frame + 9] = self.rows.to_bytes(2, "big") + self.columns.to_bytes(2, "big")
+        return bytes(start[: parts.scan])
+
+    def begin(self, file: BinaryIO) -> None:
+        """Writes nothing yet: when all rows come at once, one thread leaves the whole file to Pillow."""
+        self.file = file
+
     def write(self, rows: Array) -> None:
+        rows, mode = padded(rows, self.mode)
+        if self.threads == 1 and len(rows) == self.rows:
+            pieces = Pieces()
+            save(rows, pieces, "JPEG", mode, self.everything)
+            pieces[-1] = pieces[-1].removesuffix(self.ending)
+            for piece in pieces:
+                put(self.file, piece)
+            return
+        if not self.strips:
+            put(self.file, self.start)
         starts = range(0, len(rows), self.strip)
         done = [b""] * len(starts)  # coded pixels, and the marker before them
         workers = min(self.threads or available_cores(), len(starts))
@@ -85,13 +104,13 @@ class JpegSink(Sink):
                 room = rooms.enter_context(_Room(rows[: self.strip].nbytes))
 
                 def work(number: int) -> int:
-                    put_down(number, room.encode(rows[starts[number] :][: self.strip], self.mode, self.options))
+                    put_down(number, room.encode(rows[starts[number] :][: self.strip], mode, self.options))
                     return 0
 
                 return work
 
             if self.threads == 1:
-                put_down(0, _encoded(rows, self.mode, {**self.options, "restart_marker_blocks": self.interval}))
+                put_down(0, _encoded(rows, mode, {**self.options, "restart_marker_blocks": self.interval}))
             else:
                 in_threads(prepare_worker, range(len(starts)), workers)
         self.strips += len(done)
@@ -116,8 +135,12 @@ def segments(data: bytes | bytearray) -> Segments:
     return Segments(frame, restarts, at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
 
 
-def _coded_together(data: bytearray, parts: Segments) -> tuple[int, int]:
+@cache
+def _coded_together(mode: str, subsampling: int | None, keep_rgb: bool) -> tuple[int, int]:
     """Columns and rows of the pixels that are coded together: blocks of all channels, whatever their sampling."""
+    options = {"keep_rgb": keep_rgb} | ({} if subsampling is None else {"subsampling": subsampling})
+    data = _encoded(np.zeros((1, 1, len(mode)), BYTES), mode, options)
+    parts = segments(data)
     channels = data[parts.frame + 9]
     if channels == 1:
         return BLOCK, BLOCK

@@ -92,9 +92,16 @@ class Frame:
     ) -> None:
         self.about, self.size, self.read, self.again = about, size, read, again
 
-    def whole(self, limits: Limits) -> Picture:
-        """The picture with all its pixels. Raises PictureError where they are more than the limits allow."""
+    def whole(self, limits: Limits, *, padded: bool = False) -> Picture:
+        """The picture with all its pixels, without gaps unless they may be `padded` (`memory.with_padding`).
+
+        Raises PictureError where they are more than the limits allow.
+        """
         if self.read is None:
+            if not padded and not self.about.array.flags.c_contiguous:
+                from imgconv.formats.image import packed  # here, because only what Pillow has decoded has gaps
+
+                self.about = replace(self.about, array=packed(self.about.array, in_place=True))
             return self.about
         self.check_whole(limits)
         shape = self.about.array.shape

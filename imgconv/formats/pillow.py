@@ -16,12 +16,12 @@ from imgconv.arrayfile import Array
 from imgconv.errors import PictureError, WriteError
 from imgconv.formats import photoshop
 from imgconv.formats.decode import Loaded, decode, depth_of, prepare_pillow, refuse_cut
-from imgconv.formats.image import PILLOW_ERRORS, back_in, filterable, from_array, to_array
+from imgconv.formats.image import PILLOW_ERRORS, back_in, filterable, from_array, padded, to_array
 from imgconv.formats.limits import DEFAULT, Limits, check_image
 from imgconv.formats.picture import FIRST, Frame, Picture, marked, sound_dpi, wanted_of
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import ICNS_KINDS, by_name
+from imgconv.formats.table import ICNS_KINDS, PADDED, by_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,7 +35,7 @@ WEBP_CHUNKS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"
 
 def decoded(data: bytes, limits: Limits) -> Picture:
     """The picture (its first frame) in the bytes of a file. Raises PictureError for whatever Pillow raises."""
-    return frame_of(lambda: decode(data, limits)).about
+    return frame_of(lambda: decode(data, limits)).whole(limits)
 
 
 def frame_of(load: Callable[[], Loaded]) -> Frame:
@@ -251,15 +251,34 @@ def untouched(exif: bytes) -> Image.Exif | None:
     return made
 
 
+class Pieces(list[bytes]):
+    """A file that takes what a JPEG's encoder makes as it comes, without a copy."""
+
+    write = list.append
+
+
 def encoded(
     array: Array, form: str, mode: str, options: Mapping[str, Any], block: Block | None = None
 ) -> tuple[Image.Image, bytes]:
     """An image of the pixels (in `block`), and its file's bytes. Raises WriteError for whatever Pillow raises."""
     file = io.BytesIO()
+    image = save(array, file, form, mode, options, block)
+    data = file.getvalue()
+    if form == "ICNS":  # Pillow would write all sizes up to 1024, magnified
+        entry = ICNS_KINDS[image.width] + struct.pack(">I", len(data) + 8) + data
+        data = b"icns" + struct.pack(">I", len(entry) + 8) + entry
+    return image, data
+
+
+def save(
+    array: Array, file: Any, form: str, mode: str, options: Mapping[str, Any], block: Block | None = None
+) -> Image.Image:
+    """Encodes pixels into a file, and returns the image of them, as `encoded` does."""
     palette = options.get("colours")
     try:
         import_module(by_name(form).plugin)  # else Pillow imports all of them for a rare one
-        image = from_array(array, "L" if mode in ("1", "P") else mode, block)
+        array, mode_now = padded(array, mode) if form in PADDED else (array, mode)
+        image = from_array(array, "L" if mode in ("1", "P") else mode_now, block)
         if mode == "1":
             image = back_in(mode, image)
         elif palette:
@@ -268,8 +287,4 @@ def encoded(
         image.save(file, "PNG" if form == "ICNS" else form, **given)
     except (ImportError, *PILLOW_ERRORS) as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
-    data = file.getvalue()
-    if form == "ICNS":  # Pillow would write all sizes up to 1024, magnified
-        entry = ICNS_KINDS[image.width] + struct.pack(">I", len(data) + 8) + data
-        data = b"icns" + struct.pack(">I", len(entry) + 8) + entry
-    return image, data
+    return image

@@ -115,6 +115,7 @@ MODES = {
     ("uint8", 1): "L", ("uint8", 2): "LA", ("uint8", 3): "RGB", ("uint8", 4): "RGBA",
     ("uint16", 1): "I;16", ("uint16", 2): "LA;16", ("uint16", 3): "RGB;16", ("uint16", 4): "RGBA;16",
 }  # fmt: skip
+PADDED = ("JPEG",)  # whose encoder takes pixels as `memory.with_padding` shows them
 THUMBNAILS = ("JPEG", "PNG", "WEBP", "AVIF")  # that hold EXIF data as it is, with the directory of its thumbnail
 FLOAT_MODES = ("F", "LA;F", "RGB;F", "RGBA;F")  # by the number of channels; Pillow has the first
 GREY_MODES = ("1", "L", "LA", "I;16", "LA;16", "I", "F", "LA;F")

@@ -13,6 +13,7 @@ from imgconv.arrayfile import Array
 from imgconv.errors import PictureError, UsageError
 from imgconv.formats.table import DEPTHS
 from imgconv.kernels.spec import kernel as to_kernel
+from imgconv.memory import with_padding
 from imgconv.native.kept import clock
 from imgconv.recipe.filtering import About, Filter, View
 from imgconv.recipe.layout import Layout, letters_of, samples_of
@@ -85,7 +86,9 @@ class Recipe:
         kernels = self.family.kernels[-1:] if self.family else self.kernels
         return [(kernel, settle(kernel, self.options, picture=picture)) for kernel in kernels]
 
-    def apply(self, array: Array, mode: str = "", out: Array | None = None) -> tuple[Array, str, Report]:
+    def apply(
+        self, array: Array, mode: str = "", out: Array | None = None, *, padded: bool = False
+    ) -> tuple[Array, str, Report]:
         """Filters an array of shape (rows, columns) or (rows, columns, channels) of any real type.
 
         Parameters
@@ -95,6 +98,8 @@ class Recipe:
             Pillow's mode of a picture, which says which channel is alpha; "" for a bare array.
         out : ndarray, optional
             Where the result is to be, C-contiguous.
+        padded : bool
+            Whether there may be what `memory.with_padding` shows, in the array and in the result.
 
         Returns
         -------
@@ -112,7 +117,7 @@ class Recipe:
         kind = array.dtype
         if kind.name == "bfloat16":  # a type that NumPy does not have itself; float32 holds all of its numbers
             array = array.astype(np.float32)
-        samples, layout = samples_of(array, mode)
+        samples, layout = samples_of(array, mode, padded=padded and self.options.mask is None)
         target = None if out is None or np.may_share_memory(array, out) else out.reshape((*out.shape, 1)[:3])
         with np.errstate(all="ignore"):  # NaN and infinities are the user's own
             result, layout, report = self.run(samples, layout, target)
@@ -169,7 +174,16 @@ class Recipe:
                 step = next_step(kernels[:-left], self.family, about_of(samples, layout, options), mixed)
             fits = target is not None and (target.shape, target.dtype) == (step.target_shape, step.dtype)
             into = target if fits and step.count == len(kernels) else None
-            done = step.run(View(samples), None, options.threads, before, into)
+            pixels = with_padding(samples)
+            if pixels is None:
+                done = step.run(View(samples), None, options.threads, before, into)
+            elif step.takes_padding and len(kernels) == len(self.all_kernels):
+                done = step.run(View(pixels), None, options.threads, before)
+                done = done._replace(samples=done.samples[:, :, :3])
+            else:
+                from imgconv.formats.image import packed  # here, because few pictures are padded
+
+                done = step.run(View(packed(samples)), None, options.threads, before, into)
             yield step, done
             kernels, samples, layout = kernels[step.count :], done.samples, step.layout
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
+from imgconv.memory import with_padding
 
 # how each sample type is computed when no loop takes it as it is; the result comes back in the type that went in
 WIDER = {
@@ -97,8 +98,8 @@ def letters_of(mode: str) -> str:
     return LETTERS.get(mode.partition(";")[0], "")
 
 
-def samples_of(array: Array, mode: str) -> tuple[Array, Layout]:
-    """The array as (rows, columns, channels) of a type that the loops take, and what they are.
+def samples_of(array: Array, mode: str, *, padded: bool = False) -> tuple[Array, Layout]:
+    """The array as (rows, columns, channels) of a type that the loops take, and what they are; it may stay `padded`.
 
     Raises
     ------
@@ -107,6 +108,8 @@ def samples_of(array: Array, mode: str) -> tuple[Array, Layout]:
     """
     array = np.asarray(array)
     kind, layout = layout_of(array, mode)
+    if padded and kind == array.dtype == np.uint8 and with_padding(array) is not None:
+        return array, layout
     samples = as_samples(array, kind)
     return layout.shift(samples.copy()) if layout.letters == "lab" else samples, layout
 

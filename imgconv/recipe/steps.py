@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PIECE_SAMPLES = 2**17  # that a thread computes at once: what lies between the parts of a step stays in the cache
 PILLOW_BLURS = ("", "L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK")  # modes; "" for bare arrays
+SURE = 0.25  # of a level: so far from the edge, a sum is rounded to the same one by all methods
 HALO_SHARE = 4  # a strip of a chain has this many times the rows that its neighbours compute again
 
 
@@ -62,6 +63,8 @@ class Chained:
         How many rows more than it gives it takes, where no border is near.
     least_rows : int
         In fewer rows at once, most would be computed twice.
+    takes_padding : bool
+        Whether pixels may go through with what `memory.with_padding` shows, as one sample more that clips nowhere.
     """
 
     floating = False
@@ -81,6 +84,18 @@ class Chained:
         """The rows of the picture that rows of the result are computed from."""
         return (self.chain or self.alone.stage).needed(rows)
 
+    @cached_property
+    def takes_padding(self) -> bool:
+        if self.chain is None or not self.dtype == self.layout.back == np.uint8:
+            return False
+        level, even = 255, True  # of an even surface there is but one sum
+        for c in (plan.correlation for plan in self.plans):
+            total = level * c.weights.sum() / c.scale + c.offset
+            if not even or c.border == "constant" or not -SURE < total < 255 + SURE:
+                return False
+            level, even = round(total), c.border != "keep" or round(total) == level
+        return True
+
     def small(self, channels: int | None = None) -> Small | None:
         """What filters a small picture of that shape, or of more channels; None where there is more to do."""
         plan, (rows, columns, count) = self.plans[0], self.alone.stage.shape
@@ -97,6 +112,8 @@ class Chained:
         """
         chain, back = self.chain, self.layout.back
         if chain:
+            if view.samples.shape[2] != chain.target_shape[2]:  # padded
+                chain = chain_of(self.plans, (*self.alone.stage.shape[:2], view.samples.shape[2]))
             samples, clipped = chain.run(*view, rows, threads, target)
         else:
             samples, clipped = self.alone.run(view, rows, threads, target)
@@ -111,6 +128,8 @@ class Floating:
 
     Attributes are those of `Chained`. Only the last kernel of a chain is stretched, masked or left floating.
     """
+
+    takes_padding = False
 
     def __init__(
         self, filters: Sequence[Filter], last: bool, mixed: Sequence[Filter], family: Family | None = None
@@ -221,7 +240,7 @@ class Floating:
 class Blurred:
     """Pillow's own blur, passes of boxes that are rounded in between. Attributes are those of `Chained`."""
 
-    count, local, floating = 1, True, False
+    count, local, floating, takes_padding = 1, True, False, True
 
     def __init__(self, kernel: Kernel, blur: Blur, about: About) -> None:
         options, self.layout, self.target_shape, self.dtype, _ = about

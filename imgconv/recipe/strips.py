@@ -156,11 +156,11 @@ class AtOnce:
 
     strip_rows = 0
 
-    def __init__(self, recipe: Recipe, frame: Frame, limits: Limits) -> None:
+    def __init__(self, recipe: Recipe, frame: Frame, limits: Limits, *, padded: bool = False) -> None:
         started = clock()
-        picture = frame.whole(limits)
+        picture = frame.whole(limits, padded=padded)
         self.waited_s = clock() - started
-        self.array, self.mode, self.done = recipe.apply(picture.array, picture.mode)
+        self.array, self.mode, self.done = recipe.apply(picture.array, picture.mode, padded=padded)
         self.shape, self.dtype = self.array.shape, self.array.dtype
 
     def plan(self, step: int | None, limits: Limits) -> None:
@@ -175,8 +175,10 @@ class AtOnce:
         return self.done
 
 
-def filter_frame(recipe: Recipe, frame: Frame, limits: Limits) -> InStrips | AtOnce:
+def filter_frame(recipe: Recipe, frame: Frame, limits: Limits, *, padded: bool = False) -> InStrips | AtOnce:
     """The recipe over a picture: in strips where it is still to be read, and the recipe needs only near rows for each.
+
+    The result may be `padded`, see `memory.with_padding`.
 
     Raises
     ------
@@ -191,4 +193,4 @@ def filter_frame(recipe: Recipe, frame: Frame, limits: Limits) -> InStrips | AtO
         step = next_step(recipe.all_kernels, recipe.family, known)
         if step.local and step.count == len(recipe.all_kernels):
             return InStrips(recipe, step, known, frame)
-    return AtOnce(recipe, frame, limits)
+    return AtOnce(recipe, frame, limits, padded=padded)
