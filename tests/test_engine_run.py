@@ -554,3 +554,9 @@ def test_sums_of_bytes_are_exact_at_their_limits(taps, size):
     filtered = run.execute(made, source)
     assert np.array_equal(filtered.array, np.clip((sums + 64) // 128, 0, 255))
     assert filtered.clipped == ((sums + 64) // 128 != filtered.array).sum()
+
+
+def test_all_samples_of_a_wide_picture_are_counted_where_they_are_clipped():
+    source = np.full((9, 20000, 1), 200, np.uint8)
+    made = plan(Correlation(np.full((3, 3), 2.0), 1.0, 0.0, (1, 1), "edge", 0.0, "same"), "uint8", "integer")
+    assert run.execute(made, source).clipped == source.size

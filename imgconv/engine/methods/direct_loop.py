@@ -26,9 +26,10 @@ def pairs(code: Code, address: Pointer, dtype: str, shape: tuple[int, int]) -> V
     rows, columns = shape
     weights, lanes, high = band.weights.to(I16), sample.lanes, (columns + 1) // 2
     factor, shift = weights[rows * high], weights[rows * high + 1]
-    most = code.number(lanes * 2**7)  # samples whose clipped ones a byte can count
 
     def sweep(at_once: int) -> Sweep:
+        most = code.number(lanes * (255 // at_once))  # samples whose clipped ones, of all rows, a byte can count
+
         def emit(ring: Pointer, lines: Pointer, target: Pointer, starts: Pointer, width: Value) -> Value:
             line = [ring + lines[i] for i in range(rows + at_once - 1)]
             taps = [[weights[i * high + j].spread(lanes // 2) for j in range(high)] for i in range(rows)]
