@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from makers import opened, saved
+from makers import noise, opened, saved
 from PIL import Image
 from rare import WRITTEN, of_mode, only_read, opened_as, written
 
@@ -19,6 +20,7 @@ from imgconv.formats import blocks
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.read import parse
 from imgconv.formats.table import FORMATS, by_name, format_of, name_for
+from imgconv.info import describe
 
 pytestmark = [
     pytest.mark.usefixtures("quick_disk"),
@@ -95,6 +97,34 @@ def test_what_is_only_read_names_what_to_do(tmp_path, ending, data, pixels):
     assert np.array_equal(plain(opened((tmp_path / "in.out.png").read_bytes())), pixels)
     assert run(source, *IDENTITY, "--in-place")[0] == 1
     assert source.read_bytes() == data
+
+
+def test_frames_of_what_is_only_read(tmp_path):
+    """Autodesk's FLC, and pages of a fax."""
+    greys = noise(2, 4, 5)
+    header = struct.pack("<IHHHHHHI", 0, 0xAF12, 2, 5, 4, 8, 3, 40).ljust(128, b"\0")
+    frames = b"".join(struct.pack("<IHH8xIH", 16 + 26, 0xF1FA, 1, 26, 16) + grey.tobytes() for grey in greys)
+    (tmp_path / "a.flc").write_bytes(header + frames)
+    status, said = run(tmp_path / "a.flc", *IDENTITY, "-o", tmp_path / "a.png")
+    assert status == 0, said
+    with Image.open(tmp_path / "a.png") as found:
+        assert found.n_frames == 2
+        for number, expected in enumerate(greys):
+            found.seek(number)
+            assert np.array_equal(np.asarray(found.convert("L")), expected)
+            assert found.info["duration"] == 40
+    assert describe(tmp_path / "a.flc").durations == (40, 40)
+    pages = [of_mode("L", rows) for rows in (4, 6)]
+    first, second = (saved(page, "PCX") for page in pages)
+    (tmp_path / "a.dcx").write_bytes(struct.pack("<4I", 0x3ADE68B1, 16, 16 + len(first), 0) + first + second)
+    status, said = run(tmp_path / "a.dcx", *IDENTITY, "-o", tmp_path / "a.tif")
+    assert status == 0, said
+    with Image.open(tmp_path / "a.tif") as found:
+        assert found.n_frames == 2
+        for number, page in enumerate(pages):
+            found.seek(number)
+            assert np.array_equal(np.asarray(found), np.asarray(page))
+    assert describe(tmp_path / "a.dcx").frames == 2
 
 
 def test_a_target_that_is_only_read_is_refused_before_any_work(tmp_path):

@@ -12,7 +12,7 @@ from imgconv.formats.decode import depth_of, known, pictures_in, prepare_pillow
 from imgconv.formats.image import mode_of
 from imgconv.formats.picture import Picture, unread
 from imgconv.formats.read import frames_of
-from imgconv.formats.table import ARRAY_ENDINGS, MODES, START_BYTES, format_of, name_for
+from imgconv.formats.table import ARRAY_ENDINGS, MODES, START_BYTES, format_of, frames_in, name_for
 
 TYPES = {"I": "int32", "F": "float32"}  # of samples that do not have 8 or 16 bits
 DETAILED = {"L": "I;16", "I": "I;16", "LA": "LA;16", "RGB": "RGB;16", "RGBA": "RGBA;16"}  # by what Pillow calls them
@@ -67,7 +67,7 @@ def _counted(file: BinaryIO, size: int, form: str, image: Any, shown: int) -> tu
     if shown:
         return shown, 0
     count = pictures_in(image)
-    return (count, 0) if form == "AVIF" else (1, count - 1)
+    return (count, 0) if frames_in(form) else (1, count - 1)
 
 
 def _jpeg_header(file: BinaryIO, image: Any) -> BinaryIO:

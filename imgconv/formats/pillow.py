@@ -50,7 +50,7 @@ def frames_of(
     with pillow_errors():
         loaded = load()
     image, size = loaded.image, loaded.size
-    several = loaded.frames > 1 and by_name(_form(image)).frames == "animation"
+    several = loaded.frames > 1 and bool(by_name(_form(image)).frames)
     frames, others = (loaded.frames, 0) if several else (1, loaded.frames - 1)
     numbers = wanted_of(wanted, frames)
     if not several:
@@ -75,7 +75,8 @@ def frames_of(
                     continue
                 image.load()
                 prepared = image.convert(mode) if mode else filterable(image)
-                array = to_array(prepared)[:rows, :columns]  # of a GIF what lies outside is never seen
+                array = to_array(prepared)
+                array = array[:rows, :columns] if form == "GIF" else array  # of which what lies outside is never seen
             timing = {"duration": image.info.get("duration", 0), "plays": plays or 0}
             yield Frame(Picture(array, prepared.mode, form, info | timing, frames, number, notes=notes), size)
 

@@ -85,7 +85,7 @@ FORMATS = (
     # only read. Left out: what starts programs (EPS, PS, PDF, WMF; IPTC, in which Pillow opens whatever is inside), and
     # what Pillow names without reading it (BUFR, GRIB, HDF5, MPEG)
     *(
-        Format(name, endings, start)
+        Format(name, endings, start, frames={"FLI": "animation", "DCX": "pages"}.get(name, ""))
         for name, endings, start in (
             ("CUR", (".cur",), rb"\0\0\x02\0[^\0]\0"),
             ("DCX", (".dcx",), rb"\xb1\x68\xde\x3a"),

@@ -16,10 +16,14 @@ PROFILE = b"ICCRGBG1012"
 
 
 def durations_of(form: str, file: BinaryIO) -> list[float]:
-    """Milliseconds of each frame of a GIF, PNG, WEBP or AVIF as its headers have them; of others none."""
+    """Milliseconds of each frame of a GIF, FLI, PNG, WEBP or AVIF as its headers have them; of others none."""
     file.seek(0)
     if form == "GIF":
         return _of_gif(file)
+    if form == "FLI":
+        header = file.read(20)
+        count, each = int.from_bytes(header[6:8], "little"), int.from_bytes(header[16:20], "little")
+        return [float(each * 1000 // 70 if header[4:6] == b"\x11\xaf" else each)] * count  # of FLC, milliseconds
     if form == "PNG":
         return [_of_control(file.read(26)) for name, _ in _chunks(file, 8, ">I4s", 4) if name == b"fcTL"]
     if form == "WEBP":
