@@ -12,120 +12,34 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgconv.bench.commands import NUMBERS, QUALITY, Command, command_line, command_lines, run
+from imgconv.bench.chart import table_lines
+from imgconv.bench.codecs import CODECS, QUALITY
+from imgconv.bench.commands import run
 from imgconv.bench.measure import Contender, Progress, Row, Timing, compete
-from imgconv.bench.works import EDGE_ENHANCE, Work, error_from, picture
+from imgconv.bench.programs import SPENT_SCRIPT, THREADS, folder_lines
+from imgconv.bench.works import Work, error_from, picture
 from imgconv.peers.task import Run
 
 SMALL = 64  # rows and columns of small files
 DISTINCT = 16  # pictures; the other files are copies of theirs
-TRIAL = 16  # files that are done to warm up, and to estimate the time and to know what starting costs
-TOO_LONG_S, PATIENCE_S = 60.0, 600.0  # as `measure` has them, for whole folders
-MANY_CORES = 16  # of the model
+TRIAL, PART = 8, 8  # files that are done first, or this part of them if that is more
+TOO_SLOW = 2.5  # times imgconv's time: who takes longer is only estimated, from the trial
+PATIENCE = 1.5  # times imgconv's time, for all rounds
+LONGEST_S = 600.0  # of a command
+MANY = 16  # workers, and cores, of the model
 SOME = 40  # files on which imgconv's CPU time is divided
 
-POOL_SCRIPT = f"""
-import multiprocessing, os, sys
-from PIL import Image, ImageFilter
-
-cores, out, names = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-
-def work(name):
-    Image.open(name).filter(ImageFilter.EDGE_ENHANCE).save(os.path.join(out, name), quality={QUALITY})
-
-if __name__ == "__main__":
-    with multiprocessing.Pool(cores) as pool:
-        pool.map(work, names)
-"""
-INSTALLED_SCRIPT = f"import imgconv\nimgconv.pillow.install()\n{POOL_SCRIPT}"
-THREADS_SCRIPT = f"""
-import multiprocessing.pool, os, sys
-import cv2, numpy
-
-cores, out, names = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-cv2.setNumThreads(1)
-kernel = numpy.array({EDGE_ENHANCE}) / 2
-
-def work(name):
-    result = cv2.filter2D(cv2.imread(name, cv2.IMREAD_UNCHANGED), -1, kernel)
-    cv2.imwrite(os.path.join(out, name), result, [cv2.IMWRITE_JPEG_QUALITY, {QUALITY}])
-
-with multiprocessing.pool.ThreadPool(cores) as pool:
-    pool.map(work, names)
-"""
-# the libraries that imgconv reads and writes with, and nothing between them
-CODECS_SCRIPT = """
-import multiprocessing, os, sys
-from PIL import Image, JpegImagePlugin
-
-cores, out, names = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-
-def jpeg(name):
-    image = Image.open(name)
-    sampling = JpegImagePlugin.get_sampling(image)
-    image.save(os.path.join(out, name), qtables=image.quantization, subsampling=sampling)
-
-def png(name):
-    with open(name, "rb", buffering=0) as source, open(os.path.join(out, name), "wb", buffering=0) as target:
-        frame = codec.frame_of(source, os.stat(name).st_size, DEFAULT, 1)
-        array = numpy.empty(frame.about.array.shape, frame.about.array.dtype)
-        frame.read(array)
-        sink = codec.PngSink(array.shape, array.dtype, threads=1)
-        sink.begin(target)
-        sink.write(array)
-        sink.end()
-
-work = jpeg
-if names[0].endswith(".png"):
-    import numpy
-    from imgconv.formats.limits import DEFAULT
-    from imgconv.formats.png import codec
-    work = png
-if __name__ == "__main__":
-    with multiprocessing.Pool(cores) as pool:
-        pool.map(work, names)
-"""
-# imgconv, and at its end the CPU seconds of its first process and of those that it started
-SPENT_SCRIPT = """
-import os, resource, sys
-told, own, leave = sys.argv.pop(1), os.getpid(), os._exit
-
-def tell(status):
-    if os.getpid() == own:
-        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        with open(told, "w") as file:
-            print(*(each.ru_utime + each.ru_stime for each in used), file=file)
-    leave(status)
-
-os._exit = tell
-from imgconv.__main__ import main
-main()
-"""
-IMGCONV = "-m imgconv apply -k edge_enhance --out-dir {out}"
-CODECS = "codecs alone"
-INSTALLED = "Pillow Pool, installed()"  # the same script with imgconv.pillow.install()
-# programs that take many files by themselves; {names} stands for all of them
-PROGRAMS = {
-    "imgconv": Command(f"{IMGCONV} {{names}}"),
-    "OpenCV threads": Command("{threads} {cores} {out} {names}", module="cv2"),
-    "Pillow Pool": Command("{pool} {cores} {out} {names}"),
-    INSTALLED: Command("{installed} {cores} {out} {names}"),
-    "mogrify": Command(
-        "-path {out} -convolve {weights} {jpeg} {names}", f"-quality {QUALITY}", ("mogrify",), "-version", says="Magick"
-    ),
-    "gm mogrify": Command(
-        "mogrify -output-directory {out} -convolve {weights} {jpeg} {names}", f"-quality {QUALITY}", ("gm",), "version"
-    ),
-    CODECS: Command("{codecs} {cores} {out} {names}"),
-}
-XARGS = Command("-a {list} -P {cores}", programs=("xargs",), version="--version")
-ONE_CORE = "-j 1 -t 1"
+NOTE = (
+    "“≈”: estimated from some of the files. “codecs”: the fastest that decodes and encodes, and does not filter."
+    f" The model is no measurement: {MANY} workers on {MANY} cores like these do {MANY} / CPU time, or 1 / time in turn"
+    " if that is less, which is imgconv's first process, or Python under the lock of its threads."
+)
 
 
 class Folder(NamedTuple):
@@ -141,11 +55,6 @@ class Folder(NamedTuple):
         """Of the work."""
         return self.work.name
 
-    @property
-    def megapixels(self) -> float:
-        """Of each file."""
-        return self.rows * self.columns / 1e6
-
 
 @dataclass
 class Result:
@@ -158,57 +67,60 @@ class Result:
     parts_s : dict of str to float
         Of imgconv for a file: in its first process, in the workers, and what a job needs: of the codecs, of compiled
         loops, of fsync, of Python with what else it asks of the system.
+    in_turn_s : dict of str to float
+        Seconds for a file that workers cannot share: in imgconv's first process, under the interpreter's lock.
     """
 
     folder: Folder
     row: Row
     cpu_s: dict[str, float]
     parts_s: dict[str, float] = field(default_factory=dict)
+    in_turn_s: dict[str, float] = field(default_factory=dict)
 
-    def files_per_s(self, timing: Timing) -> float | None:
-        """As measured."""
-        return self.folder.files / timing.median_s if timing.median_s else None
-
-    def with_many(self, timing: Timing) -> float | None:
-        """Files per second of so many workers and cores: for imgconv, what its first process does is done in turn."""
-        cpu_s = self.cpu_s.get(timing.tool)
-        if not cpu_s:
-            return None
-        in_turn = self.parts_s.get("parent", 0.0) if timing.tool == "imgconv" else 0.0
-        return min(MANY_CORES / cpu_s, 1 / in_turn if in_turn > 0 else float("inf"))
+    def numbers(self, t: Timing) -> dict[str, float | None]:
+        """What a table says of one; `modelled` are files per second of MANY workers on as many cores like these."""
+        cpu_s, in_turn_s = self.cpu_s.get(t.tool), self.in_turn_s.get(t.tool)
+        modelled = min(MANY / cpu_s, 1 / in_turn_s if in_turn_s else float("inf")) if cpu_s else None
+        return {
+            "files_per_s": self.folder.files / t.median_s if t.median_s else None,
+            "ratio": self.row.ratio(t),
+            "codecs_ratio": self.row.over_codecs(t),
+            "cpu_ms_per_file": cpu_s and cpu_s * 1e3,
+            "in_turn_ms_per_file": in_turn_s and in_turn_s * 1e3,
+            "modelled_files_per_s": modelled,
+            "megabytes": t.size_bytes and t.size_bytes / 1e6,
+        }
 
     def lines(self, markdown: bool) -> list[str]:
-        """A table, and a line on imgconv's CPU time."""
-        head = ["files/s", "megapixels/s", "× imgconv", "CPU ms/file", f"files/s, {MANY_CORES} cores", "MB written"]
-        table, problems = [[self.row.work.about, *head]], []
+        """A table, what failed, and where imgconv's CPU time goes."""
+        rows = []
         for t in self.row.timings:
-            rate, ratio, cpu_s, many = self.files_per_s(t), self.row.ratio(t), self.cpu_s.get(t.tool), self.with_many(t)
-            if not rate:
-                table.append([t.name, "failed", *[""] * (len(head) - 1)])
-                problems.append(f"{t.name}: {t.problem}")
-                continue
-            megabytes, cpu_ms = (t.size_bytes or 0) / 1e6, (cpu_s or 0) * 1e3
-            numbers = (rate, rate * self.folder.megapixels, ratio, cpu_ms, many, megabytes)
-            cells = [(f"{number:.3g}" if number < 1000 else f"{number:.0f}") if number else "" for number in numbers]
-            table.append([t.name, ("≈ " if t.estimated else "") + cells[0], *cells[1:]])
-        if markdown:
-            lines = [f"| {' | '.join(cells)} |" for cells in table]
-            lines.insert(1, f"|---|{'---:|' * len(head)}")
-        else:
-            widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-            lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in table]
-        parts = [f"{name} {seconds * 1e3:.3g}" for name, seconds in self.parts_s.items()]
-        return [*lines, "", *problems, f"CPU milliseconds of imgconv for a file: {', '.join(parts)}"]
+            cells = [
+                "" if number is None else f"{number:.3g}" if number < 1000 else f"{number:.0f}"
+                for number in self.numbers(t).values()
+            ]
+            rows.append([t.name, ("≈ " * t.estimated + cells[0]) or "failed", *cells[1:]])
+        heads = [
+            self.row.work.about, "files/s", "× imgconv", "× codecs", "CPU ms/file", "in turn ms/file",
+            f"model of {MANY} workers, files/s", "MB written",
+        ]  # fmt: skip
+        lines = [*table_lines([heads, *rows], markdown), ""]
+        lines += [f"{t.name}: {t.problem}" for t in self.row.timings if t.problem]
+        parts = ", ".join(f"{name} {seconds * 1e3:.3g}" for name, seconds in self.parts_s.items())
+        lines.append(f"CPU milliseconds of imgconv for a file: {parts}.")
+        own = next((t for t in self.row.timings if not t.filters), None)
+        if own and own.median_s and self.row.base_s:
+            lines.append(f"imgconv takes {self.row.base_s / own.median_s:.2f} times as long as its {own.tool}.")
+        return lines
 
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
-        megapixels, told = self.folder.megapixels, self.row.as_dict()
+        told = self.row.as_dict()
         for t, one in zip(self.row.timings, told["results"], strict=True):
-            rate, cpu_s = self.files_per_s(t), self.cpu_s.get(t.tool)
-            one["files_per_s"], one["megapixels_per_s"] = rate, rate and rate * megapixels
-            one["cpu_ms_per_file"], one["modelled_files_per_s"] = cpu_s and cpu_s * 1e3, self.with_many(t)
+            one |= self.numbers(t)
         parts = {name: round(seconds * 1e3, 4) for name, seconds in self.parts_s.items()}
-        return told | {"files": self.folder.files, "megapixels": megapixels, "imgconv_cpu_ms_per_file": parts}
+        size = {"files": self.folder.files, "megapixels": self.folder.rows * self.folder.columns / 1e6}
+        return told | size | {"imgconv_cpu_ms_per_file": parts}
 
 
 def folders(count: int, rows: int, columns: int) -> list[Folder]:
@@ -242,30 +154,6 @@ def _make(folder: Folder, where: Path) -> list[str]:
     return names
 
 
-def _lines(folder: Folder, where: Path, cores: int) -> dict[str, list[str]]:
-    """tool -> command, in which {names} stands for the files."""
-    values: dict[str, Any] = {
-        "out": where / "out", "cores": cores, "weights": ",".join(NUMBERS), "list": where / "names", "names": "{names}"
-    }  # fmt: skip
-    scripts = {"pool": POOL_SCRIPT, "installed": INSTALLED_SCRIPT, "threads": THREADS_SCRIPT, "codecs": CODECS_SCRIPT}
-    for name, script in scripts.items():
-        values[name] = where / f"{name}.py"
-        values[name].write_text(script)
-
-    found = {tool: command_line(command, values, folder.work.ending) for tool, command in PROGRAMS.items()}
-    if xargs := command_line(XARGS, values, ""):
-        ours = command_line(Command(f"{IMGCONV} {ONE_CORE}"), values, "") or []
-        several = max(2, folder.files // (4 * cores))
-        found["imgconv under xargs -n 1"] = [*xargs, "-n", "1", *ours]
-        found[f"imgconv under xargs -n {several}"] = [*xargs, "-n", str(several), *ours]
-        name = f"@{folder.work.ending}"
-        single = command_lines(Path(name), where, 3, 1, where / "out" / name)
-        for tool in ("vips", "GraphicsMagick"):
-            if tool in single:
-                found[f"{tool} under xargs"] = [*xargs, "-I", "@", *single[tool][0]]
-    return {tool: line for tool, line in found.items() if line}
-
-
 class _Place:
     """A temporary folder with the files, and what runs there."""
 
@@ -273,8 +161,9 @@ class _Place:
         self.where, self.source, self.out = where, where / "in", where / "out"
         self.source.mkdir()
         self.names = _make(folder, self.source)
-        self.trial = self.names[: max(1, min(TRIAL, len(self.names) // 4))]
-        self.lines = _lines(folder, where, cores)
+        self.trial = self.names[: max(1, min(max(TRIAL, len(self.names) // PART), len(self.names) // 4))]
+        self.few = self.trial[: max(1, len(self.trial) // 4)]
+        self.lines = folder_lines(folder.work.ending, folder.files, where, cores)
         limits = {"OMP_NUM_THREADS": cores, "MAGICK_THREAD_LIMIT": cores, "VIPS_CONCURRENCY": 1}
         self.environment = os.environ | {name: str(number) for name, number in limits.items()}
 
@@ -291,7 +180,7 @@ class _Place:
         (self.where / "names").write_text("\n".join(stems) + "\n")
         before = os.times()
         run([one for word in words for one in (names if word == "{names}" else [word])], self.environment,
-            self.source, PATIENCE_S)  # fmt: skip
+            self.source, LONGEST_S)  # fmt: skip
         after = os.times()
         return after.children_user + after.children_system - before.children_user - before.children_system
 
@@ -303,14 +192,18 @@ class _Place:
         self.run([ours[0], "-c", SPENT_SCRIPT, str(told), *ours[ours.index("imgconv") + 1 :]], names)
         return tuple(map(float, told.read_text().split()))
 
+    def locked(self) -> float:
+        """Seconds of a file under Python's lock, in the script of threads."""
+        self.clean()
+        script = [sys.executable, str(self.where / "lock.py"), "1", str(self.out), *self.names[:SOME]]
+        return float(run(script, self.environment, self.source, LONGEST_S))
+
     def inside(self) -> dict[str, float]:
         """CPU seconds of a job by what it needs them for."""
         self.clean()
         script = [sys.executable, "-m", "imgconv.bench.inside"]
         plain, timed = (
-            json.loads(
-                run([*script, how, str(self.out), *self.names[:SOME]], self.environment, self.source, PATIENCE_S)
-            )
+            json.loads(run([*script, how, str(self.out), *self.names[:SOME]], self.environment, self.source, LONGEST_S))
             for how in ("plain", "timed")
         )
         timed["Python"] = max(0.0, plain.pop("job") - sum(timed[name] for name in timed if name != "job"))
@@ -328,40 +221,62 @@ def measure(
         place = _Place(folder, Path(temporary), cores)
         lines = {tool: line for tool, line in place.lines.items() if not tools or tool in tools}
         names, trial = place.names, place.trial
-        starts: dict[str, float] = {}
-        used: dict[str, list[float]] = {}
+        used: dict[str, list[float]] = {}  # CPU seconds of few files, of the trial, of all
 
+        def each(more: float, fewer: float, files: int, before: int) -> float:
+            """Of a file: what starting costs is left out."""
+            return max(0.0, more - fewer) / max(1, files - before)
+
+        @cache
         def estimate(tool: str) -> float:
-            for _ in range(2):  # the first time it compiles and fills caches
+            took = []
+            used[tool] = []
+            for part in (place.few, place.few, trial):  # the first time it compiles and fills caches
                 place.clean()
                 started = time.perf_counter()
-                starts[tool] = place.run(lines[tool], trial)
-            return (time.perf_counter() - started) * len(names) / len(trial)
+                used[tool].append(place.run(lines[tool], part))
+                took.append(time.perf_counter() - started)
+            return took[2] + each(took[2], took[1], len(trial), len(place.few)) * (len(names) - len(trial))
 
         def prepare(tool: str) -> Run:
-            return lambda: used.setdefault(tool, []).append(place.run(lines[tool], names))
+            return lambda: used[tool].append(place.run(lines[tool], names))
+
+        def cpu_s(few: float, some: float, *all_: float) -> float:
+            if all_:
+                return each(statistics.median(all_), some, len(names), len(trial))
+            return each(some, few, len(trial), len(place.few))
 
         def check(timing: Timing, result: Any) -> None:
             made = list(place.out.glob(f"*{folder.work.ending}"))  # beside them may be a journal
             if len(made) != len(names):
                 raise RuntimeError(f"{len(made)} of {len(names)} files were written")
             timing.size_bytes = sum(file.stat().st_size for file in made)
-            if folder.work.ending == ".png" and timing.tool != CODECS:
+            if folder.work.ending == ".png" and timing.filters:
                 with Image.open(place.source / names[0]) as before, Image.open(min(made)) as after:
                     timing.error = error_from(folder.work, np.asarray(before))(np.asarray(after))
 
-        contenders = (Contender(Timing(tool), partial(estimate, tool), partial(prepare, tool)) for tool in lines)
-        row = compete(folder.work, contenders, check, rounds, progress, (TOO_LONG_S, PATIENCE_S), place.clean)
-
-        def each(whole: float, start: float) -> float:
-            """Of a file: what starting costs is left out."""
-            return max(0.0, whole - start) / (len(names) - len(trial))
-
-        result = Result(folder, row, {tool: each(statistics.median(s), starts[tool]) for tool, s in used.items()})
+        contenders = (
+            Contender(
+                Timing(tool, filters=tool not in CODECS[folder.work.ending]),
+                partial(estimate, tool),
+                partial(prepare, tool),
+            )
+            for tool in lines
+        )
+        ours_s = LONGEST_S
+        with suppress(RuntimeError):  # its row says so
+            ours_s = estimate(next(iter(lines)))
+        limits_s = TOO_SLOW * ours_s, PATIENCE * rounds * ours_s
+        row = compete(folder.work, contenders, check, rounds, progress, limits_s, place.clean)
+        result = Result(folder, row, {tool: cpu_s(*s[1:]) for tool, s in used.items() if len(s) > 2})
         if tools:
             return result
         progress("where the CPU time goes")
-        with suppress(RuntimeError):  # imgconv fails, as its row says
-            whole, start = place.spent(names), place.spent(trial)
-            result.parts_s = dict(zip(("parent", "workers"), map(each, whole, start), strict=True)) | place.inside()
+        with suppress(RuntimeError):
+            for part, more, fewer in zip(("parent", "workers"), place.spent(names), place.spent(trial), strict=True):
+                result.parts_s[part] = each(more, fewer, len(names), len(trial))
+            result.parts_s |= place.inside()
+            result.in_turn_s["imgconv"] = result.parts_s["parent"]
+        if THREADS in lines:
+            result.in_turn_s[THREADS] = place.locked()
         return result

@@ -35,6 +35,7 @@ Progress = Callable[[str], None]  # is given the name of what is tried next
 SHARE = 16  # of the rows: a trial on this part tells how long all of it takes
 TOO_LONG_S = 15.0  # what takes longer is not run, only estimated from its trial
 PATIENCE_S = 4.0  # for all rounds of one contender
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "neon": "NEON"}  # what a CPU has -> its name
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Timing:
     tool: str
     method: str = ""  # imgconv's
     chosen: bool = True  # the row that stands for its tool; not so for methods that the plan did not choose
+    filters: bool = True  # not so for codecs alone
     times_s: list[float] = field(default_factory=list)
     error: float | None = None  # largest difference from the float64 sums, in levels
     estimated: bool = False  # from a part of the picture
@@ -86,6 +88,15 @@ class Row:
         """Of an animation."""
         return self.work.frames / timing.median_s if timing.median_s and self.work.frames else None
 
+    @property
+    def floor_s(self) -> float | None:
+        """The median of the fastest codecs alone."""
+        return min((t.median_s for t in self.timings if t.median_s and not t.filters), default=None)
+
+    def over_codecs(self, timing: Timing) -> float | None:
+        """How many times as long as these it took."""
+        return timing.median_s / self.floor_s if timing.median_s and self.floor_s and timing.filters else None
+
     def as_dict(self) -> dict[str, Any]:
         """Everything in milliseconds, for --json."""
 
@@ -100,9 +111,9 @@ class Row:
             "results": [
                 {
                     "tool": t.tool, "method": t.method or None, "chosen": t.chosen, "median_ms": ms(t.median_s),
-                    "min_ms": ms(t.min_s), "ratio": self.ratio(t), "rounds": len(t.times_s), "error": t.error,
-                    "estimated": t.estimated, "size_bytes": t.size_bytes, "problem": t.problem or None,
-                    "frames_per_s": self.frames_per_s(t),
+                    "min_ms": ms(t.min_s), "ratio": self.ratio(t), "codecs_ratio": self.over_codecs(t),
+                    "rounds": len(t.times_s), "error": t.error, "estimated": t.estimated, "size_bytes": t.size_bytes,
+                    "problem": t.problem or None, "frames_per_s": self.frames_per_s(t),
                 }
                 for t in self.timings
             ],
@@ -250,6 +261,7 @@ def machine(threads: int) -> dict[str, Any]:
     versions |= {peer.name: peer.version for peer in PEERS.values() if peer.version}
     return {
         "cpu": cpu().name,
+        "vectors": next((name for feature, name in VECTORS.items() if feature in cpu().features), ""),
         "cores": available_cores(),
         "threads": threads,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",

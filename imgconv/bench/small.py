@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imgconv.api import apply, correlate
-from imgconv.bench import commands, folders
+from imgconv.bench import commands, folders, programs
+from imgconv.bench.chart import table_lines
 from imgconv.bench.measure import Progress, Row, Settings, shape_of
 from imgconv.bench.works import WORKS, kernel_for, picture
 from imgconv.peers.table import PEERS
@@ -27,7 +28,7 @@ PHOTO_MP = 1.92  # of each of a folder
 # what --batch and whole commands call them -> heading
 ALONE = {"imgconv": "imgconv", "Python + Pillow": "Pillow", "Python + OpenCV": "OpenCV"}
 TOGETHER = {"imgconv": "imgconv", "Pillow Pool": "Pillow", "OpenCV threads": "OpenCV"}
-POOLS = {"Pillow Pool": "Pillow", folders.INSTALLED: "installed()"}
+POOLS = {"Pillow Pool": "Pillow", programs.INSTALLED: "installed()"}
 CALLS = (
     "correlate, Kernel", "correlate, name", "imgconv.apply", "PillowFilter", "Pillow", "OpenCV", "SciPy", "scikit-image"
 )  # fmt: skip
@@ -43,15 +44,11 @@ class Table(NamedTuple):
 
     def lines(self, markdown: bool) -> list[str]:
         """As text in columns, or as Markdown."""
-        cells = [[f"{self.about}, {self.unit}", *self.tools]]
+        rows = [[f"{self.about}, {self.unit}", *self.tools]]
         for name, numbers in self.rows.items():
             texts = ["–" if number is None else f"{number:.{max(0, 2 - _digits(number))}f}" for number in numbers]
-            cells.append([name, *texts])
-        if markdown:
-            lines = [f"| {' | '.join(row)} |" for row in cells]
-            return [lines[0], f"|---|{'---:|' * len(self.tools)}", *lines[1:]]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
+            rows.append([name, *texts])
+        return table_lines(rows, markdown)
 
     def as_dict(self) -> dict[str, Any]:
         """For --json."""

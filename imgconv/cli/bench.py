@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
@@ -46,7 +46,7 @@ T = TypeVar("T", bound=Named)
 @click.option("--batch", is_flag=True, help="Instead, folders on all cores. Files per second, CPU time.")
 @click.option("--small", is_flag=True, help="Instead, small pictures. CPU time of calls, files per second.")
 @click.option("--files", type=click.IntRange(4), metavar="N",
-              help="JPEGs, and by their number the other files.  [default: 400; 40 with --small]")  # fmt: skip
+              help="JPEGs, and by their number the other files.  [default: 60; 40 with --small]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="The table for a README.")
 @click.option("--plot", metavar="FILE", help="Draw a bar chart too, .png, .svg or .pdf. Replaces a file.")
@@ -56,11 +56,17 @@ def bench(
 ) -> int:  # fmt: skip
     """Measure this machine: every method of imgconv against every peer that is installed.
 
-    Libraries (Pillow, OpenCV, SciPy, scikit-image, libvips, Halide, IPP) work on the same pixels in memory;
-    programs (vips, GraphicsMagick, ImageMagick, ffmpeg, G'MIC, scripts with Pillow and OpenCV, and libjpeg-turbo
-    and libpng alone, which do not filter) from file to file. All take turns, so that a slow moment hits all. The
-    error is the largest difference from the float64 sums, in levels (of floating pictures, whose samples go from 0
-    to 1, as it is): rounding gives 0.5, cutting up to 1, more is another result.
+    Libraries (Pillow, pillow-simd, OpenCV, SciPy, scikit-image, libvips, Halide, IPP) work on the same pixels in
+    memory; programs (vips, GraphicsMagick, ImageMagick, ffmpeg, G'MIC, pnmconvol, GEGL, scripts with Pillow and
+    OpenCV) from file to file, beside codecs alone, which do not filter. All take turns, so that a slow moment hits
+    all. The error is the largest difference from the float64 sums, in levels (of floating pictures, whose samples
+    go from 0 to 1, as it is): rounding gives 0.5, cutting up to 1, more is another result.
+
+    What is missing is left out; pip install 'imgconv[peers]' brings more. pillow-simd takes Pillow's name, so it has
+    a folder of its own in the environment (x86 only):
+
+    \b
+    CC="cc -mavx2" pip install --no-deps --no-binary :all: --target $VIRTUAL_ENV/pillow-simd pillow-simd
 
     \b
     imgconv bench                                    everything: some minutes
@@ -70,7 +76,7 @@ def bench(
     imgconv bench --json > bench.json                for machines
     imgconv bench --costs --size 2                   does the planner know this machine?
     imgconv bench --scaling --size 200               by megapixels, threads and size of the kernel
-    imgconv bench --batch --files 100                folders of files, some minutes and 1 GB of temporary files
+    imgconv bench --batch --files 400                folders of files; 60 take three minutes
     imgconv bench --small --markdown                 calls on small pictures, small files, Pillow's own calls
 
     \b
@@ -103,7 +109,7 @@ def bench(
     rounds = rounds or (3 if batch else 5 if small else 7)
     settings = Settings(*shape_of(size), channels, rounds, threads or available_cores())
     if batch:
-        _show_batch(settings, files or 400, only, as_json, as_markdown)
+        _show_batch(settings, files or 60, only, as_json, as_markdown)
         return DONE
     if small:
         _show_small(settings, files or 40, as_json, as_markdown)
@@ -316,14 +322,23 @@ def _show_scaling(settings: Settings, size: float, as_json: bool) -> None:
         _show_regret(regrets(points))
 
 
+def _show_machine(facts: dict[str, Any], settings: Settings, heading: str) -> None:
+    """What the numbers depend on, under a heading if there is one."""
+    from imgconv.bench import chart
+
+    if heading:
+        click.echo(f"{chart.heading(facts, heading)}\n")
+    click.echo(chart.caption(facts, settings.shape))
+
+
 def _show_batch(settings: Settings, files: int, only: tuple[str, ...], as_json: bool, as_markdown: bool) -> None:
-    from imgconv.bench import chart, commands, folders
+    from imgconv.bench import commands, folders
     from imgconv.bench.measure import machine
 
     facts = machine(settings.threads)
     facts["versions"] |= commands.versions()
     if not as_json:
-        click.echo(chart.caption(facts, settings.shape))
+        _show_machine(facts, settings, "folders" * as_markdown)
     results = []
     for folder in _named(only, folders.folders(files, settings.rows, settings.columns)):
         with _progress(folder.name) as progress:
@@ -332,17 +347,19 @@ def _show_batch(settings: Settings, files: int, only: tuple[str, ...], as_json: 
             click.echo()
             for line in results[-1].lines(as_markdown):
                 click.echo(line)
+    if not as_json:
+        click.echo(f"\n{folders.NOTE}")
     if as_json:
         print_json({"machine": facts, "rounds": settings.rounds, "works": [result.as_dict() for result in results]})
 
 
 def _show_small(settings: Settings, files: int, as_json: bool, as_markdown: bool) -> None:
-    from imgconv.bench import chart, small
+    from imgconv.bench import small
     from imgconv.bench.measure import machine
 
     facts = machine(settings.threads)
     if not as_json:
-        click.echo(chart.caption(facts, settings.shape))
+        _show_machine(facts, settings, "small pictures and files" * as_markdown)
     with _progress("small") as progress:
         tables = []
         for table in small.tables(settings, files, progress):
