@@ -17,7 +17,7 @@ from makers import leftovers, noise, saved
 from PIL import Image, ImageFilter
 
 from imgconv.batch import journal
-from imgconv.batch.job import Handling, run_one
+from imgconv.batch.job import Handling, Work
 from imgconv.batch.targets import Job, Targets
 from imgconv.kernels.spec import kernel
 from imgconv.recipe import Recipe
@@ -215,7 +215,7 @@ def test_a_result_that_has_come_meanwhile_is_taken_for_done_if_it_is_the_same():
     recipe, job = Recipe((kernel("blur"),)), Job(source, target, "PNG")
 
     def status(**changed) -> str:
-        outcome = run_one(job, recipe, Targets(out_dir=Path("out"), journal="blur")._replace(**changed), Handling())
+        outcome = Work(recipe, Targets(out_dir=Path("out"), journal="blur")._replace(**changed), Handling())(job)
         return outcome.status
 
     assert [status(), status(), status(journal="another"), status(overwrite=True)] == [

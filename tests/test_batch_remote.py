@@ -19,7 +19,7 @@ from test_cli import quick
 
 from imgconv.batch import remote
 from imgconv.batch.inputs import find_inputs
-from imgconv.batch.job import Handling, run_one
+from imgconv.batch.job import Handling, Work
 from imgconv.batch.remote import Remote, hidden, place
 from imgconv.batch.targets import Targets, make_jobs
 from imgconv.errors import PictureError, UsageError, WriteError
@@ -294,7 +294,7 @@ def test_what_the_web_refuses_is_one_line():
 def in_memory(*names, **targets):
     given = Targets(**targets)
     jobs, _ = make_jobs(find_inputs(names, given, True).files, "identity", given)
-    return [run_one(job, Recipe((kernel("identity"),)), given, Handling()) for job in jobs]
+    return [Work(Recipe((kernel("identity"),)), given, Handling())(job) for job in jobs]
 
 
 def test_memory_goes_in_and_out():

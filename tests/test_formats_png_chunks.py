@@ -15,7 +15,7 @@ import pytest
 from makers import chunk, exif, noise, opened, png, saved, smooth
 from PIL import Image, PngImagePlugin
 
-from imgconv.batch.job import Handling, run_one
+from imgconv.batch.job import Handling, Work
 from imgconv.batch.targets import Targets, make_jobs
 from imgconv.conventions import METADATA
 from imgconv.errors import PictureError
@@ -238,7 +238,7 @@ def test_a_profile_for_colours_goes_when_they_are_summed(tmp_path, monkeypatch):
     for channels, stays in (("each", True), ("sum", False)):
         recipe, targets = Recipe((kernel("1 2 1"),), Options(channels=channels)), Targets("b.png", overwrite=True)
         (job,) = make_jobs([("a.png", "")], "blur", targets)[0]
-        outcome = run_one(job, recipe, targets, Handling())
+        outcome = Work(recipe, targets, Handling())(job)
         assert (b"iCCP" in Path("b.png").read_bytes()) == stays
         assert bool(outcome.notes) != stays
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -190,3 +191,37 @@ def test_garbage_is_collected_once_all_is_imported(tmp_path, words):
 def test_the_library_loads_nothing_heavy_until_it_is_used():
     code = "import sys, imgconv; imgconv.KernelError; sys.exit(bool({'numpy', 'PIL', 'click'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_way_of_a_picture_is_the_one_in_contributing(tmp_path):
+    """Each function that is named there is entered, in that order, but for what is met on the way back up."""
+    walk = (
+        (HOUSE.parent / "CONTRIBUTING.md").read_text().partition("## The way of a picture")[2].partition("8. Back")[0]
+    )
+    named = [name for name in re.findall(r"`((?:[a-z_]+\.)+[A-Za-z_.]+)`", walk) if name.split(".")[0] in FLOOR]
+    (tmp_path / "photo.png").write_bytes(encode_png(np.zeros((20, 30, 3), np.uint8)))
+    code = """if True:
+        import os, sys, threading
+        met = {}
+        def entered(frame, event, arg):
+            name = f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}"
+            if event == "call" and frame.f_code.co_flags & 1:  # not the body of a class
+                met.setdefault(name.removesuffix(".__init__"))
+        sys.argv[0], os._exit = "imgconv", sys.exit
+        from imgconv.__main__ import main
+        threading.setprofile(entered)
+        sys.setprofile(entered)
+        try:
+            main()
+        finally:
+            sys.setprofile(None)
+            print("\\n", *(name.removeprefix("imgconv.") for name in met), file=sys.stderr)
+    """
+    words = ["apply", "photo.png", "-k", "edge_enhance"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    met = done.stderr.split()
+    assert len(named) > 12
+    assert set(named) <= set(met)
+    assert sorted(named, key=met.index) == named

@@ -10,7 +10,7 @@ from makers import noise
 
 import imgconv
 from imgconv import threads
-from imgconv.batch.job import Handling, run_one
+from imgconv.batch.job import Handling, Work
 from imgconv.batch.targets import Job, Targets
 from imgconv.formats.picture import Picture
 from imgconv.formats.write import encode
@@ -149,7 +149,7 @@ def test_one_thread_is_one(ending, options, tmp_path, monkeypatch):
     source.write_bytes(encode(picture, FORMS[ending], threads=1)[0])
     recipe = Recipe((kernel("edge_enhance"), kernel("blur")), Options(threads=1, **options))
     before = threading.active_count()
-    outcome = run_one(Job(source, target, FORMS[ending]), recipe, Targets(), Handling())
+    outcome = Work(recipe, Targets(), Handling())(Job(source, target, FORMS[ending]))
     assert outcome.error is None
     assert target.exists()
     assert threading.active_count() == before

@@ -92,11 +92,6 @@ def with_threads(recipe: Recipe, threads: int | None) -> Recipe:
     return Recipe(recipe.kernels, replace(recipe.options, threads=threads))
 
 
-def run_one(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Outcome:
-    """Reads, filters and writes one file. What goes wrong is in the outcome, unless nobody reads standard output."""
-    return _ended(_steps(job, recipe, targets, handling))
-
-
 def _ended(steps: Generator[BinaryIO, None, Outcome]) -> Outcome:
     """Goes to the end, past the result that waits for its name."""
     try:
@@ -118,7 +113,10 @@ def _written(steps: Generator[BinaryIO, None, Outcome]) -> Outcome | None:
 
 
 def _steps(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Generator[BinaryIO, None, Outcome]:
-    """Does what `run_one` does, in two steps: in between, the result is written, and waits for its name."""
+    """Reads, filters and writes one file, in two steps: in between, the result is written, and waits for its name.
+
+    What goes wrong is in the outcome, unless nobody reads standard output.
+    """
     outcome = Outcome(job)
     started, compiled = time.perf_counter(), compile_seconds()
     if is_skipped(job, targets):

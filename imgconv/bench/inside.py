@@ -67,7 +67,7 @@ def main() -> None:
         )
         os.fsync = timed(os.fsync, "fsync")
 
-    from imgconv.batch.job import Handling, run_one
+    from imgconv.batch.job import Handling, Work
     from imgconv.batch.targets import Job, Targets
     from imgconv.kernels.spec import kernel
     from imgconv.recipe import Recipe
@@ -79,7 +79,7 @@ def main() -> None:
 
     def done() -> None:
         for job in jobs:
-            outcome = run_one(job, recipe, targets, Handling())
+            outcome = Work(recipe, targets, Handling())(job)
             if outcome.error:
                 sys.exit(outcome.error)
 
