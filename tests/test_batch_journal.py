@@ -191,6 +191,8 @@ def test_the_second_name_of_a_result_goes_whose_run_was_killed_amid_naming_it(op
         "    real(part, target)\n"
         "    os.kill(os.getpid(), 9)\n"
         "os.link = link\n"
+        "from imgconv.formats import place\n"
+        "place.NAMELESS = 0\n"  # where files have names from the start
         "sys.argv[0] = 'imgconv'\n"
         "from imgconv.__main__ import main\n"
         "main()"

@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -107,6 +108,97 @@ def test_attributes_and_acl_are_kept():
         assert "system.posix_acl_access" not in os.listxattr("b.png")
 
 
+# what has no name before it is complete, and how several are synced
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An empty one, of which nothing is known yet."""
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def written(folder, count=3):
+    """Files that are synced together; what stood in the folder before they had their names."""
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(place.placed(folder / f"{n}", overwrite=False)) for n in range(count)]
+        for number, file in enumerate(files):
+            place.put(file, bytes([number]))
+        there = os.listdir(folder)
+        place.sync(files)
+    assert sorted(os.listdir(folder)) == [f"{n}" for n in range(count)]
+    assert [(folder / f"{n}").read_bytes() for n in range(count)] == [bytes([n]) for n in range(count)]
+    return there
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o022, 0o002])
+def test_a_file_has_no_name_before_it_is_complete(folder, umask):
+    before = os.umask(umask)
+    try:
+        there = written(folder)
+    finally:
+        os.umask(before)
+    assert there == [] or not place._names_later(str(folder))  # not on every file system
+    assert {(folder / name).stat().st_mode & 0o777 for name in os.listdir(folder)} == {0o666 & ~umask}
+    with pytest.raises(WriteError, match="exists; --overwrite replaces it"):
+        place.write(folder / "0", b"other", overwrite=False)
+    assert (folder / "0").read_bytes() == b"\0"
+
+
+@pytest.mark.parametrize("missing", ["/proc", "the umask", "the call"])
+def test_where_no_name_can_be_given_later_it_has_one_from_the_start(folder, monkeypatch, missing):
+    def refuse(descriptor, target):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    if missing == "/proc":
+        monkeypatch.setattr(place, "_name", refuse)
+    elif missing == "the umask":  # as on old systems, which give more rights than it says
+        monkeypatch.setattr(place, "text_of", lambda path: "Umask:\t0777\n")
+    else:
+        monkeypatch.setattr(place, "NAMELESS", 0)
+    assert [name.endswith(".part") for name in written(folder)] == [True] * 3
+
+
+class System:
+    """The calls of a C library, of which one puts all of a file system on the disk."""
+
+    def __init__(self, status=0, kind=0xEF53):
+        self.status, self.kind, self.calls = status, kind, 0
+
+    def fstatfs(self, descriptor, about):
+        struct.pack_into("l", about, 0, self.kind)
+        return 0
+
+    def syncfs(self, descriptor):
+        self.calls += 1
+        return self.status
+
+
+@pytest.mark.parametrize(
+    ("system", "unwritten", "alone"),
+    [
+        (System(), 1000, 0),
+        (System(status=-1), 1000, 3),  # something could not be written: each tells for itself
+        (System(kind=0x6969), 1000, 3),  # NFS
+        (System(), 200_000, 3),  # somebody writes much there
+        (None, 1000, 3),
+    ],
+)
+def test_several_files_are_synced_by_one_call_where_that_is_safe(folder, monkeypatch, system, unwritten, alone):
+    synced = []
+    monkeypatch.setattr(place, "_library", lambda: system)
+    monkeypatch.setattr(place, "text_of", lambda path: f"Umask:\t0000\nDirty:  {unwritten} kB\nWriteback:  8 kB\n")
+    monkeypatch.setattr(os, "fsync", synced.append)
+    written(folder)
+    assert len(synced) == alone
+    assert system is None or system.calls == (alone == 0 or system.status != 0)
+    written_alone = folder / "alone"
+    place.write(written_alone, b"1", overwrite=False)
+    place.write(written_alone, b"2", overwrite=True)
+    assert len(synced) == alone + 2
+    assert not place._synced
+
+
 def test_a_private_file_is_private_while_it_is_written(monkeypatch):
     os.chmod("b.png", 0o600)
     seen = []
@@ -140,7 +232,7 @@ def amid_writing(name):
         described = {"descr": "|u1", "fortran_order": False, "shape": (rows, columns, 3)}
         np.lib.format.write_array_header_1_0(file, described)
         file.truncate(file.tell() + rows * columns * 3)
-    command = [sys.executable, "-m", "imgconv", "apply", name, "-k", "blur", "-o", "large.png"]
+    command = [sys.executable, "-m", "imgconv", "apply", name, "-k", "blur", "-o", "large.png", "--overwrite"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             while not (new := set(leftovers(Path())) - there) or not is_locked(*new):
@@ -175,7 +267,7 @@ def test_a_signal_amid_writing_leaves_nothing(signals, jobs):
         "from imgconv.__main__ import main\n"
         "main()"
     )
-    command = [sys.executable, "-c", slow, "apply", "a.png", "b.png", "-k", "blur", "-j", jobs]
+    command = [sys.executable, "-c", slow, "apply", "a.png", "b.png", "-k", "blur", "-j", jobs, "--overwrite"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         for _ in range(2000):
             if len(leftovers(Path())) == int(jobs):

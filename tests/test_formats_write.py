@@ -386,7 +386,7 @@ def test_what_exists_is_not_replaced_unless_asked(tmp_path):
 
 
 def test_without_hard_links_it_is_renamed(tmp_path, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise PermissionError
 
     monkeypatch.setattr(os, "link", refuse)

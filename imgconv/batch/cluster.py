@@ -222,7 +222,7 @@ class Cluster:
                 outcome.error = outcome.error.replace(str(theirs), str(ours))
         if outcome.status == "done":
             targets = self.work.targets
-            note = partial(journal.note, job.target, source=content, recipe=targets.journal) if content else None
+            note = partial(journal.note, source=content, recipe=targets.journal) if content else None
             try:
                 rename(way.hidden, job.target, overwrite=targets.replaces_at(job.target), sealed=note)
             except WriteError as problem:

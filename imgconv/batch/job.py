@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
@@ -21,7 +21,7 @@ from imgconv.batch.targets import Job, Targets, content_of, is_journaled, is_ski
 from imgconv.conventions import METADATA
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
 from imgconv.formats.limits import DEFAULT, Limits, limits_for
-from imgconv.formats.place import PIECE, followed, make_folder, placed, put, sweep_once
+from imgconv.formats.place import PIECE, followed, make_folder, placed, put, sweep_once, sync
 from imgconv.formats.read import frames_of
 from imgconv.formats.table import Changes
 from imgconv.formats.write import sink_of
@@ -70,8 +70,10 @@ class Work:
         handling = self.handling._replace(limits=limits)
         looked = [self._look(job, recipe, handling) for job in jobs]  # before --in-place replaces it
         begun = [_steps(job, recipe, self.targets, handling) for job in jobs]
-        written = [_written(steps) for steps in begun] if len(jobs) > 1 else [None]
-        outcomes = [outcome or _ended(steps) for outcome, steps in zip(written, begun, strict=True)]
+        written = [_written(steps) for steps in begun]
+        sync(each for each in written if not isinstance(each, Outcome))
+        ends = zip(written, begun, strict=True)
+        outcomes = [each if isinstance(each, Outcome) else _ended(steps) for each, steps in ends]
         for outcome, section in zip(outcomes, looked, strict=True):
             outcome.looked = section
         return outcomes
@@ -101,15 +103,12 @@ def _ended(steps: Generator[BinaryIO, None, Outcome]) -> Outcome:
         return cast(Outcome, end.value)
 
 
-def _written(steps: Generator[BinaryIO, None, Outcome]) -> Outcome | None:
-    """Goes on until a result waits for its name, and has the system begin to put it on the disk; else to the end."""
+def _written(steps: Generator[BinaryIO, None, Outcome]) -> BinaryIO | Outcome:
+    """Goes on until a result waits for its name, and gives that; else to the end."""
     try:
-        file = next(steps)
+        return next(steps)
     except StopIteration as end:
         return cast(Outcome, end.value)
-    with suppress(OSError, AttributeError):  # only some systems have it, and only a file a descriptor
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # pages that are not on the disk stay
-    return None
 
 
 def _steps(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Generator[BinaryIO, None, Outcome]:
@@ -160,9 +159,9 @@ def _steps(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Ge
 def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> Iterator[BinaryIO]:
     started, threads = clock(), recipe.options.threads
     limits = limits_for(handling.limits, recipe.options, job.format)
-    content = content_of(job.source) if targets.journal and job.source else ""
     file, size = _opened(job, stream=handling.raw is not None)
     with file:
+        content = content_of(job.source, file) if targets.journal and job.source else ""
         name, ending = (str(job.source), job.source.suffix) if job.source else (STANDARD_INPUT, "")
         frames = frames_of(
             file, size, name, ending, wanted=targets.frames,
@@ -201,7 +200,7 @@ def _target(job: Job, targets: Targets, size: int, content: str, *, stream: bool
     output as it comes.
     """
     if isinstance(job.target, Path):
-        sealed = partial(journal.note, job.target, source=content, recipe=targets.journal) if targets.journal else None
+        sealed = partial(journal.note, source=content, recipe=targets.journal) if targets.journal else None
         with placed(job.target, overwrite=targets.replaces_at(job.target), sealed=sealed) as file:
             yield file
         return

@@ -46,11 +46,11 @@ def content(file: BinaryIO) -> str:
     return f"{size}-{crc:08x}{adler:08x}"
 
 
-def note(target: Path, part: os.stat_result, source: str, recipe: str) -> None:
-    """Puts down that `part` is about to become `target`."""
+def note(target: str, part: os.stat_result, source: str, recipe: str) -> None:
+    """Puts down that `part` is about to become `target`, which is no link."""
     import json
 
-    folder, name = os.path.split(followed(os.fspath(target))[0])
+    folder, name = os.path.split(target)
     entry = {"result": name, **Entry(part.st_size, part.st_mtime_ns, source, recipe)._asdict()}
     with suppress(OSError):  # the file will be done again, which is no harm
         # in one piece, behind a line that a full disk may have cut; several processes write at once

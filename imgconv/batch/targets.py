@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import string
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from unicodedata import normalize
 
 from imgconv.arrayfile import opened
@@ -127,7 +128,7 @@ def make_jobs(inputs: Sequence[tuple[str, str]], recipe_name: str, targets: Targ
     real = cache(os.path.realpath)  # of folders, in which there are many
     named = not targets.in_place and "{stem}" in template and "{kernel}" in template
     results = _results(jobs, recipe_name, real) if named else set()
-    jobs = [job for job in jobs if job.source not in results]
+    jobs = [job for job in jobs if job.source not in results] if results else jobs
     _check_clashes(jobs, targets, real)
     return jobs, sorted(map(str, results))
 
@@ -212,8 +213,9 @@ def _job(name: str, way: str, template: str, number: int, recipe_name: str, targ
     else:
         folder = full(source.parent) if source else "."
     stem, ending = (source.stem, wanted or source.suffix) if source else ("stdin", wanted or ".png")
-    if source and not wanted and "{ext}" in template and (not is_written(name_for(ending)) or ending.lower() == ".pbm"):
-        own = format_in(source) or name_for(ending)
+    own = name_for(ending)
+    if source and not wanted and "{ext}" in template and (not is_written(own) or ending.lower() == ".pbm"):
+        own = format_in(source) or own
         if is_written(own):
             # the whole name: beside x.mpo there may be an x.jpg
             stem, ending = source.name, by_name(str(own)).endings[0]
@@ -228,9 +230,11 @@ def _job(name: str, way: str, template: str, number: int, recipe_name: str, targ
                 why = str(problem)
             return Job(source, None, "", why)
     text = template.format(dir=folder, stem=stem, kernel=recipe_name, ext=ending, index=number, frame=_Later())
-    texts = [text.replace("{", "{{").replace("}", "}}") for text in text.split("\0")]
-    texts[1::2] = [f"{{frame{width}}}" for width in texts[1::2]]
-    each = "".join(texts) if len(texts) > 1 else ""
+    each = ""
+    if "\0" in text:
+        texts = [text.replace("{", "{{").replace("}", "}}") for text in text.split("\0")]
+        texts[1::2] = [f"{{frame{width}}}" for width in texts[1::2]]
+        each = "".join(texts)
     target = place(each.format(frame=min(targets.frames or (1,))) if each else text)
     if isinstance(target, Remote):
         remote.check_target(target)
@@ -315,13 +319,16 @@ def identity(path: Path | Remote, real: Callable[[str], str] = os.path.realpath)
     """The same for two names of one file, through symbolic and hard links; text for a name without a file."""
     if isinstance(path, Remote):
         return path.url.rstrip("/")
+    is_link = False
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
+        if is_link := stat.S_ISLNK(status.st_mode):
+            status = os.stat(path)
         if status.st_ino:
             return status.st_dev, status.st_ino
     except OSError:
         pass
-    if os.path.islink(path):
+    if is_link:
         return os.path.normcase(os.path.realpath(path))
     folder, name = os.path.split(path)
     return os.path.normcase(os.path.join(real(folder), name))
@@ -367,11 +374,16 @@ def is_journaled(job: Job, targets: Targets) -> bool:
     return targets.in_place or entry.input == content_of(job.source)  # in place, the input is the result
 
 
-def content_of(source: Path | Remote) -> str:
-    """What tells the bytes of an input from others: for a file elsewhere the time of its writing. "" without a file."""
+def content_of(source: Path | Remote, file: BinaryIO | None = None) -> str:
+    """What tells the bytes of an input from others: for a file elsewhere the time of its writing. "" without a file.
+
+    It may be open already, as `file`.
+    """
     if isinstance(source, Remote):
         return f"{remote.changed(source)}"
     try:
+        if file is not None:
+            return journal.content(file)
         with opened(source, PictureError, buffering=0)[0] as file:
             return journal.content(file)
     except (PictureError, OSError):
