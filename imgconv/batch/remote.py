@@ -73,7 +73,7 @@ class Remote(NamedTuple):
 
 def place(name: str) -> Path | Remote:
     """The file of that name, here or elsewhere."""
-    return Remote(name) if REMOTE.match(name) else Path(name)
+    return Remote(name) if ":" in name and REMOTE.match(name) else Path(name)
 
 
 def full(path: Path | Remote) -> str:

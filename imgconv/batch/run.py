@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 WINDOW = 1024  # jobs that are under way: those behind a slow one are not begun without end
 TICK_S = 0.1
-JOB_S, BYTES_PER_S = 0.0015, 2e7  # of CPU: what a job takes at least, and more for each byte of its file
+JOB_S, BYTES_PER_S = 0.001, 2e7  # of CPU: what a job takes at least, and more for each byte of its file
 SYNC_S = 0.005  # until a result is on the disk: meanwhile another process has the core
 SIZE_ELSEWHERE = 2**22  # of a file that is not here: to be asked would take long, as fetching it does
 TOGETHER_S = 0.02  # of small jobs that a process does together, which wait for the disk once
@@ -64,7 +64,8 @@ def run(
     tick : callable
         Is given the jobs that are under way, every now and then.
     """
-    number = worth(jobs, most)
+    seconds = {id(job): _seconds(job) for job in jobs} if len(jobs) > 1 else {}
+    number = worth(jobs, most, seconds.values())
     workers = None
     if number > 1:
         from imgconv.batch.workers import Workers  # here: most runs have one file
@@ -76,7 +77,8 @@ def run(
             budget = work.handling.limits.memory or memory("MemTotal") // 2
             # what replaces files is not done again when a process has died: it may have replaced its input
             together = keep_going and not work.targets.replaces
-            workers = Workers(work.together, number, budget, _part if together else None)
+            part = (lambda job: seconds[id(job)] / TOGETHER_S) if together else None
+            workers = Workers(work.together, number, budget, part)
     if workers is not None:
         with workers:
             for outcome in over(jobs, workers.submit, keep_going, tick):
@@ -145,16 +147,19 @@ def over(
             future.cancel()
 
 
-def worth(jobs: Sequence[Job], most: int | None) -> int:
-    """How many processes the jobs are worth, unless `most` says how many; 1: none but this one."""
+def worth(jobs: Sequence[Job], most: int | None, seconds: Iterable[float] | None = None) -> int:
+    """How many processes the jobs are worth, unless `most` says how many; 1: none but this one.
+
+    `seconds` are those of CPU that each takes; they are guessed when not given.
+    """
     if len(jobs) < 2 or any(job.only_here for job in jobs):
         return 1
     if most is not None:
         return min(most, len(jobs))
-    seconds = sum(map(_seconds, jobs))
-    busy = available_cores() * (1 + SYNC_S * sum(map(_part, jobs)) / seconds) if seconds else 1
+    total = sum(map(_seconds, jobs) if seconds is None else seconds)
+    busy = available_cores() * (1 + SYNC_S / TOGETHER_S) if total else 1
     elsewhere = any(isinstance(end, Remote) for job in jobs for end in job[:2])
-    return max(1, min(int(busy + 0.75), len(jobs), int(seconds / (WORTH_ELSEWHERE_S if elsewhere else WORTH_S))))
+    return max(1, min(int(busy + 0.75), len(jobs), int(total / (WORTH_ELSEWHERE_S if elsewhere else WORTH_S))))
 
 
 def _seconds(job: Job) -> float:
@@ -164,11 +169,6 @@ def _seconds(job: Job) -> float:
         with suppress(OSError):
             size = os.stat(job.source).st_size
     return JOB_S + size / BYTES_PER_S
-
-
-def _part(job: Job) -> float:
-    """What part of those that are done together a job is."""
-    return _seconds(job) / TOGETHER_S
 
 
 def rehearse(work: Work, jobs: Sequence[Job]) -> None:

@@ -125,6 +125,7 @@ DEPTHS = {  # the words of --depth, and the samples that they are kept in
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV", ".raw": "RAW"}
 ARRAYS = tuple(ARRAY_ENDINGS.values())
 _NAMES = {ending: form.name for form in FORMATS for ending in form.endings} | ARRAY_ENDINGS
+_WRITTEN = {*ARRAYS, *(form.name for form in FORMATS if form.modes)}
 
 
 def by_name(name: str) -> Format:
@@ -149,7 +150,7 @@ def name_for(ending: str) -> str | None:
 
 def is_written(name: str | None) -> bool:
     """Whether files of a format can be written, arrays included."""
-    return name in ARRAYS or any(form.name == name and form.modes for form in FORMATS)
+    return name in _WRITTEN
 
 
 def endings() -> str:
