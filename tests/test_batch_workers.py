@@ -319,6 +319,35 @@ def test_a_signal_ends_all_processes_and_leaves_nothing(folder, number, status, 
     assert leftovers(Path("out")) == []
 
 
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGTERM, signal.SIGINT]])
+def test_what_waits_for_the_disk_too_long_is_killed_and_leaves_nothing(folder, signals):
+    """The disk lets nobody go: then neither do Python's handlers run, which would delete what was begun."""
+    stuck = (
+        "import os, signal, sys, time\n"
+        "from imgconv.batch import workers\n"
+        "from imgconv.formats import place\n"
+        "workers.PATIENCE_S = 0.3\n"
+        "place.NAMELESS = 0\n"  # where files have names from the start
+        "place.os.fsync = lambda descriptor: signal.pthread_sigmask(0, {15}) and None or time.sleep(60)\n"
+        "sys.argv[0] = 'imgconv'\n"
+        "from imgconv.__main__ import main\n"
+        "main()"
+    )
+    with subprocess.Popen([sys.executable, "-c", stuck, *command("--co", "compress_level=0")[3:]]) as run:
+        while not Path("out").exists() or len(leftovers(Path("out"))) < 3:
+            assert run.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.1)
+        pids = children(run.pid)
+        for number in signals:
+            run.send_signal(number)
+            time.sleep(0.05)
+        run.wait(60)
+    assert run.returncode in (130, 143)
+    assert are_gone(pids)
+    assert leftovers(Path("out")) == []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
 def test_no_process_outlives_a_command_that_is_killed(folder):
     with subprocess.Popen(command(slow=0.1), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:

@@ -78,7 +78,7 @@ def run(
             # what replaces files is not done again when a process has died: it may have replaced its input
             together = keep_going and not work.targets.replaces
             part = (lambda job: seconds[id(job)] / TOGETHER_S) if together else None
-            workers = Workers(work.together, number, budget, part)
+            workers = Workers(work.together, number, budget, part, _sweep_for)
     if workers is not None:
         with workers:
             for outcome in over(jobs, workers.submit, keep_going, tick):
@@ -138,13 +138,18 @@ def over(
                 continue
             except Exception as problem:
                 outcome = Outcome(job, "failed", f"{job.input}: {problem}")
-                if isinstance(job.target, Path):
-                    sweep(str(job.target.parent))
+                _sweep_for(job)
             waiting.popleft()
             yield outcome
     finally:
         for _, future in waiting:
             future.cancel()
+
+
+def _sweep_for(job: Job) -> None:
+    """Deletes what a process that was killed has left of a job's result."""
+    if isinstance(job.target, Path):
+        sweep(os.path.dirname(job.target))
 
 
 def worth(jobs: Sequence[Job], most: int | None, seconds: Iterable[float] | None = None) -> int:

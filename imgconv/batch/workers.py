@@ -29,6 +29,7 @@ AT_HAND = 2  # messages with jobs that a worker has: one it works on, one that w
 FREE = 4  # a share of the memory that every worker may take without asking, all of them together
 MALLOC = {-3: 2**25, -1: 2**27}  # M_MMAP_THRESHOLD, which can be no larger, and M_TRIM_THRESHOLD
 PATIENCE_S = 5.0  # for a worker that is to end
+HELD = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # while they end
 
 Work = Callable[..., Any]  # of a list of jobs, threads, and how it asks for memory
 
@@ -75,6 +76,8 @@ class Workers:
     part : callable, optional
         Is given a job, and says what part it is of what a worker is given at once: half, a tenth. Each is all of it
         when not given.
+    cut : callable, optional
+        Is given each job amid which a process had to be killed at the end, for it did not end by itself.
 
     Raises
     ------
@@ -82,8 +85,15 @@ class Workers:
         When the system gives no process.
     """
 
-    def __init__(self, work: Work, most: int, memory: int, part: Callable[[Any], float] | None = None) -> None:
-        self.work, self.most = work, most
+    def __init__(
+        self,
+        work: Work,
+        most: int,
+        memory: int,
+        part: Callable[[Any], float] | None = None,
+        cut: Callable[[Any], None] = lambda job: None,
+    ) -> None:
+        self.work, self.most, self.cut = work, most, cut
         self.part = part or (lambda job: 1.0)
         self.alone: set[_Pending] = set()  # those that were at a worker when it died
         self.free = memory // FREE // most
@@ -197,16 +207,29 @@ class Workers:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        """Ends all of them: idle ones see that nobody talks to them any more, the others are told."""
+        """Ends all of them: idle ones see that nobody talks to them any more, the others are told.
+
+        Signals wait meanwhile, or a second Ctrl-C would leave some of them behind.
+        """
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, HELD) if hasattr(signal, "pthread_sigmask") else None
+        try:
+            self._end()
+        finally:
+            if held is not None:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def _end(self) -> None:
         for worker in self.workers:
             if worker.jobs:
                 worker.process.terminate()
             worker.connection.close()
         for worker in self.workers:
             worker.process.join(PATIENCE_S)
-            if worker.process.exitcode is None:
+            if worker.process.exitcode is None:  # it waits for the disk, or is amid a long sum
                 worker.process.kill()
                 worker.process.join()
+                for _, job in worker.jobs[0] if worker.jobs else ():
+                    self.cut(job)
         self.selector.close()
 
 
