@@ -5,6 +5,7 @@ from __future__ import annotations
 # built in: importing signal takes time, in which a signal would show Python's traceback
 import _signal as signal  # type: ignore[import-not-found]
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ def main() -> NoReturn:
     gc.disable()
     # NumPy's BLAS starts threads that spin for 0.1 s of CPU at every start, and filtering has no use for them
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # nor does anybody read the docstrings of NumPy's compiled functions here, which take a tenth of importing it
+    for name in ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars"):
+        sys.modules[name] = type(sys)(name)
     from imgconv.cli import main as command
 
     command()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
     from imgconv.formats.raw import Raw
 
-REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)(://|::)", re.IGNORECASE)  # one letter is a drive of Windows
+REMOTE = "[A-Za-z][A-Za-z0-9+.-]+(://|::)"  # one letter is a drive of Windows
 WEB = ("http", "https")  # only read from; folders are pages with links, and their names end in a slash
 # an object appears there when its upload is complete; elsewhere a file has another name until then
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
@@ -73,7 +73,7 @@ class Remote(NamedTuple):
 
 def place(name: str) -> Path | Remote:
     """The file of that name, here or elsewhere."""
-    return Remote(name) if ":" in name and REMOTE.match(name) else Path(name)
+    return Remote(name) if ":" in name and re.match(REMOTE, name) else Path(name)
 
 
 def full(path: Path | Remote) -> str:

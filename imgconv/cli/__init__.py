@@ -229,6 +229,8 @@ def print_json(value: Any) -> None:
 
 def one_line(text: str) -> str:
     """The text with control characters spelt out: a file's name must not move the cursor or break a line."""
+    if text.isprintable():
+        return text
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: ascii(match[0])[1:-1], text)
 
 

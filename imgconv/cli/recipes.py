@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +42,9 @@ def embedded(ctx: click.Context) -> tuple[str, str]:
 
 def key(ctx: click.Context) -> str:
     """What tells this recipe from others, in a journal."""
-    return hashlib.sha256(recipe_text(ctx).encode()).hexdigest()[:16]
+    from hashlib import sha256  # here, because one picture has no journal
+
+    return sha256(recipe_text(ctx).encode()).hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:

@@ -27,7 +27,7 @@ MEMORY_RATIO = 1000  # bytes of memory to one of a file, where that is more
 # shortest code. JPEG: a bit for each block of 8×8, which may be of one of two channels. VP8: three bits for 16×16.
 DEFLATE, LZW, JPEG, VP8 = 1032, 2731, 1024, 1024
 TIFF_BYTES = {"raw": 1, "packbits": 64, "tiff_lzw": LZW, "tiff_deflate": DEFLATE, "tiff_adobe_deflate": DEFLATE}
-ARITHMETIC = re.compile(rb"\xff[\xc9-\xcb]\0.\x08", re.DOTALL)  # coded JPEG: blocks take less than a bit
+ARITHMETIC = rb"(?s)\xff[\xc9-\xcb]\0.\x08"  # coded JPEG: blocks take less than a bit
 # bytes for each pixel while it is decoded; JPEG: progressive; by decoders in Python, or of 16 bits cut to 8
 READING = {"WEBP": 16, "GIF": 8, "JPEG": 10, "MPO": 10, "AVIF": 20, "HEIF": 28, "JPEG2000": 28, "ICNS": 28}
 READING |= dict.fromkeys(("QOI", "BLP", "DDS", "SGI", "FTEX", "SUN", "FITS", "XPM", "FLI"), 12)
@@ -36,9 +36,9 @@ FRESH_S = 0.1  # free memory is looked at no more often: it takes as long as a s
 ENCODING = {"WEBP": 9, "GIF": 4, "JPEG": 4, "AVIF": 12, "HEIF": 14, "JPEG2000": 14, "QOI": 4, "SGI": 4, "DDS": 5}
 # columns and rows of pictures inside of others, of which Pillow makes whatever these claim
 NESTED = {
-    "ICO": re.compile(rb"\x89PNG\r\n\x1a\n.{8}(.{4})(.{4})", re.DOTALL),
-    "ICNS": re.compile(rb"(?:\x89PNG\r\n\x1a\n.{8}|\xff\x4f\xff\x51.{4})(.{4})(.{4})", re.DOTALL),
-    "BLP": re.compile(rb"\xff[\xc0-\xcf]..\x08(..)(..)", re.DOTALL),
+    "ICO": rb"(?s)\x89PNG\r\n\x1a\n.{8}(.{4})(.{4})",
+    "ICNS": rb"(?s)(?:\x89PNG\r\n\x1a\n.{8}|\xff\x4f\xff\x51.{4})(.{4})(.{4})",
+    "BLP": rb"(?s)\xff[\xc0-\xcf]..\x08(..)(..)",
 }
 
 
@@ -86,7 +86,7 @@ def check_image(image: Image.Image, data: bytes, size: int, limits: Limits) -> N
         ratio, pixels = LZW, (right - left) * (bottom - top)
     elif form != "AVIF" and image.tile and image.tile[0][0] == "raw":  # type: ignore[attr-defined]
         ratio = 8
-    if ratio and pixels > ratio * size and not (form in ("JPEG", "MPO") and ARITHMETIC.search(data)):
+    if ratio and pixels > ratio * size and not (form in ("JPEG", "MPO") and re.search(ARITHMETIC, data)):
         refuse_ratio(size, image.width, image.height)
     several = len(image.getbands()) > 1 or image.mode == "P"
     wide = several or image.mode in ("I", "F")
@@ -98,7 +98,9 @@ def check_nested(form: str, data: bytes, limits: Limits) -> None:
     """Raises PictureError where a picture inside of a file, which its own is made of, breaks the rule."""
     claims = []
     if form in NESTED and data[:8] != b"BLP1\1\0\0\0":  # which has no JPEG inside
-        claims += [[int.from_bytes(side, "big") for side in match.groups()] for match in NESTED[form].finditer(data)]
+        claims += [
+            [int.from_bytes(side, "big") for side in match.groups()] for match in re.finditer(NESTED[form], data)
+        ]
     if form == "ICO":  # and bitmaps, for which a directory is to be followed
         for number in range(int.from_bytes(data[4:6], "little")):
             at = int.from_bytes(data[18 + 16 * number :][:4], "little")

@@ -9,7 +9,6 @@ kept, the code lives for this process only.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import stat
 import sys
@@ -186,10 +185,24 @@ def _why(problem: OSError, folder: Path) -> str:
 
 
 @cache
+def _hash() -> Any:
+    """SHA-256 by Python's own code: hashlib loads OpenSSL first, which takes 3 ms of each start."""
+    try:
+        return import_module("_sha2" if sys.version_info >= (3, 12) else "_sha256").sha256
+    except ImportError:  # a Python that is built otherwise
+        return import_module("hashlib").sha256
+
+
+def _sha256(data: bytes) -> str:
+    digest: str = _hash()(data).hexdigest()
+    return digest
+
+
+@cache
 def _version() -> str:
     """The versions of Numba and LLVM's package, found without importing them."""
     texts = [_source(name).with_name("_version.py").read_bytes() for name in ("numba", "llvmlite")]
-    return hashlib.sha256(b"\0".join(texts)).hexdigest()
+    return _sha256(b"\0".join(texts))
 
 
 def _source(module: str) -> Path:
@@ -201,7 +214,7 @@ def _source(module: str) -> Path:
 def _sources(module: str) -> str:
     """The sources that shape a loop: what is here, and the loops beside its own."""
     paths = sorted([*Path(__file__).parent.glob("*.py"), *_source(module).parent.glob("*_loop.py")])
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
+    return _sha256(b"\0".join(path.read_bytes() for path in paths))
 
 
 @cache
@@ -211,7 +224,7 @@ def _key(function: Function) -> str:
 
 
 def _path(function: Function) -> Path:
-    return directory() / (hashlib.sha256(_key(function).encode()).hexdigest()[:32] + ".code")
+    return directory() / (_sha256(_key(function).encode())[:32] + ".code")
 
 
 def _private(folder: Path, *, make: bool) -> None:
@@ -272,7 +285,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _digest(symbol: str, code: bytes) -> str:
-    return hashlib.sha256(symbol.encode() + b"\0" + code).hexdigest()
+    return _sha256(symbol.encode() + b"\0" + code)
 
 
 def _write(function: Function, symbol: str, code: bytes) -> None:
