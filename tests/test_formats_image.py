@@ -12,7 +12,7 @@ from PIL import Image
 
 from imgconv.errors import PictureError
 from imgconv.formats import blocks
-from imgconv.formats.image import SAMPLES, block_for, filterable, from_array, to_array
+from imgconv.formats.image import SAMPLES, filterable, from_array, to_array
 
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
 
@@ -135,14 +135,6 @@ def test_memory_that_an_array_has_taken_is_there_as_long_as_the_array():
     others = [from_array(noise(1500, 1600, 3, seed=seed), "RGB") for seed in range(1, 4)]
     assert np.array_equal(part, array[700:])
     assert len(others) == 3
-
-
-def test_an_image_can_be_put_into_memory_that_was_used():
-    first, second = noise(50, 60, 3), noise(50, 60, 3, seed=2)
-    block = block_for(first, "RGB")
-    images = [from_array(array, "RGB", block) for array in (first, second)]
-    assert np.array_equal(np.asarray(images[1]), second)
-    assert np.array_equal(np.asarray(images[0]), second if blocks.HAS_ARROW else first)
 
 
 def test_what_an_array_becomes_later_does_not_change_its_image():

@@ -127,16 +127,20 @@ def packed(array: Array, *, in_place: bool = False) -> Array:
 
 
 def padded(array: Array, mode: str) -> tuple[Array, str]:
-    """What `memory.with_padding` shows of RGB pixels, and Pillow's mode of that; else what was given."""
-    pixels = with_padding(array) if mode == "RGB" else None
-    return (array, mode) if pixels is None else (pixels, "RGBX")
+    """Pixels for an encoder that takes RGB with a fourth byte behind each, as Pillow has it; and their mode."""
+    from imgconv.formats.blocks import SMALL
+
+    if mode != "RGB" or array.size <= 3 * SMALL:
+        return array, mode
+    pixels = with_padding(array)
+    if pixels is None:
+        array, pixels = np.ascontiguousarray(array), empty((*array.shape[:2], 4), BYTES)
+        _move("unpack", pixels.ctypes.data, array.ctypes.data, array.size // 3)
+    return pixels, "RGBX"
 
 
-def from_array(array: Array, mode: str, block: Block | None = None) -> Image.Image:
-    """An image of `mode` from pixels as `to_array` gives them; it may share their memory.
-
-    Its own memory is that of `block`, where `block_for` has given one.
-    """
+def from_array(array: Array, mode: str) -> Image.Image:
+    """An image of `mode` from pixels as `to_array` gives them; it may share their memory."""
     from PIL import Image
 
     from imgconv.formats import blocks
@@ -146,8 +150,8 @@ def from_array(array: Array, mode: str, block: Block | None = None) -> Image.Ima
     array = np.ascontiguousarray(array, SAMPLES.get(mode, "uint8"))
     channels = Image.getmodebands(mode)
     size = array.shape[1], array.shape[0]
-    if array.shape[2:] == ((channels,) if channels > 1 else ()) and size[0] * size[1] > blocks.SMALL:
-        block = block or block_for(array, mode)
+    fits = array.shape[2:] == ((channels,) if channels > 1 else ()) and size[0] * size[1] > blocks.SMALL
+    block = blocks.new(mode, size) if fits and mode not in (*SHARED, *CODED) else None
     if block is None:
         make = Image.frombuffer if mode in SHARED else Image.frombytes
         return make(mode, size, array, "raw", mode, 0, 1)
@@ -185,13 +189,6 @@ def blur_filter(blur: Blur) -> Any:
         return ImageFilter.UnsharpMask(blur.x, blur.percent, blur.threshold)
     kind = ImageFilter.BoxBlur if blur.passes == 1 else ImageFilter.GaussianBlur
     return kind((blur.x, blur.y))
-
-
-def block_for(array: Array, mode: str) -> Block | None:
-    """Memory of Pillow for an image of the array's size; None where it has no need of it, or does not tell."""
-    from imgconv.formats import blocks
-
-    return None if mode in (*SHARED, *CODED) else blocks.new(mode, (array.shape[1], array.shape[0]))
 
 
 def _memory(block: Block, dtype: np.dtype[Any]) -> Array:

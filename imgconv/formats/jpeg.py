@@ -14,19 +14,16 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from imgconv.arrayfile import Array
-from imgconv.formats.image import BYTES, block_for, from_array, padded
+from imgconv.formats.image import BYTES
 from imgconv.formats.pillow import Pieces, encoded, save
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
 from imgconv.threads import available_cores, in_threads
-
-if TYPE_CHECKING:
-    from imgconv.formats.blocks import Block
 
 SMALLEST = 2**20  # pixels; smaller pictures get no restart markers, and one thread
 STRIP_PIXELS = 2**18  # four of them in the smallest picture, and 1 MB of Pillow's memory for each thread
@@ -79,10 +76,9 @@ class JpegSink(Sink):
         self.file = file
 
     def write(self, rows: Array) -> None:
-        rows, mode = padded(rows, self.mode)
         if self.threads == 1 and len(rows) == self.rows:
             pieces = Pieces()
-            save(rows, pieces, "JPEG", mode, self.everything)
+            save(rows, pieces, "JPEG", self.mode, self.everything)
             pieces[-1] = pieces[-1].removesuffix(self.ending)
             for piece in pieces:
                 put(self.file, piece)
@@ -104,13 +100,13 @@ class JpegSink(Sink):
                 room = rooms.enter_context(_Room(rows[: self.strip].nbytes))
 
                 def work(number: int) -> int:
-                    put_down(number, room.encode(rows[starts[number] :][: self.strip], mode, self.options))
+                    put_down(number, room.encode(rows[starts[number] :][: self.strip], self.mode, self.options))
                     return 0
 
                 return work
 
             if self.threads == 1:
-                put_down(0, _encoded(rows, mode, {**self.options, "restart_marker_blocks": self.interval}))
+                put_down(0, _encoded(rows, self.mode, {**self.options, "restart_marker_blocks": self.interval}))
             else:
                 in_threads(prepare_worker, range(len(starts)), workers)
         self.strips += len(done)
@@ -148,16 +144,15 @@ def _coded_together(mode: str, subsampling: int | None, keep_rgb: bool) -> tuple
     return BLOCK * max(factor >> 4 for factor in factors), BLOCK * max(factor & 15 for factor in factors)
 
 
-def _encoded(array: Array, mode: str, options: Mapping[str, Any], block: Block | None = None) -> bytes:
-    return encoded(array, "JPEG", mode, options, block)[1]
+def _encoded(array: Array, mode: str, options: Mapping[str, Any]) -> bytes:
+    return encoded(array, "JPEG", mode, options)[1]
 
 
 class _Room:
-    """What a thread encodes its strips in: memory for their pixels, and a file for their bytes."""
+    """What a thread encodes its strips in: a file for their bytes."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.block: Block | None = None
         self.file: BinaryIO | None = None
 
     def __enter__(self) -> _Room:
@@ -175,13 +170,9 @@ class _Room:
 
     def encode(self, array: Array, mode: str, options: Mapping[str, Any]) -> bytes:
         """A strip as the bytes of a JPEG file."""
-        if self.block is None or self.block.core.size[1] != len(array):
-            self.block = block_for(array, mode)
-        if self.file is None:
-            return _encoded(array, mode, options, self.block)
-        self.file.seek(0)
-        from_array(array, mode, self.block).save(self.file, "JPEG", **options)
-        size = self.file.tell()
-        return (
-            os.pread(self.file.fileno(), size, 0) if size <= self.size else _encoded(array, mode, options, self.block)
-        )
+        if self.file is not None:
+            self.file.seek(0)
+            save(array, self.file, "JPEG", mode, options)
+            if (size := self.file.tell()) <= self.size:
+                return os.pread(self.file.fileno(), size, 0)
+        return _encoded(array, mode, options)

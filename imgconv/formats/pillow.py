@@ -26,8 +26,6 @@ from imgconv.formats.table import ICNS_KINDS, PADDED, by_name
 if TYPE_CHECKING:
     from PIL import Image
 
-    from imgconv.formats.blocks import Block
-
 
 GIF_COLOURS = 256
 WEBP_CHUNKS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ")
@@ -258,12 +256,10 @@ class Pieces(list[bytes]):
     write = list.append
 
 
-def encoded(
-    array: Array, form: str, mode: str, options: Mapping[str, Any], block: Block | None = None
-) -> tuple[Image.Image, bytes]:
-    """An image of the pixels (in `block`), and its file's bytes. Raises WriteError for whatever Pillow raises."""
+def encoded(array: Array, form: str, mode: str, options: Mapping[str, Any]) -> tuple[Image.Image, bytes]:
+    """An image of the pixels, and its file's bytes. Raises WriteError for whatever Pillow raises."""
     file = io.BytesIO()
-    image = save(array, file, form, mode, options, block)
+    image = save(array, file, form, mode, options)
     data = file.getvalue()
     if form == "ICNS":  # Pillow would write all sizes up to 1024, magnified
         entry = ICNS_KINDS[image.width] + struct.pack(">I", len(data) + 8) + data
@@ -271,15 +267,13 @@ def encoded(
     return image, data
 
 
-def save(
-    array: Array, file: Any, form: str, mode: str, options: Mapping[str, Any], block: Block | None = None
-) -> Image.Image:
+def save(array: Array, file: Any, form: str, mode: str, options: Mapping[str, Any]) -> Image.Image:
     """Encodes pixels into a file, and returns the image of them, as `encoded` does."""
     palette = options.get("colours")
     try:
         import_module(by_name(form).plugin)  # else Pillow imports all of them for a rare one
         array, mode_now = padded(array, mode) if form in PADDED else (array, mode)
-        image = from_array(array, "L" if mode in ("1", "P") else mode_now, block)
+        image = from_array(array, "L" if mode in ("1", "P") else mode_now)
         if mode == "1":
             image = back_in(mode, image)
         elif palette:

@@ -115,7 +115,7 @@ MODES = {
     ("uint8", 1): "L", ("uint8", 2): "LA", ("uint8", 3): "RGB", ("uint8", 4): "RGBA",
     ("uint16", 1): "I;16", ("uint16", 2): "LA;16", ("uint16", 3): "RGB;16", ("uint16", 4): "RGBA;16",
 }  # fmt: skip
-PADDED = ("JPEG",)  # whose encoder takes pixels as `memory.with_padding` shows them
+PADDED = ("JPEG",)  # whose encoder takes RGB with a fourth byte behind each pixel
 THUMBNAILS = ("JPEG", "PNG", "WEBP", "AVIF")  # that hold EXIF data as it is, with the directory of its thumbnail
 FLOAT_MODES = ("F", "LA;F", "RGB;F", "RGBA;F")  # by the number of channels; Pillow has the first
 GREY_MODES = ("1", "L", "LA", "I;16", "LA;16", "I", "F", "LA;F")
@@ -124,23 +124,24 @@ DEPTHS = {  # the words of --depth, and the samples that they are kept in
 }  # fmt: skip
 ARRAY_ENDINGS = {".npy": "NPY", ".txt": "TEXT", ".csv": "CSV", ".raw": "RAW"}
 ARRAYS = tuple(ARRAY_ENDINGS.values())
+_BY_NAME = {form.name: form for form in FORMATS}
 _NAMES = {ending: form.name for form in FORMATS for ending in form.endings} | ARRAY_ENDINGS
 _WRITTEN = {*ARRAYS, *(form.name for form in FORMATS if form.modes)}
 
 
 def by_name(name: str) -> Format:
     """The format that Pillow calls `name`."""
-    return next(form for form in FORMATS if form.name == name)
+    return _BY_NAME[name]
 
 
 def frames_in(name: str) -> str:
     """What frames a format holds, as `Format.frames` says; "" for arrays."""
-    return next((form.frames for form in FORMATS if form.name == name), "animation" if name == "RAW" else "")
+    return _BY_NAME[name].frames if name in _BY_NAME else "animation" if name == "RAW" else ""
 
 
 def keeps(name: str, key: str) -> bool:
     """Whether a format can carry what `Picture.info` has under a key; no array can."""
-    return any(key in form.keeps for form in FORMATS if form.name == name)
+    return name in _BY_NAME and key in _BY_NAME[name].keeps
 
 
 def name_for(ending: str) -> str | None:
