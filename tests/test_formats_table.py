@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 from makers import noise, opened, saved
 from PIL import Image
@@ -125,6 +126,24 @@ def test_frames_of_what_is_only_read(tmp_path):
             found.seek(number)
             assert np.array_equal(np.asarray(found), np.asarray(page))
     assert describe(tmp_path / "a.dcx").frames == 2
+
+
+def test_planes_and_channels_that_pillow_passes_over_are_said(tmp_path):
+    cards = ("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 3", "NAXIS1  = 3", "NAXIS2  = 2", "NAXIS3  = 4", "END")
+    fits = "".join(card.ljust(80) for card in cards).ljust(2880).encode() + bytes(2880)
+    assert parse(fits, "x", ".fits").others == 3
+    with pytest.raises(PictureError, match="64-bit samples"):
+        parse(fits.replace(b"= 8 ", b"= -64"), "x", ".fits")
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 5, 2, 3, 8, 4) + bytes(14)
+    assert parse(head + bytes(30), "x").notes == ("its last channel is none of CMYK and left out",)
+    for extra, said in ((1, "channel is"), (2, "2 channels are")):
+        file = io.BytesIO()
+        array = noise(4, 5, 3 + extra)
+        how = {"photometric": "rgb", "planarconfig": "contig", "extrasamples": [0] * extra}
+        tifffile.imwrite(file, array, metadata=None, **how)
+        found = parse(file.getvalue(), "x")
+        assert np.array_equal(found.array, array[:, :, :3])
+        assert found.notes == (f"its last {said} none of RGB and left out",)
 
 
 def test_a_target_that_is_only_read_is_refused_before_any_work(tmp_path):

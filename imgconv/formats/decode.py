@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
+import math
 import os
 import re
 import stat
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 # of JPEG segments that Pillow reads, or passes over, by their length
 HEADER_MARKERS = [bytes([n]) for n in (*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDB, 0xF0), 0xFE)]
+FITS_HEADER = 2880  # bytes: what says how much there is stands at its beginning
 LARGEST = 2**28  # bytes of a file that is read before its turn
 
 
@@ -167,9 +169,9 @@ def _before_pixels(data: bytes) -> bytes:
 
 def refuse_cut(data: bytes, image: Image.Image) -> None:
     """Raises PictureError where Pillow would cut samples to fewer bits without a word."""
-    if image.format not in ("PNG", "TIFF", "PPM"):
+    if image.format not in ("PNG", "TIFF", "PPM", "FITS"):
         return
-    bits, whole = depth_of(data, image), True
+    bits, whole = depth_of(data, image), image.format != "FITS"
     if image.format == "TIFF":
         whole = max(image.tag_v2.get(339, (1,))) == 1  # type: ignore[attr-defined]
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
@@ -185,7 +187,10 @@ def refuse_cut(data: bytes, image: Image.Image) -> None:
 
 
 def pictures_in(image: Image.Image) -> int:
-    """How many a file holds; of a PSD Pillow counts its layers alone, and opens what they make together."""
+    """How many a file holds; of a PSD Pillow counts its layers alone, of FITS it opens the first of its planes."""
+    if image.format == "FITS" and (file := getattr(image, "fp", None)):
+        file.seek(0)
+        return math.prod(int(planes) for planes in re.findall(rb"NAXIS[3-9] +=\s*(\d+)", file.read(FITS_HEADER)))
     return getattr(image, "n_frames", 1) + (image.format == "PSD")
 
 
@@ -198,6 +203,8 @@ def depth_of(data: bytes, image: Image.Image) -> int:
     if image.format == "PPM":
         header = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", re.sub(rb"#[^\n]*\n", b"\n", data[: 2**17]))
         return 16 if header and int(header[1]) > 255 else 8
+    if image.format == "FITS":
+        return int(bits[1]) if (bits := re.search(rb"BITPIX +=\s*-?(\d+)", data[:FITS_HEADER])) else 8
     if image.format == "SGI":
         return 8 * data[3]
     if image.format == "JPEG2000" and (start := data.find(b"\xff\x4f\xff\x51")) >= 0:

@@ -166,6 +166,7 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
         from imgconv.formats import exif
 
         said, notes = exif.of_tiff(file, *image.size)
+        notes = (*_channels_left(image, image.tag_v2.get(277, 1)), *notes)  # type: ignore[attr-defined]
         info |= said
         info["compression"] = image.info.get("compression")
     elif image.info.get("exif"):
@@ -200,6 +201,8 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
             file.seek(14 + at)
             info["icc_profile"] = file.read(length)
     if form == "PSD":
+        file.seek(12)
+        notes = _channels_left(image, int.from_bytes(file.read(2), "big"))
         info |= photoshop.info_of({number: value for number, _, value in image.resources})  # type: ignore[attr-defined]
     if form == "TGA":
         info["rle"] = image.info.get("compression") == "tga_rle"
@@ -210,6 +213,14 @@ def _info(image: Image.Image, form: str, file: BinaryIO) -> tuple[dict[str, Any]
         file.seek(0)
         info["no_jp2"] = file.read(2) == b"\xff\x4f"  # a codestream alone
     return info, notes
+
+
+def _channels_left(image: Image.Image, channels: int) -> tuple[str, ...]:
+    """What to say of channels that a file has and Pillow does not read."""
+    more = channels - len(image.getbands())
+    if more < 1:
+        return ()
+    return (f"its last {f'{more} channels are' if more > 1 else 'channel is'} none of {image.mode} and left out",)
 
 
 class PillowSink(Sink):

@@ -147,7 +147,7 @@ def _frames_of(
     kind = name_for(ending)
     if kind is None and start.startswith(b"\x93NUMPY"):
         kind = "NPY"
-    elif not ending and NUMBERS.match(start):
+    elif not ending and NUMBERS.match(start) and format_of(start) is None:  # a PSD begins with a number, too
         kind = "TEXT"
     elif kind == "RAW" and format_of(start) is None:
         raise PictureError("is raw by its name; --raw WxH:rgb24 says how large its frames are")

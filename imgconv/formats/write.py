@@ -195,7 +195,7 @@ def lost_in(about: Picture, form: str) -> list[str]:
     if about.frames > 1 and not frames_in(form):
         notes.append(f"{form} holds one of its {about.frames} frames")
     if about.others:
-        notes.append(f"its {about.others} more pictures (previews, masks or layers) are left out")
+        notes.append(f"its {about.others} more pictures (previews, masks, layers or planes) are left out")
     return notes
 
 
