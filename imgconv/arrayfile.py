@@ -84,7 +84,7 @@ def short(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "…"
 
 
-def plain(value: float) -> str:
+def number_text(value: float) -> str:
     """The shortest text that reads back to the same number; whole ones without a point."""
     return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
 

@@ -81,7 +81,7 @@ class _Way(NamedTuple):
     job: Job
     hidden: Path | None  # where the worker writes, if not to the target
     target: Path | None  # the whole path of a file
-    told: Future[Outcome]
+    future: Future[Outcome]
 
 
 class Cluster:
@@ -165,25 +165,25 @@ class Cluster:
 
     def submit(self, job: Job) -> Future[Outcome]:
         """A job for any of the workers. Its future raises when it cannot be done by them."""
-        told: Future[Outcome] = Future()
+        future: Future[Outcome] = Future()
         if job.problem or is_skipped(job, self.work.targets):
-            told.set_result(self.work(job))
-            return told
+            future.set_result(self.work(job))
+            return future
         target = hidden = None
         if isinstance(job.target, Path):
             target = Path(followed(os.path.join(os.getcwd(), job.target))[0])
             hidden = target.with_name(READY.replace("*", f"{self.run}-{self.sent}"))
             self.folders.add(target.parent)
         self.sent += 1
-        self._send(_Way(job, hidden, target, told))
-        return told
+        self._send(_Way(job, hidden, target, future))
+        return future
 
     def _send(self, way: _Way, *, again: bool = False) -> None:
         job = way.job._replace(source=_absolute(way.job.source), target=way.hidden or way.job.target, begun=None)
         journaled = bool(self.work.targets.journal)
         sent = self.executor.submit(filter_file, job, way.target, self.run, self.version, journaled)
         sent.add_done_callback(partial(self._take, way, again))
-        way.told.add_done_callback(lambda told: sent.cancel() if told.cancelled() else None)
+        way.future.add_done_callback(lambda future: sent.cancel() if future.cancelled() else None)
 
     def _take(self, way: _Way, again: bool, sent: Future[tuple[Outcome, str]]) -> None:
         """Takes in what became of a job, and names its result.
@@ -200,16 +200,16 @@ class Cluster:
         if self.suspects and not self.suspected:
             self.suspected += 1
             self._send(self.suspects.popleft(), again=True)
-        if (isinstance(lost, KilledWorker) and not again) or not way.told.set_running_or_notify_cancel():
+        if (isinstance(lost, KilledWorker) and not again) or not way.future.set_running_or_notify_cancel():
             return
         try:
             if isinstance(lost, KilledWorker):
                 raise RuntimeError("the workers that did it were killed, as the system does when memory is short")
-            way.told.set_result(self._named(way, *sent.result()))
+            way.future.set_result(self._named(way, *sent.result()))
         except CancelledError:
-            way.told.set_exception(ConnectionError(f"the scheduler at {self.address} has gone"))
+            way.future.set_exception(ConnectionError(f"the scheduler at {self.address} has gone"))
         except Exception as problem:
-            way.told.set_exception(problem)
+            way.future.set_exception(problem)
 
     def _named(self, way: _Way, outcome: Outcome, content: str) -> Outcome:
         """An outcome as it would be here, with the result under its own name."""

@@ -24,7 +24,7 @@ WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 class Inputs(NamedTuple):
     """What was met where inputs were looked for."""
 
-    files: list[tuple[str, str]]  # with the way to its folder from the one that was walked, for keeping the tree
+    files: list[tuple[str, str]]  # with the path to its folder from the one that was walked, for keeping the tree
     others: list[str]  # files under a folder that are no pictures
     unwanted: list[str]  # files and folders that patterns leave out
     problems: list[Job]  # folders that cannot be listed
@@ -33,7 +33,7 @@ class Inputs(NamedTuple):
 class Patterns:
     """Globs of which inputs must match one (`include`, if there are any), and none (`exclude`).
 
-    One without a slash is held against names, one with a slash against the way from the folder that is walked; for an
+    One without a slash is held against names, one with a slash against the path from the folder that is walked; for an
     input that was named itself, against its name as it was given. `*` and `?` stop at a slash, `**` does not, and
     `{a,b}` is either. One that ends in a slash means a folder with all that is in it. A folder that is excluded is not
     walked. Capitals count.
@@ -42,16 +42,16 @@ class Patterns:
     def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:
         self._include, self._exclude = _matcher(include), _matcher(exclude)
 
-    def want(self, way: str) -> bool:
-        """Whether a file is taken; whether a folder is walked, whose way ends in a slash."""
-        if self._exclude is not None and self._exclude.match(way):
+    def want(self, relative: str) -> bool:
+        """Whether a file is taken; whether a folder is walked, whose path ends in a slash."""
+        if self._exclude is not None and self._exclude.match(relative):
             return False
-        return self._include is None or way.endswith("/") or self._include.match(way) is not None
+        return self._include is None or relative.endswith("/") or self._include.match(relative) is not None
 
 
 def _matcher(globs: Iterable[str]) -> re.Pattern[str] | None:
-    """Matches a way that fits one of the globs; None without any."""
-    expressions = [_expression(plain) for glob in globs for plain in _without_braces(glob) if plain.strip("/")]
+    """Matches a path that fits one of the globs; None without any."""
+    expressions = [_expression(pattern) for glob in globs for pattern in _without_braces(glob) if pattern.strip("/")]
     return re.compile("|".join(expressions), re.DOTALL) if expressions else None
 
 
@@ -63,7 +63,7 @@ def _without_braces(glob: str) -> list[str]:
 
 
 def _expression(glob: str) -> str:
-    """A glob as a regular expression for a whole way."""
+    """A glob as a regular expression for a whole path."""
 
     def part(match: re.Match[str]) -> str:
         word = match[0]
@@ -107,7 +107,7 @@ def find_inputs(names: Sequence[str], targets: Targets, recursive: bool, pattern
     met = Inputs([], [], [], [])
     for name in names:
         if not _is_folder(name, recursive):
-            wanted = name == STREAM or patterns.want(_way(name))
+            wanted = name == STREAM or patterns.want(_matched(name))
             met.files.append((name, "")) if wanted else met.unwanted.append(remote.hidden(name))
         elif recursive:
             _walk(name, targets, patterns, met)
@@ -128,7 +128,7 @@ def _is_folder(name: str, recursive: bool) -> bool:
         return False
 
 
-def _way(name: str) -> str:
+def _matched(name: str) -> str:
     """What patterns are held against, of an input that was named itself."""
     here = place(name)
     return os.path.normpath(name).lstrip("/") if isinstance(here, Path) else f"{here.parent.url}/{here.name}"
@@ -150,8 +150,8 @@ def _walk(root: str, targets: Targets, patterns: Patterns, met: Inputs) -> None:
     results = None if targets.out_dir is None else identity(targets.out_dir)
     waiting = [""]
     while waiting:
-        way = waiting.pop()
-        folder = place(f"{root.rstrip('/')}/{way}" if way else root)
+        relative = waiting.pop()
+        folder = place(f"{root.rstrip('/')}/{relative}" if relative else root)
         try:
             listed = _listed(folder)
         except PictureError as problem:
@@ -159,7 +159,7 @@ def _walk(root: str, targets: Targets, patterns: Patterns, met: Inputs) -> None:
             continue
         below = []
         for name, is_folder, is_link in listed:
-            path, inner = f"{root.rstrip('/')}/{way}{name}", way + name
+            path, inner = f"{root.rstrip('/')}/{relative}{name}", relative + name
             if is_folder:
                 # a link may lead back to where we are; results of an earlier run are no inputs
                 if is_link or (results is not None and identity(place(path)) == results):
@@ -170,7 +170,7 @@ def _walk(root: str, targets: Targets, patterns: Patterns, met: Inputs) -> None:
             elif not patterns.want(inner):
                 met.unwanted.append(remote.hidden(path))
             elif os.path.splitext(name)[1].lower() in WALKED or (isinstance(folder, Path) and format_in(Path(path))):
-                met.files.append((path, way[:-1]))
+                met.files.append((path, relative[:-1]))
             else:
                 met.others.append(remote.hidden(path))
         waiting += reversed(below)

@@ -68,17 +68,17 @@ class Work:
         """Does jobs: all their results are on the way to the disk before the first is waited for."""
         recipe, limits = with_threads(self.recipe, threads), self.handling.limits._replace(ask=ask)
         handling = self.handling._replace(limits=limits)
-        looked = [self._look(job, recipe, handling) for job in jobs]  # before --in-place replaces it
+        sections = [self._section(job, recipe, handling) for job in jobs]  # before --in-place replaces it
         begun = [_steps(job, recipe, self.targets, handling) for job in jobs]
         written = [_written(steps) for steps in begun]
         sync(each for each in written if not isinstance(each, Outcome))
         ends = zip(written, begun, strict=True)
         outcomes = [each if isinstance(each, Outcome) else _ended(steps) for each, steps in ends]
-        for outcome, section in zip(outcomes, looked, strict=True):
-            outcome.looked = section
+        for outcome, section in zip(outcomes, sections, strict=True):
+            outcome.section = section
         return outcomes
 
-    def _look(self, job: Job, recipe: Recipe, handling: Handling) -> Any:
+    def _section(self, job: Job, recipe: Recipe, handling: Handling) -> Any:
         if not self.report or job.problem or is_skipped(job, self.targets):
             return None
         from imgconv.batch.look import section_of  # here, because few runs have a report

@@ -88,7 +88,7 @@ def hidden(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _told(here: Remote, error: type[ImgconvError]) -> Iterator[None]:
+def _raising(here: Remote, error: type[ImgconvError]) -> Iterator[None]:
     """Whatever the libraries raise becomes one line that names the file."""
     try:
         yield
@@ -150,14 +150,14 @@ def is_folder(here: Remote) -> bool:
     """Whether that is a folder. On the web only the name can tell. Raises PictureError."""
     if here.url.endswith("/") or here.protocol in WEB:
         return here.url.endswith("/")
-    with _told(here, PictureError):
+    with _raising(here, PictureError):
         system, path = _found(here)
         return bool(system.isdir(path))
 
 
 def listed(folder: Remote) -> list[tuple[str, bool]]:
     """The names in a folder, and whether each is a folder. Raises PictureError."""
-    with _told(folder, PictureError):
+    with _raising(folder, PictureError):
         system, path = _found(folder)
         entries = system.ls(path, detail=True)
     found = set()
@@ -174,7 +174,7 @@ def existing(files: Iterable[Remote]) -> set[Remote]:
     there = set()
     for folder, group in groupby(sorted(files), attrgetter("parent")):
         some = list(group)
-        with _told(folder, UsageError):
+        with _raising(folder, UsageError):
             if len(some) <= SINGLY:
                 there |= {each for each in some if _info(each)}
             elif _info(folder):
@@ -197,7 +197,7 @@ def _info(here: Remote) -> dict[str, Any] | None:
 
 def exists(here: Remote) -> bool:
     """Whether there is such a file. Raises WriteError where that cannot be found out."""
-    with _told(here, WriteError):
+    with _raising(here, WriteError):
         return _info(here) is not None
 
 
@@ -205,7 +205,7 @@ def changed(here: Remote) -> int | None:
     """When a file was written, in nanoseconds since 1970; None where there is none, or nobody knows."""
     from email.utils import parsedate_to_datetime
 
-    with _told(here, PictureError):
+    with _raising(here, PictureError):
         info = _info(here) or {}
         time: Any = next((info[key] for key in WRITTEN if key in info), None)
         if isinstance(time, str):
@@ -215,7 +215,7 @@ def changed(here: Remote) -> int | None:
 
 def start(here: Remote, count: int) -> bytes:
     """The first bytes of a file. Raises PictureError."""
-    with _told(here, PictureError):
+    with _raising(here, PictureError):
         system, path = _found(here)
         data: bytes = system.cat_file(path, start=0, end=count)
         return data[:count]  # servers may send all
@@ -228,7 +228,7 @@ def opened(here: Path | Remote) -> tuple[BinaryIO, int]:
     """
     if isinstance(here, Path):
         return opened_here(here, PictureError, buffering=0)
-    with _told(here, PictureError):
+    with _raising(here, PictureError):
         system, path = _found(here)
         file = system.open(path, "rb", block_size=WHOLE_BYTES)
         size = getattr(file, "size", None)
@@ -265,7 +265,7 @@ class _Ranges(io.RawIOBase):
         self._file, self._here = file, here
 
     def read(self, size: int = -1) -> bytes:
-        with _told(self._here, PictureError):
+        with _raising(self._here, PictureError):
             data: bytes = self._file.read(size)
             return data
 
@@ -287,7 +287,7 @@ class _Ranges(io.RawIOBase):
 
 def put(here: Remote, parts: Iterable[bytes], *, overwrite: bool) -> None:
     """Writes a file that appears when it is complete, or not at all. Raises WriteError."""
-    with _told(here, WriteError):
+    with _raising(here, WriteError):
         system, path = _found(here)
         if not overwrite and _info(here):
             raise FileExistsError

@@ -41,7 +41,7 @@ class Outcome:
     compile_s: float = 0.0
     total_s: float = 0.0
     trace: str = ""  # where it went wrong, when nobody foresaw that
-    looked: dict[str, Any] | None = None  # what a page has of it, as `page.section` gives it
+    section: dict[str, Any] | None = None  # what a page has of it, as `page.section` gives it
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the job, which whoever gave it out has."""

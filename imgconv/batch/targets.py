@@ -124,7 +124,10 @@ def make_jobs(inputs: Sequence[tuple[str, str]], recipe_name: str, targets: Targ
     _check_template(template, len(inputs))
     if targets.format and not is_written(name_for("." + targets.format.lstrip("."))):
         raise UsageError(f"--format {targets.format!r} is not one that can be written: {endings()}")
-    jobs = [_job(name, way, template, number, recipe_name, targets) for number, (name, way) in enumerate(inputs, 1)]
+    jobs = [
+        _job(name, relative, template, number, recipe_name, targets)
+        for number, (name, relative) in enumerate(inputs, 1)
+    ]
     real = cache(os.path.realpath)  # of folders, in which there are many
     named = not targets.in_place and "{stem}" in template and "{kernel}" in template
     results = _results(jobs, recipe_name, real) if named else set()
@@ -197,7 +200,7 @@ def _check_template(template: str, count: int) -> None:
         raise UsageError(f"--output {template!r} is a folder; --out-dir writes there")
 
 
-def _job(name: str, way: str, template: str, number: int, recipe_name: str, targets: Targets) -> Job:
+def _job(name: str, relative: str, template: str, number: int, recipe_name: str, targets: Targets) -> Job:
     source = None if name == STREAM else place(name)
     if targets.in_place:
         if source is None:
@@ -207,7 +210,7 @@ def _job(name: str, way: str, template: str, number: int, recipe_name: str, targ
     if template == STREAM or (source is None and targets.output is None and targets.out_dir is None):
         return Job(source, None, name_for(wanted or (source.suffix if source else "")) or "")
     if targets.out_dir is not None:
-        folder = full(targets.out_dir).rstrip("/") + (f"/{way}" if way else "")
+        folder = full(targets.out_dir).rstrip("/") + (f"/{relative}" if relative else "")
         if targets.output is not None and "{dir}" not in template:
             template = "{dir}/" + template
     else:

@@ -239,8 +239,8 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     wanted = click.get_current_context().find_root().color
-    plain = wanted is False or (wanted is None and bool(os.environ.get("NO_COLOR")))
-    return Console(stderr=stderr, force_terminal=wanted or None, color_system=None if plain else "auto")
+    colourless = wanted is False or (wanted is None and bool(os.environ.get("NO_COLOR")))
+    return Console(stderr=stderr, force_terminal=wanted or None, color_system=None if colourless else "auto")
 
 
 def _prepare_streams() -> None:

@@ -49,7 +49,7 @@ def info(files: tuple[str, ...], form: str | None, as_json: bool) -> int:
     failed = False
     for name in files:
         try:
-            told = describe(Path(name), target)
+            facts = describe(Path(name), target)
         except PictureError as problem:
             failed = True
             warn(str(problem))
@@ -57,30 +57,30 @@ def info(files: tuple[str, ...], form: str | None, as_json: bool) -> int:
                 print_json({"file": name, "error": str(problem)})
             continue
         if as_json:
-            print_json(told._asdict())
+            print_json(facts._asdict())
         elif tabled:
-            found.append(told)
+            found.append(facts)
         else:
-            click.echo("\t".join(map(one_line, [*cells(told), *told.lost])))
+            click.echo("\t".join(map(one_line, [*cells(facts), *facts.lost])))
     if found:
         print_table(found)
     return FAILED if failed else DONE
 
 
-def cells(told: Info) -> list[str]:
+def cells(facts: Info) -> list[str]:
     """What a line says of a file, by the columns of `COLUMNS`."""
-    frames = str(told.frames) + (f" of {durations(told.durations)}" if told.durations else "")
-    frames += f" and {told.others} more" if told.others else ""
-    size, memory = "{}×{}".format(*told.size), f"{told.memory / 1e6:,.0f} MB"
+    frames = str(facts.frames) + (f" of {durations(facts.durations)}" if facts.durations else "")
+    frames += f" and {facts.others} more" if facts.others else ""
+    size, memory = "{}×{}".format(*facts.size), f"{facts.memory / 1e6:,.0f} MB"
     return [
-        told.file,
-        told.format,
+        facts.file,
+        facts.format,
         size,
-        told.mode,
-        told.depth,
+        facts.mode,
+        facts.depth,
         frames,
-        told.profile or "",
-        ",".join(told.metadata),
+        facts.profile or "",
+        ",".join(facts.metadata),
         memory,
     ]
 
@@ -99,10 +99,10 @@ def print_table(found: list[Info]) -> None:
     from rich.table import Column, Table
     from rich.text import Text
 
-    headings = [*COLUMNS, *(["lost"] if any(told.lost for told in found) else [])]
+    headings = [*COLUMNS, *(["lost"] if any(facts.lost for facts in found) else [])]
     table = Table(*(Column(name, overflow="fold") for name in headings), box=None, pad_edge=False, header_style="bold")
-    for told in found:
-        name, *about = cells(told)
-        lost = [Text("\n".join(told.lost), "yellow")] if "lost" in headings else []
+    for facts in found:
+        name, *about = cells(facts)
+        lost = [Text("\n".join(facts.lost), "yellow")] if "lost" in headings else []
         table.add_row(Text(name, "cyan"), *map(Text, about), *lost)
     console().print(table)

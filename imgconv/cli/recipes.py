@@ -69,7 +69,7 @@ def recipe_text(ctx: click.Context, folder: Path | None = None) -> str:
             value = ctx.params[option.name or ""]
             weights = _weights(option, value, inline=folder is None)
             tables += weights
-            lines += "" if weights else f"{key_of(option)} = {toml_value(_plain(option, value, folder))}\n"
+            lines += "" if weights else f"{key_of(option)} = {toml_value(_as_toml(option, value, folder))}\n"
     return lines + tables
 
 
@@ -91,7 +91,7 @@ def _weights(option: click.Option, value: Any, *, inline: bool) -> str:
     return "".join(f"\n[[kernel]]\nname    = {toml_value(kernel.name)}\n{toml_text(kernel)}" for kernel in found)
 
 
-def _plain(option: click.Option, value: Any, folder: Path | None) -> Any:
+def _as_toml(option: click.Option, value: Any, folder: Path | None) -> Any:
     """A setting's value in the types that TOML has."""
     if option.name == "mask":
         from imgconv.masks import is_shape

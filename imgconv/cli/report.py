@@ -77,11 +77,11 @@ def write_pair(
     from imgconv.page.section import section
 
     title = " → ".join(names)
-    told = section(before, after.array if after else None, after.mode if after else "", recipe)
+    pair = section(before, after.array if after else None, after.mode if after else "", recipe)
     kernels = recipe.all_kernels if recipe else ()
     facts = [["said" if not n else "", line] for n, line in enumerate(lines)]
     others = [section(one, two, one.mode, None, small=True) | {"title": name, "facts": []} for name, one, two in beside]
-    sections = [told | {"title": title, "facts": facts}, *others]
+    sections = [pair | {"title": title, "facts": facts}, *others]
     write_report(path, title, kernels, sections, overwrite=overwrite)
 
 
@@ -90,7 +90,7 @@ def section_of(outcome: Outcome, recipe_name: str, details: Sequence[str], numbe
     title = f"{outcome.job.input} → {outcome.job.output}"
     if outcome.status == "done" and number >= MOST_PICTURES:
         return {"title": title, "error": f"not shown: a page has {MOST_PICTURES} pictures at most"}
-    if outcome.looked is None or outcome.status != "done":
+    if outcome.section is None or outcome.status != "done":
         return {"title": title, "error": outcome.error or f"{outcome.status}: {outcome.how}"}
     shape = outcome.shape or ()
     size = "×".join(map(str, (shape[1], shape[0], *shape[2:])[: 2 if outcome.mode else 3]))
@@ -104,4 +104,4 @@ def section_of(outcome: Outcome, recipe_name: str, details: Sequence[str], numbe
     ]
     times = {"read": outcome.read_s, "compile": outcome.compile_s, "filter": outcome.filter_s or 0.0,
              "write": outcome.write_s}  # fmt: skip
-    return outcome.looked | {"title": title, "facts": facts, "times": [[k, s] for k, s in times.items() if s]}
+    return outcome.section | {"title": title, "facts": facts, "times": [[k, s] for k, s in times.items() if s]}

@@ -74,8 +74,8 @@ def explain(array: Array, mode: str, recipe: Recipe, row: int, column: int) -> P
         if mask is not None:
             share = float(mask.strengths(given.shape[:2], slice(row, row + 1), slice(column, column + 1))[0, 0])
         worked = Pixel(filters, samples, row, column)
-        if filters[0].plain and share == 1 and not options.combine:
-            worked.plain()
+        if filters[0].is_correlation and share == 1 and not options.combine:
+            worked.correlation()
         else:
             worked.floating()
             if mask is not None:

@@ -59,7 +59,7 @@ class Pixel:
             for n, name in enumerate(self.names)
         )
 
-    def plain(self) -> None:
+    def correlation(self) -> None:
         """One correlation from samples to samples: cut and clipped to the type's range."""
         f, count = self.filters[0], self.samples.shape[2]
         names = _names(f, count)
@@ -241,7 +241,9 @@ class Pixel:
             total = sum_type(total + sum_type(c.offset) + sum_type(half))
             if math.isnan(total) and f.layout.back.kind in "iub":
                 total = sum_type(c.offset)
-        plain = tuple(RowSum(row, None if own is None else float(own), float(so_far)) for row, own, so_far in sums)
+        steps_of_sum = tuple(
+            RowSum(row, None if own is None else float(own), float(so_far)) for row, own, so_far in sums
+        )
         return Term(
             kernel=f.kernel.name,
             channel=name,
@@ -254,7 +256,7 @@ class Pixel:
             products=products.astype(np.float64),
             offset=0.0 if partly else c.offset,
             start=float(start),
-            sums=plain,
+            sums=steps_of_sum,
             share=share,
             total=float(total),
             sum_type=np.dtype(sum_type).name,

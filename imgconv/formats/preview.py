@@ -54,12 +54,12 @@ def image_of(array: Array, mode: str) -> Image.Image:
     `mode` is Pillow's, "" for a bare array. Of channels that are no colours the first three are shown, or the first.
     """
     channels = 1 if array.ndim == 2 else array.shape[2]
-    plain = mode.partition(";")[0]
-    if plain in ("CMYK", "YCbCr", "HSV"):
-        return from_array(array, plain).convert("RGB")
-    if channels in (2, 4) and plain in ("LA", "RGBA"):
-        return from_array(array, plain)
-    shown = array if array.ndim == 2 else array[:, :, : 3 if channels >= 3 and plain != "LAB" else 1]
+    base = mode.partition(";")[0]
+    if base in ("CMYK", "YCbCr", "HSV"):
+        return from_array(array, base).convert("RGB")
+    if channels in (2, 4) and base in ("LA", "RGBA"):
+        return from_array(array, base)
+    shown = array if array.ndim == 2 else array[:, :, : 3 if channels >= 3 and base != "LAB" else 1]
     return from_array(np.ascontiguousarray(shown), "RGB" if shown.ndim == 3 and shown.shape[2] == 3 else "L")
 
 

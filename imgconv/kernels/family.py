@@ -194,5 +194,5 @@ def _aligned(*kernels: Kernel) -> list[Array]:
 
 def _file_name(text: str) -> str:
     """gaussian_sigma0-8"""
-    plain = text.strip().lower().replace("..", "-").replace("=", "")
-    return re.sub(r"[^a-z0-9.+-]+", "_", plain).strip("_")
+    safe = text.strip().lower().replace("..", "-").replace("=", "")
+    return re.sub(r"[^a-z0-9.+-]+", "_", safe).strip("_")

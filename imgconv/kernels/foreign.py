@@ -17,7 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from imgconv.arrayfile import Array, parse_matrix, parse_number, plain
+from imgconv.arrayfile import Array, number_text, parse_matrix, parse_number
 from imgconv.errors import KernelError
 from imgconv.kernels.derivatives import rotate_rim
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
@@ -117,7 +117,7 @@ def imagemagick_text(kernel: Kernel) -> str:
 
 
 def _joined(kernel: Kernel, column: str, row: str) -> str:
-    return row.join(column.join(map(plain, numbers)) for numbers in kernel.weights)
+    return row.join(column.join(map(number_text, numbers)) for numbers in kernel.weights)
 
 
 def parse_gmic(text: str, name: str) -> list[Kernel]:
@@ -158,7 +158,11 @@ def parse_vips(text: str, name: str) -> list[Kernel]:
 def vips_text(kernel: Kernel) -> str:
     """The text of a libvips matrix file."""
     rows, columns = kernel.shape
-    return f"{columns} {rows} {plain(kernel.scale)} {plain(kernel.offset)}\n" + _joined(kernel, " ", "\n") + "\n"
+    return (
+        f"{columns} {rows} {number_text(kernel.scale)} {number_text(kernel.offset)}\n"
+        + _joined(kernel, " ", "\n")
+        + "\n"
+    )
 
 
 def parse_ffmpeg(text: str, name: str) -> list[Kernel]:
@@ -227,7 +231,7 @@ def fit_ffmpeg(kernel: Kernel, notes: list[str]) -> Kernel:
     if error:
         notes.append(f"ffmpeg holds whole numbers: the weights are rounded, by at most {error:.2g} of the largest")
     if kernel.offset < 0:
-        notes.append(f"ffmpeg holds no offset below 0: {plain(kernel.offset)} is left out")
+        notes.append(f"ffmpeg holds no offset below 0: {number_text(kernel.offset)} is left out")
     if scale != automatic_scale(weights):
         notes.append("ffmpeg 5.1 ignores rdiv and divides by the sum of the weights; newer ones obey it")
     return replace(kernel, weights=weights, scale=scale, offset=max(kernel.offset, 0.0))
@@ -236,7 +240,11 @@ def fit_ffmpeg(kernel: Kernel, notes: list[str]) -> Kernel:
 def ffmpeg_text(kernel: Kernel) -> str:
     """Options of ffmpeg's convolution filter for the three colour planes."""
     rows, columns = kernel.shape
-    options = {"m": _joined(kernel, " ", " "), "rdiv": f"1/{plain(kernel.scale)}", "bias": plain(kernel.offset)}
+    options = {
+        "m": _joined(kernel, " ", " "),
+        "rdiv": f"1/{number_text(kernel.scale)}",
+        "bias": number_text(kernel.offset),
+    }
     if rows != columns:
         options["mode"] = "row" if rows == 1 else "column"
     return ":".join(f"{plane}{key}={value}" for key, value in options.items() for plane in range(3))

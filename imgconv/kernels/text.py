@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from imgconv.arrayfile import plain
+from imgconv.arrayfile import number_text
 from imgconv.kernels.value import Kernel
 
 ORDER = ("title", "about", "weights", "scale", "offset", "anchor", "border", "like", "blur", "source")
@@ -45,7 +45,7 @@ def _fields(kernel: Kernel, weights: str, quoted: Callable[[str], str]) -> dict[
 
 def _nested(value: Any) -> str:
     """Lists of lists of numbers, as TOML and JSON both write them."""
-    return f"[{', '.join(map(_nested, value))}]" if isinstance(value, list | tuple) else plain(value)
+    return f"[{', '.join(map(_nested, value))}]" if isinstance(value, list | tuple) else number_text(value)
 
 
 def _quoted(text: str) -> str:
@@ -61,4 +61,4 @@ def toml_value(value: Any) -> str:
         return _quoted(value)
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key} = {toml_value(inner)}' for key, inner in value.items())}}}"
-    return f"[{', '.join(map(toml_value, value))}]" if isinstance(value, list | tuple) else plain(value)
+    return f"[{', '.join(map(toml_value, value))}]" if isinstance(value, list | tuple) else number_text(value)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imgconv.arrayfile import npy_bytes, plain, text_bytes
+from imgconv.arrayfile import npy_bytes, number_text, text_bytes
 from imgconv.conventions import LIKES
 from imgconv.errors import KernelError
 from imgconv.kernels import foreign
@@ -81,9 +81,9 @@ def _fit(kernel: Kernel, form: str, notes: list[str]) -> Kernel:
         with np.errstate(over="ignore"):
             weights, scale = weights / scale, 1.0
         if not np.isfinite(weights).all():
-            raise KernelError(f"{form} holds no scale, and over {plain(kernel.scale)} the weights are too large")
-        notes.append(f"{form} holds no scale: the weights are divided by {plain(kernel.scale)}")
-    lost = [] if "offset" in holds or kernel.offset == 0 else [f"offset {plain(kernel.offset)}"]
+            raise KernelError(f"{form} holds no scale, and over {number_text(kernel.scale)} the weights are too large")
+        notes.append(f"{form} holds no scale: the weights are divided by {number_text(kernel.scale)}")
+    lost = [] if "offset" in holds or kernel.offset == 0 else [f"offset {number_text(kernel.offset)}"]
     border = kernel.border or own.get("border")
     if border and "border" not in holds and border != OWN_BORDER.get(form):
         lost.append(f"border {border}")
@@ -132,9 +132,9 @@ def _png(kernel: Kernel) -> bytes:
 
 
 def _pgm(kernel: Kernel) -> str:
-    """A plain PGM: a person can read and change it."""
+    """A number_text PGM: a person can read and change it."""
     rows, columns = kernel.shape
-    return f"P2\n{columns} {rows}\n{plain(kernel.weights.max())}\n" + _lines(kernel, " ")
+    return f"P2\n{columns} {rows}\n{number_text(kernel.weights.max())}\n" + _lines(kernel, " ")
 
 
 def _lines(kernel: Kernel, separator: str) -> str:

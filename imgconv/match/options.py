@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgconv.arrayfile import Array, plain
+from imgconv.arrayfile import Array, number_text
 from imgconv.conventions import LIKES, MODES
 from imgconv.errors import ImgconvError, UsageError
 from imgconv.kernels.value import Kernel
@@ -43,7 +43,7 @@ def as_options(p: Problem, candidate: Candidate) -> Invocation | None:
     turned = FLIPS[candidate.geometry.flip](p.kernel.weights)
     kernels = [(p.kernel, "")]
     if turned.ndim == 2 and turned.size <= TAPS_IN_PLACE:
-        matrix = "; ".join(" ".join(map(plain, row)) for row in turned) + (";" if len(turned) == 1 else "")
+        matrix = "; ".join(" ".join(map(number_text, row)) for row in turned) + (";" if len(turned) == 1 else "")
         kernels.append((Kernel(turned, name="matrix"), matrix))
 
     def weight(options: Options) -> int:

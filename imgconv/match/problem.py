@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgconv.arrayfile import Array, plain
+from imgconv.arrayfile import Array, number_text
 from imgconv.engine.channels import to_samples
 from imgconv.errors import PictureError
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
@@ -65,7 +65,7 @@ class Candidate(NamedTuple):
     @property
     def border_option(self) -> str:
         """As --border has it: "wrap", "constant:255"."""
-        return self.border + (f":{plain(self.outside)}" if self.border == "constant" else "")
+        return self.border + (f":{number_text(self.outside)}" if self.border == "constant" else "")
 
 
 class Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from imgconv.arrayfile import plain
+from imgconv.arrayfile import number_text
 from imgconv.match.problem import Pair, Problem
 from imgconv.notebook import Look, Shown
 from imgconv.recipe.options import Options
@@ -121,7 +121,7 @@ def option_words(options: Options) -> list[str]:
         value = getattr(options, key)
         if value != getattr(Options(), key):
             parts = value if isinstance(value, tuple) else (value,)
-            text = ",".join(plain(part) if isinstance(part, float) else str(part) for part in parts)
+            text = ",".join(number_text(part) if isinstance(part, float) else str(part) for part in parts)
             # click would take a leading minus for an option
             words += [f"--{key}={text}"] if text.startswith("-") else [f"--{key}", text]
     return words

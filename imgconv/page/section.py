@@ -57,7 +57,7 @@ def section(
     ends = (low, high) if same else shown_range(other)
     side = SMALL_SIDE if small else SIDE
     shown = as_bytes(one, low, high), as_bytes(other, *ends)
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "size": [one.shape[0], one.shape[1]],
         "result_size": [other.shape[0], other.shape[1]],
         "before": _data(webp(shown[0], before.mode, side)),
@@ -75,13 +75,13 @@ def section(
     change = changes(one, other)
     if change is not None:
         largest = float(change.max())
-        told["largest"] = largest
-        told["differing"] = int(np.count_nonzero(change))
+        data["largest"] = largest
+        data["differing"] = int(np.count_nonzero(change))
         scaled = (change * (255 / largest if largest else 0)).astype(np.uint8)
-        told["difference"] = _data(webp(_blocks(scaled, told["scale"]), "", side))
+        data["difference"] = _data(webp(_blocks(scaled, data["scale"]), "", side))
     if not small:
-        told |= _regions(before, other, recipe, change)
-    return told
+        data |= _regions(before, other, recipe, change)
+    return data
 
 
 def _data(data: bytes) -> str:
@@ -126,11 +126,11 @@ def _regions(before: Picture, after: Array, recipe: Recipe | None, change: Array
     if recipe is not None:
         samples, layout = recipe.before_last(*samples_of(array, mode))
         array, mode = layout.finished(samples, False), layout.mode_of(samples.shape[2], layout.back)
-        told = sums.sums_of(recipe, array, mode)
-        if isinstance(told, str):
-            found = told
+        answer = sums.sums_of(recipe, array, mode)
+        if isinstance(answer, str):
+            found = answer
         else:
-            summing, c = told
+            summing, c = answer
     if c is None and array.shape[:2] != after.shape[:2]:
         return {"regions": [], "sum": None, "why": found}
     pixel = max(a.reshape(*a.shape[:2], -1).shape[2] * a.dtype.itemsize for a in (array, after))

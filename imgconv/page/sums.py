@@ -45,12 +45,12 @@ def sums_of(recipe: Recipe, array: Array, mode: str) -> tuple[dict[str, Any], Co
     s, count = f.settings, samples.shape[2]
     if s.after == "minmax":
         return "the whole picture is stretched to the range, which one window does not tell"
-    if f.alpha in ("premultiply", "mean") or (layout.premultiplied and not f.plain):
+    if f.alpha in ("premultiply", "mean") or (layout.premultiplied and not f.is_correlation):
         return "colours are weighed by alpha, so each sample is a quotient of two sums"
     if layout.letters == "lab":
         return "a and b of LAB are filtered around 0"
     kind, bias, filtered = SUM_TYPES[f.kind.name], None, list(range(count))
-    if f.plain:
+    if f.is_correlation:
         plan = f.correlator.plan
     else:
         floating = FloatingFilter(f)
@@ -78,7 +78,7 @@ def sums_of(recipe: Recipe, array: Array, mode: str) -> tuple[dict[str, Any], Co
         outputs += left.values()
     c = correlation(kernel, o, s, shape=samples.shape)
     back = layout.back
-    whole = back.kind in "iub" and not (s.after == "float" and not f.plain)
+    whole = back.kind in "iub" and not (s.after == "float" and not f.is_correlation)
     limits = (0, 1) if back.kind == "b" else (np.iinfo(back).min, np.iinfo(back).max) if back.kind in "iu" else (0, 0)
     return (
         {
@@ -93,8 +93,8 @@ def sums_of(recipe: Recipe, array: Array, mode: str) -> tuple[dict[str, Any], Co
             "alpha": len(outputs) - 1 if layout.has_alpha else None,  # which channel --after leaves
             "sums": kind,
             "in_order": c.in_order and kind == "float64",
-            "half_first": f.plain and f.kind.kind in "iu",
-            "rounding": s.rounding if not f.plain else "half-up",
+            "half_first": f.is_correlation and f.kind.kind in "iu",
+            "rounding": s.rounding if not f.is_correlation else "half-up",
             "after": s.after,
             "middle": 0.5 if back.kind == "f" else (layout.top + 1) / 2,
             "whole": whole,

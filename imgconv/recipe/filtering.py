@@ -124,7 +124,7 @@ class Filter:
         Whether a and b of LAB are filtered as what they are: Pillow's own kernels take them 128 higher.
     alpha : str
         How alpha is treated: "straight" (also without any), "keep", "premultiply", "mean".
-    plain : bool
+    is_correlation : bool
         Whether it is one correlation from samples to samples: the fast way.
     """
 
@@ -137,7 +137,7 @@ class Filter:
         self.signed = layout.letters == "lab" and not (s.flip == "vertical" and o.combine is None)
         weighable = layout.has_alpha and o.channels in ("each", "sum")
         self.alpha = self._alpha(opaque) if weighable else "straight"
-        self.plain = (
+        self.is_correlation = (
             kernel.weights.ndim == 2
             and (o.channels, o.stride, o.linear, s.bias, self.alpha) == ("each", (1, 1), False, (), "straight")
             and (s.after == "clip" or (s.after == "float" and back.kind == "f"))
@@ -152,7 +152,7 @@ class Filter:
         """Whether it can go through the picture together with others, band by band, whatever the pixels are."""
         s = self.settings
         return (
-            self.plain
+            self.is_correlation
             and self.kind == self.layout.back  # what was computed in a wider type is cut to its own in between
             and s.padding in ("same", "tf-same")
             and (not self.layout.has_alpha or s.alpha == "straight")

@@ -87,10 +87,10 @@ class Layout(NamedTuple):
             return ("F", "LA;F", "RGB;F", "RGBA;F")[count - 1]
         if self.back not in (np.uint8, np.uint16) or dtype != self.back or count > 4:
             return f"{count} channels of {dtype}"
-        plain = ("L", "LA", "RGB", "RGBA")[count - 1]
+        base = ("L", "LA", "RGB", "RGBA")[count - 1]
         if self.back == np.uint8:
-            return plain
-        return "I;16" if count == 1 else f"{plain};16"
+            return base
+        return "I;16" if count == 1 else f"{base};16"
 
 
 def letters_of(mode: str) -> str:

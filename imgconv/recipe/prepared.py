@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST_KEPT = 64
 LARGEST = 2**22  # bytes of a result: beyond, what is looked up here is no cost
-PLAIN = (str, int, float, bool, type(None))  # options that can be told from each other by what is written for them
+BY_REPR = (str, int, float, bool, type(None))  # options that can be told from each other by what is written for them
 
 Key = tuple[Any, ...]
 T = TypeVar("T")
@@ -62,7 +62,7 @@ def key_of(function: str, kernel: Any, options: Mapping[str, Any]) -> Key | None
         return None
     if not options:
         return function, kernel
-    if any(type(value) not in PLAIN for value in options.values()):
+    if any(type(value) not in BY_REPR for value in options.values()):
         return None
     return function, kernel, *((name, repr(value)) for name, value in options.items())  # 1, 1.0 and True are three
 

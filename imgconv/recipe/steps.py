@@ -140,7 +140,7 @@ class Floating:
         self.count, self.step = len(filters), o.stride[0]
         self.mask = o.mask if last else None
         # where a mask is 1, the bytes of the fast way: it may round ties otherwise
-        self.fast = Chained(filters) if self.mask is not None and self.count == 1 and first.plain else None
+        self.fast = Chained(filters) if self.mask is not None and self.count == 1 and first.is_correlation else None
         self.parts = [FloatingFilter(item) for item in (filters[-1:] if family else filters)]
         correlators = [correlator for part in self.parts for correlator in part.all_correlators]
         self.plans = tuple(correlator.plan for correlator in correlators)
@@ -334,7 +334,7 @@ def _new_step(kernels: Sequence[Kernel], family: Family | None, about: About, mi
         filters = [Filter(kernel, about) for kernel in kernels]
         return Floating(filters, True, filters, family)
     first, last = Filter(kernels[0], about), len(kernels) == 1
-    if not first.plain or (last and options.mask is not None):
+    if not first.is_correlation or (last and options.mask is not None):
         return Floating([first], last, mixed or [first])
     linked = [first]
     if first.links:
