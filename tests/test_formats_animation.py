@@ -289,7 +289,7 @@ def test_pictures_of_a_file_that_no_frame_follows_are_named():
         saved(Image.fromarray(smooth(32, 32)), "MPO", save_all=True, append_images=[Image.fromarray(smooth(8, 8))])
     )
     outcome = filtered("a.jpg", output="b.jpg")
-    assert outcome.notes == ["holds 1 more (previews, masks, layers or planes), which are left out"]
+    assert outcome.notes == ["holds 1 more (picture of another size), which are left out"]
     assert filtered("a.jpg", output="b.jpg", frames=(2,)).status == "failed"
 
 

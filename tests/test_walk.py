@@ -85,13 +85,13 @@ def test_formats_that_have_no_name_of_their_own():
     put("in/b.pbm", "PPM", PICTURE.convert("1"))
     put("in/c.pfm", "PPM", PICTURE.convert("F"))
     done = imgconv("apply", "-r", "in", "-k", "blur", "--out-dir", "out")
-    assert names("out") == ["out/a.blur.jpg", "out/a.mpo.blur.jpg", "out/b.pbm.blur.ppm", "out/c.blur.pfm"]
+    assert names("out") == ["out/a.blur.jpg", "out/a.blur.mpo", "out/b.pbm.blur.ppm", "out/c.blur.pfm"]
     assert done.returncode == 0
     done = imgconv("apply", "-r", "in", "-k", "blur", "--out-dir", "tif", "--format", "tif")
     assert "tif/c.blur.tif" in names("tif") or done.returncode == 2
 
 
-@pytest.mark.parametrize("name", ["x.psd", "x.nef", "missing", "missing.mpo"])
+@pytest.mark.parametrize("name", ["x.psd", "x.nef", "missing", "missing.cur"])
 def test_an_input_that_cannot_be_named_does_not_stop_the_others(name):
     put("a.png")
     put("x.nef", "TIFF")

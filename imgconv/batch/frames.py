@@ -54,7 +54,7 @@ def count_of(about: Picture, form: str, job: Job, targets: Targets, outcome: Out
             f"only the first {of} was filtered" if targets.frames == FIRST else f"{count} {of} were filtered"
         )
     if about.others:
-        outcome.notes.append(f"holds {about.others} more (previews, masks, layers or planes), which are left out")
+        outcome.notes.append(f"holds {about.others} more ({about.other_kinds}), which are left out")
     if targets.in_place and (count < about.frames or about.others):
         raise PictureError(f"{job.input}: {outcome.notes[-1]}; --in-place would lose the others")
     if count > 1 and not job.each and not frames_in(form):

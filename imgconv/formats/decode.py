@@ -112,7 +112,11 @@ def begin(path: Path) -> Begun | None:
     """Begins to decode a file, where that lets other threads run: JPEG. None for all others."""
     try:
         status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST or path.suffix.lower() in ARRAY_ENDINGS:
+        if (
+            not stat.S_ISREG(status.st_mode)
+            or status.st_size > LARGEST
+            or path.suffix.lower() in (*ARRAY_ENDINGS, ".mpo")
+        ):
             return None
         with open(path, "rb", buffering=0) as file:
             return Begun(path) if file.read(3) == b"\xff\xd8\xff" else None

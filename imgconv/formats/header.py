@@ -47,14 +47,14 @@ def header_of(file: BinaryIO, size: int, ending: str) -> tuple[Picture, str, str
         mode = DETAILED.get(mode, mode) if depth == 16 else mode
         seen_as = mode_of(mode, "transparency" in image.info)
         bands = Image.getmodebands(seen_as.removesuffix(";16") if seen_as != "I;16" else "L")
-        frames, others = _counted(file, size, form, image, len(durations))
+        counted = _counted(file, size, form, image, len(durations), ending)
         dtype = next((dtype for (dtype, _), name in MODES.items() if name == seen_as), TYPES.get(seen_as, "uint8"))
         array = unread((image.height, image.width, bands)[: 2 + (bands > 1)], np.dtype(dtype))
-        return Picture(array, seen_as, form, info, frames, others=others, notes=notes), mode, str(depth), durations
+        return Picture(array, seen_as, form, info, notes=notes, **counted), mode, str(depth), durations
 
 
-def _counted(file: BinaryIO, size: int, form: str, image: Any, shown: int) -> tuple[int, int]:
-    """How many frames there are, and how many pictures that are none."""
+def _counted(file: BinaryIO, size: int, form: str, image: Any, shown: int, ending: str) -> dict[str, Any]:
+    """How many frames there are, and how many pictures that are none, as a Picture has it."""
     if form == "TIFF":
         from imgconv.formats.tiff.pages import pages_of
         from imgconv.formats.tiff.tags import Tags
@@ -62,12 +62,18 @@ def _counted(file: BinaryIO, size: int, form: str, image: Any, shown: int) -> tu
         try:
             pages, others = pages_of(Tags(file, size), None)
         except ValueError:
-            return 1, 0
-        return len(pages), others
+            return {}
+        return {"frames": len(pages), "others": others}
+    if image.format == "MPO":
+        from imgconv.formats import mpf
+
+        parts = mpf.parts_of(file, size)
+        own = sum(not part.about for part in parts) if name_for(ending) == "MPO" else 1
+        return {"frames": own, **mpf.others_in(parts, alone=own == 1)}
     if shown:
-        return shown, 0
+        return {"frames": shown}
     count = pictures_in(image)
-    return (count, 0) if frames_in(form) else (1, count - 1)
+    return {"frames": count} if frames_in(form) else {"others": count - 1}
 
 
 def _jpeg_header(file: BinaryIO, image: Any) -> BinaryIO:

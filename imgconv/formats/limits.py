@@ -33,7 +33,18 @@ READING = {"WEBP": 16, "GIF": 8, "JPEG": 10, "MPO": 10, "AVIF": 20, "HEIF": 28, 
 READING |= dict.fromkeys(("QOI", "BLP", "DDS", "SGI", "FTEX", "SUN", "FITS", "XPM", "FLI"), 12)
 FRESH_S = 0.1  # free memory is looked at no more often: it takes as long as a small picture
 # for each sample of the result
-ENCODING = {"WEBP": 9, "GIF": 4, "JPEG": 4, "AVIF": 12, "HEIF": 14, "JPEG2000": 14, "QOI": 4, "SGI": 4, "DDS": 5}
+ENCODING = {
+    "WEBP": 9,
+    "GIF": 4,
+    "JPEG": 4,
+    "MPO": 4,
+    "AVIF": 12,
+    "HEIF": 14,
+    "JPEG2000": 14,
+    "QOI": 4,
+    "SGI": 4,
+    "DDS": 5,
+}
 # columns and rows of pictures inside of others, of which Pillow makes whatever these claim
 NESTED = {
     "ICO": rb"(?s)\x89PNG\r\n\x1a\n.{8}(.{4})(.{4})",

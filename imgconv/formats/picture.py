@@ -43,7 +43,9 @@ class Picture:
     number : int
         Which of them it is, counted from 1.
     others : int
-        Pictures in the file that are no frames, and left out: previews, masks, layers.
+        Pictures in the file that are no frames, and left out.
+    other_kinds : str
+        What these are, or may be.
     notes : tuple of str
         What the user should know about reading it, such as transparency that was left out.
     """
@@ -55,6 +57,7 @@ class Picture:
     frames: int = 1
     number: int = 1
     others: int = 0
+    other_kinds: str = "previews, masks, layers or planes"
     notes: tuple[str, ...] = ()
 
     @property

@@ -53,7 +53,12 @@ def frames_of(
     numbers = wanted_of(wanted, frames)
     if not several:
         with pillow_errors():
-            picture = replace(_picture(loaded), others=others)
+            more: dict[str, Any] = {"others": others}
+            if image.format == "MPO":
+                from imgconv.formats import mpf  # here, as what few files need
+
+                more = mpf.others_in(mpf.parts_of(io.BytesIO(loaded.data), size), alone=True) or more
+            picture = replace(_picture(loaded), **more)
         yield Frame(picture, size)
         return
     with image:

@@ -190,6 +190,12 @@ def _frames_of(
         return
     from imgconv.formats import pillow
 
+    if kind == "MPO" and start.startswith(b"\xff\xd8\xff"):
+        from imgconv.formats import mpo
+
+        if (frames := mpo.frames_of(file, size, limits, wanted)) is not None:
+            yield from frames
+            return
     if ANIMATED_WEBP.match(start):
         from imgconv.formats import webp
 

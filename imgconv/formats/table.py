@@ -37,6 +37,10 @@ FORMATS = (
         "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff",
         ("L", "RGB", "CMYK"), ("exif", "icc_profile", "dpi", "xmp", "comment", "photoshop"), 65500,
     ),
+    Format(  # by its ending only: phones write JPEGs that begin so
+        "MPO", (".mpo",), b"",
+        ("L", "RGB", "CMYK"), ("exif", "icc_profile", "dpi", "xmp", "comment", "photoshop"), 65500, "pages",
+    ),
     Format(
         "TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]",
         ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "LA;16", "RGB;16", "RGBA;16", "I", "F",
@@ -116,7 +120,7 @@ MODES = {
     ("uint16", 1): "I;16", ("uint16", 2): "LA;16", ("uint16", 3): "RGB;16", ("uint16", 4): "RGBA;16",
 }  # fmt: skip
 PADDED = ("JPEG",)  # whose encoder takes RGB with a fourth byte behind each pixel
-THUMBNAILS = ("JPEG", "PNG", "WEBP", "AVIF")  # that hold EXIF data as it is, with the directory of its thumbnail
+THUMBNAILS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF")  # that hold EXIF data as it is, with the directory of its thumbnail
 FLOAT_MODES = ("F", "LA;F", "RGB;F", "RGBA;F")  # by the number of channels; Pillow has the first
 GREY_MODES = ("1", "L", "LA", "I;16", "LA;16", "I", "F", "LA;F")
 DEPTHS = {  # the words of --depth, and the samples that they are kept in

@@ -80,6 +80,11 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
 
         return RawSink(form, about)
     mode = _mode_in(form, about)
+    if form == "MPO" and about.frames > 1:
+        from imgconv.formats.mpo import MpoSink
+
+        return MpoSink(about, lambda picture: encode(picture, "JPEG", options, threads))
+    form = "JPEG" if form == "MPO" else form
     metadata = {key: about.info[key] for key in by_name(form).keeps if key in about.info}
     given = {key: value for key, value in options.items() if form in ENCODER_OPTIONS[key].formats}
     if form == "PNG":
@@ -195,7 +200,7 @@ def lost_in(about: Picture, form: str) -> list[str]:
     if about.frames > 1 and not frames_in(form):
         notes.append(f"{form} holds one of its {about.frames} frames")
     if about.others:
-        notes.append(f"its {about.others} more pictures (previews, masks, layers or planes) are left out")
+        notes.append(f"its {about.others} more pictures ({about.other_kinds}) are left out")
     return notes
 
 
