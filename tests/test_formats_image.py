@@ -64,7 +64,7 @@ def test_big_endian_samples_become_native():
 def test_a_mode_that_cannot_be_filtered_is_named():
     class Odd:
         mode = "BGR;15"
-        info = ()
+        has_transparency_data = False
 
     with pytest.raises(PictureError, match="BGR;15"):
         filterable(Odd())

@@ -146,6 +146,12 @@ def test_planes_and_channels_that_pillow_passes_over_are_said(tmp_path):
         assert found.notes == (f"its last {said} none of RGB and left out",)
 
 
+def test_a_palette_with_alpha_keeps_it():
+    head = struct.pack("<BBBHHBHHHHBB", 0, 1, 1, 0, 2, 32, 0, 0, 2, 1, 8, 0x20)
+    found = parse(head + bytes((3, 2, 1, 77, 6, 5, 4, 255)) + b"\0\1", "x", ".tga")
+    assert (found.mode, found.array.tolist()) == ("RGBA", [[[1, 2, 3, 77], [4, 5, 6, 255]]])
+
+
 def test_a_target_that_is_only_read_is_refused_before_any_work(tmp_path):
     (tmp_path / "in.png").write_bytes(saved(of_mode("RGB"), "PNG"))
     for words in (["--format", "psd"], ["-o", tmp_path / "out.psd"]):

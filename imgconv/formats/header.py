@@ -45,7 +45,7 @@ def header_of(file: BinaryIO, size: int, ending: str) -> tuple[Picture, str, str
         durations = timing.durations_of(form, file)
         depth, mode = depth_of(start, image), image.mode
         mode = DETAILED.get(mode, mode) if depth == 16 else mode
-        seen_as = mode_of(mode, "transparency" in image.info)
+        seen_as = mode_of(mode, image.has_transparency_data)
         bands = Image.getmodebands(seen_as.removesuffix(";16") if seen_as != "I;16" else "L")
         counted = _counted(file, size, form, image, len(durations), ending)
         dtype = next((dtype for (dtype, _), name in MODES.items() if name == seen_as), TYPES.get(seen_as, "uint8"))

@@ -45,7 +45,7 @@ STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
 
 def filterable(image: Image.Image) -> Image.Image:
     """The image in a mode of `SAMPLES`: bilevel becomes L, palettes and colour keys become L, LA, RGB or RGBA."""
-    mode = mode_of(image.mode, "transparency" in image.info)
+    mode = mode_of(image.mode, image.has_transparency_data)  # which a palette may have, too
     if image.mode in CONVERTED:
         return image if image.mode == mode else image.convert(mode)
     if image.mode.startswith("I;16") and image.mode != "I;16":
