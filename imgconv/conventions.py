@@ -57,6 +57,12 @@ LIKES = {
     "imagemagick": {"border": "edge", "anchor": "low", "scale": "sum", "sums": "float64", "alpha": "mean"},
 }  # fmt: skip
 
+# the formats of kernel files by their names, with the endings of those; the first is what is written
+KERNEL_FORMATS = {
+    "toml": (".toml",), "json": (".json",), "text": (".txt",), "csv": (".csv",), "npy": (".npy",), "vips": (".mat",),
+    "imagemagick": (".kernel", ".im"), "ffmpeg": (".ffmpeg",), "gmic": (".gmic",), "png": (".png",), "pgm": (".pgm",),
+}  # fmt: skip
+
 
 def parse_border(text: str) -> tuple[str, float]:
     """("constant", 255.0) from "constant:255"; the value is 0 for every other border.

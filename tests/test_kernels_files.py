@@ -18,10 +18,10 @@ from PIL import Image
 
 import imgconv
 from imgconv.cli import cli
-from imgconv.cli.kernels import FORMATS as FORMATS_ON_THE_COMMAND_LINE
+from imgconv.conventions import KERNEL_FORMATS
 from imgconv.errors import KernelError
 from imgconv.kernels import catalogue
-from imgconv.kernels.files import ENDINGS, FORMATS, parse, read_kernels
+from imgconv.kernels.files import ENDINGS, parse, read_kernels
 from imgconv.kernels.spec import kernel, kernels
 from imgconv.kernels.value import Kernel
 from imgconv.kernels.write import encode
@@ -136,7 +136,7 @@ def test_pictures_hold_grey_levels(form, levels):
     assert notes(plain, form) == ""
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", KERNEL_FORMATS)
 @trials
 @given(made=any_kernel(mild, mild, likes=(None, "pillow")))
 @example(Kernel([[1, 2], [3, 4]], anchor=(1, 0)))
@@ -204,9 +204,8 @@ def test_what_a_format_cannot_hold_at_all_is_refused(made, form, words):
 
 def test_endings(tmp_path):
     assert len(set(ENDINGS)) == len(ENDINGS)
-    assert set(FORMATS) == set(FORMATS_ON_THE_COMMAND_LINE)
     made = Kernel([[1, 2, 1], [2, 4, 2], [1, 2, 1]], 16, name="k")
-    for form, endings in FORMATS.items():
+    for form, endings in KERNEL_FORMATS.items():
         for ending in endings:
             path = tmp_path / f"k{ending.upper()}"
             path.write_bytes(encode([made], form)[0])
@@ -219,7 +218,7 @@ def test_endings(tmp_path):
 
 @pytest.mark.parametrize("name", ["emboss", "edge_enhance", "sobel_x", "gaussian_blur"])
 def test_the_catalogue_converts(name):
-    for form in set(FORMATS) - {"png", "pgm"}:
+    for form in set(KERNEL_FORMATS) - {"png", "pgm"}:
         assert taps(back(kernel(name), form)) == taps(kernel(name))
 
 
@@ -433,7 +432,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("form", "data", "words"), HOSTILE, ids=lambda value: repr(value)[:20])
 def test_hostile_files_get_one_line(tmp_path, form, data, words):
-    path = tmp_path / f"k{FORMATS[form][0]}"
+    path = tmp_path / f"k{KERNEL_FORMATS[form][0]}"
     path.write_bytes(data)
     with pytest.raises(KernelError, match=re.escape(words)) as problem:
         read_kernels(path)
@@ -442,21 +441,21 @@ def test_hostile_files_get_one_line(tmp_path, form, data, words):
     assert len(str(problem.value)) < 250 + len(str(path))
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", KERNEL_FORMATS)
 def test_files_are_capped_and_regular(tmp_path, form):
-    big = tmp_path / f"big{FORMATS[form][0]}"
+    big = tmp_path / f"big{KERNEL_FORMATS[form][0]}"
     with open(big, "wb") as file:
         file.truncate(129 * 2**20)
     with pytest.raises(KernelError, match="more than the"):
         kernel(big)
-    pipe = tmp_path / f"pipe{FORMATS[form][0]}"
+    pipe = tmp_path / f"pipe{KERNEL_FORMATS[form][0]}"
     os.mkfifo(pipe)
     with pytest.raises(KernelError, match="not a regular file"):
         kernel(pipe)
 
 
-SEEDS = {form: [data for kind, data, _ in HOSTILE if kind == form] for form in FORMATS}
-for _form in FORMATS:
+SEEDS = {form: [data for kind, data, _ in HOSTILE if kind == form] for form in KERNEL_FORMATS}
+for _form in KERNEL_FORMATS:
     SEEDS[_form].append(encode([Kernel([[1, 2, 1], [2, 4, 2], [1, 2, 1]], 16)], _form)[0])
 
 
@@ -470,11 +469,11 @@ def nearly(draw, form):
     return bytes(data)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", KERNEL_FORMATS)
 @trials
 @given(data=st.data())
 def test_no_bytes_raise_anything_but_a_kernel_error(form, data, tmp_path_factory):
-    path = tmp_path_factory.getbasetemp() / f"fuzz{FORMATS[form][0]}"
+    path = tmp_path_factory.getbasetemp() / f"fuzz{KERNEL_FORMATS[form][0]}"
     path.write_bytes(data.draw(st.binary(max_size=200) | nearly(form)))
     try:
         found = read_kernels(path)

@@ -124,10 +124,7 @@ def make_jobs(inputs: Sequence[tuple[str, str]], recipe_name: str, targets: Targ
     _check_template(template, len(inputs))
     if targets.format and not is_written(name_for("." + targets.format.lstrip("."))):
         raise UsageError(f"--format {targets.format!r} is not one that can be written: {endings()}")
-    jobs = [
-        _job(name, relative, template, number, recipe_name, targets)
-        for number, (name, relative) in enumerate(inputs, 1)
-    ]
+    jobs = [_job(*given, template, number, recipe_name, targets) for number, given in enumerate(inputs, 1)]
     real = cache(os.path.realpath)  # of folders, in which there are many
     named = not targets.in_place and "{stem}" in template and "{kernel}" in template
     results = _results(jobs, recipe_name, real) if named else set()
@@ -163,7 +160,7 @@ def _frame_places(jobs: Sequence[Job]) -> dict[tuple[str, str], Job]:
         before, behind = re.split(r"\{frame(?::\w+)?\}", text, maxsplit=1)
         if before[-1:].isdigit() or behind[:1].isdigit():
             raise UsageError(f"{job.each}: {{frame}} stands beside a digit; put something between, such as -{{frame}}")
-        places[before.replace("{{", "{").replace("}}", "}"), behind.replace("{{", "{").replace("}}", "}")] = job
+        places[before.format(), behind.format()] = job
     return places
 
 

@@ -12,6 +12,7 @@ import click
 from imgconv.cli import console, print_json, warn
 from imgconv.cli.help import Help, HelpGroup
 from imgconv.cli.options import FILE, KernelCommand, check_free, max_pixels_option, offer_kernels
+from imgconv.conventions import KERNEL_FORMATS
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from imgconv.formats.limits import Limits
     from imgconv.kernels.value import Kernel
 
-FORMATS = ("toml", "json", "text", "csv", "npy", "vips", "imagemagick", "ffmpeg", "gmic", "png", "pgm")
 PLANES_SHOWN = 12  # of a kernel with channels
 
 
@@ -147,7 +147,7 @@ def show(
 
 @kernels.command("convert", cls=KernelCommand)
 @click.argument("kernel", shell_complete=offer_kernels)
-@click.option("--to", "form", type=click.Choice(FORMATS), help="The format.  [default: what -o ends in]")
+@click.option("--to", "form", type=click.Choice(tuple(KERNEL_FORMATS)), help="The format.  [default: what -o ends in]")
 @click.option("-o", "--output", metavar="FILE", type=FILE, help="Where to; - or nothing for standard output.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) -> None:
@@ -168,7 +168,7 @@ def convert(kernel: str, form: str | None, output: str | None, overwrite: bool) 
     path = None if output in (None, "-") else Path(output or "")
     if form is None:
         if path is None:
-            raise UsageError(f"--to is missing; it takes {', '.join(FORMATS)}")
+            raise UsageError(f"--to is missing; it takes {', '.join(KERNEL_FORMATS)}")
         form = format_of(path)
     if path is None and form in BINARY and sys.stdout.isatty():
         raise UsageError(f"{form} is binary, and not written to a terminal; redirect it, or give -o FILE")

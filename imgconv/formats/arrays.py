@@ -39,14 +39,19 @@ def _check_shape(array: Array) -> None:
 def take(file: BinaryIO, target: Array, dtype: np.dtype[Any]) -> None:
     """Fills `target` with the samples that come next, which are of type `dtype` in the file."""
     own = target if dtype == target.dtype else np.empty(target.shape, dtype)
-    view = own.reshape(-1).view(np.uint8).data
-    while view:
-        count = file.readinto(view)  # type: ignore[attr-defined]
-        if not count:
-            raise PictureError("is cut short")
-        view = view[count:]
+    if filled(file, own) < own.nbytes:
+        raise PictureError("is cut short")
     if own is not target:
         target[...] = own
+
+
+def filled(file: BinaryIO, array: Array) -> int:
+    """Reads the samples of an array, and says how many bytes there were."""
+    view = array.reshape(-1).view(np.uint8).data
+    there = 0
+    while there < len(view) and (count := file.readinto(view[there:])):  # type: ignore[attr-defined]
+        there += count
+    return there
 
 
 class TextSink(Sink):

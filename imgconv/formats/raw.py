@@ -11,6 +11,7 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError, UsageError
 from imgconv.formats.animation import AnimationSink
+from imgconv.formats.arrays import filled
 from imgconv.formats.limits import Limits, check_whole
 from imgconv.formats.picture import UNCOUNTED, Frame, Picture, unread, wanted_of
 from imgconv.formats.place import put
@@ -54,7 +55,7 @@ def frames_of(file: BinaryIO, size: int, raw: Raw, limits: Limits, wanted: Seque
     numbers = wanted_of(wanted, about.frames)
     for number in range(1, numbers[-1] + 1):
         array = np.empty(shape, stored)
-        there = _filled(file, array)
+        there = filled(file, array)
         if not there:
             return
         if there < array.nbytes:
@@ -63,15 +64,6 @@ def frames_of(file: BinaryIO, size: int, raw: Raw, limits: Limits, wanted: Seque
             info = {"duration": DURATION_MS, "plays": 0}
             array = np.asarray(array, stored.newbyteorder("="))
             yield Frame(Picture(array, mode, "RAW", info, about.frames, number), array.nbytes)
-
-
-def _filled(file: BinaryIO, array: Array) -> int:
-    """Reads the samples of an array, and says how many bytes there were."""
-    view = array.reshape(-1).view(np.uint8).data
-    there = 0
-    while there < len(view) and (count := file.readinto(view[there:])):  # type: ignore[attr-defined]
-        there += count
-    return there
 
 
 class RawSink(AnimationSink):

@@ -9,34 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from imgconv.arrayfile import Array, parse_matrix, parse_npy, read_bytes
+from imgconv.conventions import KERNEL_FORMATS
 from imgconv.errors import KernelError
 from imgconv.kernels.table import parse_json, parse_toml
 from imgconv.kernels.value import LARGEST_SIDE, Kernel
 
-# every format by its name, with the endings of its files; the first is what is written
-FORMATS = {
-    "toml": (".toml",),
-    "json": (".json",),
-    "text": (".txt",),
-    "csv": (".csv",),
-    "npy": (".npy",),
-    "vips": (".mat",),
-    "imagemagick": (".kernel", ".im"),
-    "ffmpeg": (".ffmpeg",),
-    "gmic": (".gmic",),
-    "png": (".png",),
-    "pgm": (".pgm",),
-}
-ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
+ENDINGS = tuple(ending for endings in KERNEL_FORMATS.values() for ending in endings)
 BINARY = ("npy", "png")
-LARGEST_FILE = dict.fromkeys(FORMATS, 4 * 2**20) | {"toml": 2**20, "npy": 128 * 2**20}  # bytes
+LARGEST_FILE = dict.fromkeys(KERNEL_FORMATS, 4 * 2**20) | {"toml": 2**20, "npy": 128 * 2**20}  # bytes
 PGM_HEADER = 4096  # bytes, comments included
 HIGHEST_LEVEL = 2**16 - 1
 
 
 def format_of(path: Path) -> str:
     """The format that a file's ending tells. Raises KernelError when it tells none."""
-    for form, endings in FORMATS.items():
+    for form, endings in KERNEL_FORMATS.items():
         if path.suffix.lower() in endings:
             return form
     raise KernelError(f"{path}: not a kernel file; its name should end in {', '.join(ENDINGS)}")
