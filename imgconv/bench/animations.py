@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from imgconv.bench.commands import COMMANDS, LONGEST_S, NUMBERS, program, run
+from imgconv.bench.commands import COMMANDS, LONGEST_S, NUMBERS, command_line, run
 from imgconv.bench.measure import Contender, Progress, Row, Settings, Timing, compete, shape_of
 from imgconv.bench.works import Work, error_from, picture
+from imgconv.peers.task import Unsupported
 
 DURATION_MS = 40
 FEW = 2  # frames of a first run, which says nothing
 STEP = 8  # columns that the picture moves from frame to frame
-IMGCONV = "-m imgconv apply {source} -k edge_enhance -o {target} --overwrite -q -t {threads}"
+IMGCONV = "{python} -m imgconv apply {source} -k edge_enhance -o {target} --overwrite -q -t {threads}"
 GIF_SCRIPT = f"""
 import sys
 from PIL import Image, ImageFilter, ImageSequence
@@ -43,17 +43,17 @@ with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as target:
 WORDS = {
     ".gif": {
         "imgconv": IMGCONV,
-        "Python + Pillow": "-c {gif_script} {source} {target}",
-        "ImageMagick": "{source} -coalesce -convolve {weights} {target}",
-        "ffmpeg": "-y -v error -threads {threads} -i {source} -filter_complex [0]{filter},split[a][b];"
+        "Python + Pillow": "{python} -c {gif_script} {source} {target}",
+        "ImageMagick": "{program} {source} -coalesce -convolve {weights} {target}",
+        "ffmpeg": "{program} -y -v error -threads {threads} -i {source} -filter_complex [0]{filter},split[a][b];"
                   "[a]palettegen=stats_mode=single[c];[b][c]paletteuse=new=1:dither=none {target}",
     },
     ".raw": {
         "imgconv": IMGCONV + " --raw {size}:rgb24",
-        "Python + Pillow": "-c {raw_script} {source} {target} {size}",
-        "ImageMagick": "-size {size} -depth 8 rgb:{source} -convolve {weights} rgb:{target}",
-        "GraphicsMagick": "convert -size {size} -depth 8 rgb:{source} -convolve {weights} rgb:{target}",
-        "ffmpeg": "-y -v error -threads {threads} -f rawvideo -pix_fmt rgb24 -s {size} -i {source}"
+        "Python + Pillow": "{python} -c {raw_script} {source} {target} {size}",
+        "ImageMagick": "{program} -size {size} -depth 8 rgb:{source} -convolve {weights} rgb:{target}",
+        "GraphicsMagick": "{program} convert -size {size} -depth 8 rgb:{source} -convolve {weights} rgb:{target}",
+        "ffmpeg": "{program} -y -v error -threads {threads} -f rawvideo -pix_fmt rgb24 -s {size} -i {source}"
                   " -vf {filter},format=rgb24 -f rawvideo {target}",
     },
 }  # fmt: skip
@@ -84,22 +84,17 @@ def measure(work: Work, settings: Settings, progress: Progress = lambda _: None)
         def target(tool: str) -> Path:
             return Path(name) / f"{tool.split()[-1]}{work.ending}"
 
-        def runs(tool: str, path: str, file: Path) -> None:
-            words = WORDS[work.ending][tool].split()
+        def runs(tool: str, words: str, file: Path) -> float:
             given = values | {"source": file, "target": target(tool)}
-            run([path, *(word.format_map(given) for word in words)], environment, longest_s=LONGEST_S + 5 * count)
-
-        def warm(tool: str, path: str) -> float:
-            runs(tool, path, few)
-            return 0.0
+            if (line := command_line(COMMANDS[tool]._replace(words=words), given, "")) is None:
+                raise Unsupported("it is not here")
+            run(line, environment, longest_s=LONGEST_S + 5 * count)
+            return 0.0  # of a first run, which tells nothing of the next
 
         def contenders() -> Iterator[Contender]:
-            for tool in WORDS[work.ending]:
-                command = COMMANDS[tool]
-                path, _ = program(command) or ("", "") if command.programs else (sys.executable, "")
-                if path:
-                    work_of = partial(runs, tool, path, all_of_them)
-                    yield Contender(Timing(tool), partial(warm, tool, path), partial(partial, work_of))
+            for tool, words in WORDS[work.ending].items():
+                work_of = partial(runs, tool, words)
+                yield Contender(Timing(tool), partial(work_of, few), partial(partial, work_of, all_of_them))
 
         def check(timing: Timing, result: object) -> None:
             made = target(timing.tool)

@@ -273,7 +273,9 @@ def measure(
             return result
         progress("where the CPU time goes")
         with suppress(RuntimeError):
-            for part, more, fewer in zip(("parent", "workers"), place.spent(names), place.spent(trial), strict=True):
+            spent = [(*place.spent(trial), *place.spent(names)) for _ in range(rounds)]
+            start, starts, parent, workers = map(statistics.median, zip(*spent, strict=True))
+            for part, more, fewer in (("parent", parent, start), ("workers", workers, starts)):
                 result.parts_s[part] = each(more, fewer, len(names), len(trial))
             result.parts_s |= place.inside()
             result.in_turn_s["imgconv"] = result.parts_s["parent"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -33,8 +33,8 @@ Maker = Callable[[Array, Array, int], Run]  # of a source, a target and threads
 Progress = Callable[[str], None]  # is given the name of what is tried next
 
 SHARE = 16  # of the rows: a trial on this part tells how long all of it takes
-TOO_LONG_S = 15.0  # what takes longer is not run, only estimated from its trial
-PATIENCE_S = 4.0  # for all rounds of one contender
+TOO_LONG_S = 6.0  # what takes longer is not run, only estimated from its trial
+PATIENCE_S = 3.0  # for all rounds of one contender
 VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "neon": "NEON"}  # what a CPU has -> its name
 
 
@@ -218,25 +218,28 @@ def measure(work: Work, source: Array, settings: Settings, progress: Progress = 
         recipe = Recipe((work.kernel,), replace(EDGE_BORDER, method=method, threads=threads))
         return lambda: recipe.apply(source)[0]  # it takes no target
 
-    def estimate(make: Maker) -> float:
-        trial = make(source[:part], target[:part], settings.threads)
-        trial()
-        return once(trial) * len(source) / part
+    def contender(timing: Timing, make: Maker, rows: int) -> Contender:
+        made = cache(partial(make, source, target, settings.threads))
+
+        def estimate() -> float:
+            trial = made() if rows == len(source) else make(source[:rows], target[:rows], settings.threads)
+            trial()
+            return once(trial) * len(source) / rows
+
+        return Contender(timing, estimate, made)
 
     def check(timing: Timing, result: Any) -> None:
         timing.error = error(np.asarray(result).reshape(source.shape))
 
-    makers: list[tuple[Timing, Maker]] = []
+    contenders = []
     for c, _ in task.steps:
-        chosen = plan(c, work.dtype).method  # goes first
-        methods = sorted(plans(c, work.dtype), key=lambda method: method != chosen)
-        makers = [(Timing("imgconv", method, method == chosen), partial(imgconv, method)) for method in methods]
-    makers += [(Timing(peer.name), partial(peer.prepare, task)) for peer in PEERS.values()]
+        chosen = plan(c, work.dtype).method
+        for method in sorted(plans(c, work.dtype), key=lambda method: method != chosen):  # the chosen one goes first
+            contenders.append(contender(Timing("imgconv", method, method == chosen), partial(imgconv, method), part))
+    for peer in PEERS.values():
+        rows = len(source) if peer.compiles else part
+        contenders.append(contender(Timing(peer.name), partial(peer.prepare, task), rows))
     error = error_from(work, source)
-    contenders = (
-        Contender(timing, partial(estimate, make), partial(make, source, target, settings.threads))
-        for timing, make in makers
-    )
     return compete(work, contenders, check, settings.rounds, progress)
 
 

@@ -125,9 +125,7 @@ def bench(
     facts["versions"] |= commands.versions()
     shape = settings.shape
     silent, terminal = as_json or as_markdown, sys.stdout.isatty()
-    if not silent and terminal:
-        console().print(chart.caption(facts, shape), highlight=False, markup=False)
-    elif not silent:
+    if not silent:
         click.echo(chart.caption(facts, shape))
     rows = []
     for row in _measured(works, settings):

@@ -40,6 +40,7 @@ class Peer(NamedTuple):
     centred: bool = True  # the anchor is the middle, and the result as large as the picture
     pictures: bool = False  # it takes images, not arrays
     blurs: bool = False  # it has Pillow's own
+    compiles: bool = False  # for each task and shape, which takes seconds
     refusal: str = "it does not filter {dtype}"
     there: Callable[[], bool] | None = None  # where more than the module tells
 
@@ -228,7 +229,9 @@ PEERS = {
     ),
     "libvips": Peer("libvips", "pyvips", ("pyvips-binary", "pyvips"), _libvips, types=VIPS_FORMATS),
     # every tap is written out, and compiled
-    "halide": Peer("Halide", "halide", ("halide",), halide.prepare, types=VIPS_FORMATS, sides=range(1, 8)),
+    "halide": Peer(
+        "Halide", "halide", ("halide",), halide.prepare, types=VIPS_FORMATS, sides=range(1, 8), compiles=True
+    ),
     # beyond 15 rows its results are wrong (2026.1)
     "ipp": Peer("IPP", "", ("ipp-static",), ipp.prepare, types=VIPS_FORMATS, sides=range(1, 16), there=ipp.is_there),
 }  # fmt: skip
