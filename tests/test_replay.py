@@ -180,7 +180,7 @@ def test_a_mask_that_is_a_file_must_be_given_and_be_the_same():
     [
         (["--method", "fourier"], "method fourier cannot be embedded"),
         (["--mask", "linear:angle=30"], "a mask of angle 30"),
-        (["-o", "b.gif"], "GIF cannot hold a recipe; --embed takes PNG, JPEG, TIFF, WEBP"),
+        (["-o", "b.gif"], "GIF cannot hold a recipe; --embed takes PNG, JPEG, MPO, TIFF, WEBP"),
         (["-o", "b.npy"], "NPY cannot hold a recipe"),
     ],
 )
