@@ -53,6 +53,10 @@ MOST = {"icc_profile": ("ICC profile", LARGEST_TEXT), "photoshop": ("Photoshop d
 INCH_M = 0.0254
 
 
+class TooLong(ValueError):
+    """What was compressed is longer than Pillow takes."""
+
+
 class Chunk(NamedTuple):
     """One chunk that is no pixels."""
 
@@ -150,8 +154,10 @@ def metadata_of(chunks: list[Chunk]) -> tuple[dict[str, Any], tuple[str, ...]]:
             if inflated > MOST_TEXTS:
                 raise PictureError(f"is broken: it has more than {MOST_TEXTS} compressed profiles")
             metadata_in(chunk)
-        except (ValueError, struct.error, *DAMAGED):
-            notes[f"its {name.decode()} is damaged and left out"] = None
+        except (ValueError, struct.error, *DAMAGED) as problem:
+            notes[
+                f"its {name.decode()} is {'too long' if isinstance(problem, TooLong) else 'damaged'} and left out"
+            ] = None
         else:
             kept.append(chunk)
     info = {"chunks": tuple(kept)} | _metadata_in_all(kept) if kept else {}
@@ -264,7 +270,7 @@ def _inflated(data: bytes) -> bytes:
     stream = inflater.decompressobj()
     inflated: bytes = stream.decompress(data, LARGEST_TEXT)
     if not stream.eof:
-        raise ValueError
+        raise TooLong if len(inflated) == LARGEST_TEXT else ValueError
     return inflated
 
 
