@@ -145,6 +145,17 @@ def apng(size: tuple[int, int], kind: int, depth: int, parts: list[tuple], apart
     return data + chunk(b"IEND", b"")
 
 
+@pytest.mark.filterwarnings("ignore:Invalid APNG")  # as the command does
+def test_what_says_that_it_is_animated_twice_or_behind_its_pixels_is_still():
+    """As it is to Pillow, ffmpeg and browsers."""
+    part = (noise(6, 5, 3), 0, 0, 1, 10, 0, 0)
+    data = apng((5, 6), 2, 8, [part, part])
+    control = data[33:53]
+    for odd in (data[:53] + data[33:], data[:33] + data[53:-12] + control + data[-12:]):
+        (frame,) = frames_of(io.BytesIO(odd), len(odd), "a.png")
+        assert np.array_equal(frame.whole(DEFAULT).array, part[0])
+
+
 def composited(size: tuple[int, int], parts: list[tuple], top: int) -> list[np.ndarray]:
     """As the specification says, pixel by pixel; parts have alpha."""
     canvas, frames = np.zeros((size[1], size[0], parts[0][0].shape[2]), np.int64), []

@@ -104,6 +104,9 @@ def _composited(
 def _taken_apart(file: BinaryIO, size: int, wanted: Sequence[int] | None) -> _File:
     places: list[tuple[bytes, int, int]] = []
     chunks, _ = split(file, size, places)
+    names = [name for name, _, _ in places]
+    if names.count(b"acTL") != 1 or b"IDAT" in names[: names.index(b"acTL")]:  # which is no animation to any reader
+        return _File(chunks, [], None, 0)
     plays = frames = sequence = 0
     parts: list[_Part] = []
     columns, rows = struct.unpack(">II", chunks[0].body[:8])
