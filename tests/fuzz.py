@@ -28,8 +28,9 @@ import time
 import traceback
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ.setdefault("IMGCONV_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"imgconv-tests-{os.getuid()}"))
 
@@ -208,14 +209,22 @@ def commands(seed: Seed, dice: random.Random) -> list[str]:
     return ["apply", file, *dice.choice(options)]
 
 
-def problem_of(seed: Seed, data: bytes, words: list[str], longest: float = LONGEST_S) -> str | None:
-    """What is wrong with the answer to a file, in the current folder; None when nothing is."""
+class Answer(NamedTuple):
+    """What a command gave in this process, and what no command may do: a traceback, too much time or memory."""
+
+    status: int
+    out: str
+    said: str
+    problem: str | None = None
+
+
+def answer_to(words: Sequence[str], longest: float = LONGEST_S) -> Answer:
+    """Runs a command."""
     from click.exceptions import ClickException
 
     from imgconv.cli import cli
     from imgconv.errors import ImgconvError
 
-    Path("in" + seed.ending).write_bytes(data)
     out, err = io.StringIO(), io.StringIO()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew
@@ -224,20 +233,26 @@ def problem_of(seed: Seed, data: bytes, words: list[str], longest: float = LONGE
     signal.setitimer(signal.ITIMER_PROF, longest)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = cli.main([*words, *(["--overwrite", "-v"] if words[0] == "apply" else [])], standalone_mode=False)
+            status = cli.main(list(words), standalone_mode=False) or 0
     except (ImgconvError, ClickException) as refused:
         status = 2
         err.write(f"{refused}\n")
     except BaseException:
-        return traceback.format_exc()
+        return Answer(1, "", "", traceback.format_exc())
     finally:
         faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_PROF, 0)
-    if memory("VmHWM") - before > LARGEST_MEMORY:
-        return f"took {(memory('VmHWM') - before) / 2**30:.1f} GB"
-    said = err.getvalue()
-    if "Traceback" in said or "Warning:" in said:
-        return said
+    said, more = err.getvalue(), memory("VmHWM") - before
+    problem = said if "Traceback" in said or "Warning:" in said else None
+    return Answer(status, out.getvalue(), said, f"took {more / 2**30:.1f} GB" if more > LARGEST_MEMORY else problem)
+
+
+def problem_of(seed: Seed, data: bytes, words: list[str], longest: float = LONGEST_S) -> str | None:
+    """What is wrong with the answer to a file, in the current folder; None when nothing is."""
+    Path("in" + seed.ending).write_bytes(data)
+    status, _, said, problem = answer_to([*words, *(["--overwrite", "-v"] if words[0] == "apply" else [])], longest)
+    if problem:
+        return problem
     if status and (len(said) > 2000 or len(said.strip().splitlines()) > 1 + (status == 1) * 9):
         return f"not one line: {said[:2000]}"
     if not status and words[:1] + words[2:4] == ["apply", "-k", "identity"]:
@@ -306,26 +321,12 @@ def nth(number: int, seed: int, sound: list[Seed]) -> tuple[Seed, bytes, list[st
 
 def run(numbers: range, seed: int, seconds: float = 1e9, keep: Path | None = None) -> dict[int, str]:
     """Tries the files of some numbers until the seconds are over; what was wrong, by number, and kept in a folder."""
-    problems: dict[int, str] = {}
-    end, start = time.monotonic() + seconds, numbers.start
-    while start < numbers.stop and time.monotonic() < end:
-        words = [start, numbers.stop, seed, end - time.monotonic()]
-        with tempfile.TemporaryFile("w+") as dump, tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, str(Path(__file__).resolve()), "--work", *map(str, words)]
-            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=dump, text=True, cwd=folder)
-            assert child.stdout is not None
-            with child.stdout as lines:
-                for line in lines:
-                    number, problem = json.loads(line)
-                    start = number + 1
-                    if problem:
-                        problems[number] = problem
-            if child.wait():  # in the file behind the last one that was told
-                dump.seek(0)
-                problems[start] = f"the process ended with {child.returncode}: {dump.read()[-3000:]}"
-                start += 1
-            elif start < numbers.stop:
-                break
+    end = time.monotonic() + seconds
+    problems = {
+        number: problem
+        for number, problem in in_processes(__file__, numbers, lambda: [seed, end - time.monotonic()], end)
+        if problem
+    }
     for number in problems if keep else ():
         sound, data, command = nth(number, seed, seeds())
         keep.mkdir(parents=True, exist_ok=True)
@@ -334,16 +335,48 @@ def run(numbers: range, seed: int, seconds: float = 1e9, keep: Path | None = Non
     return problems
 
 
+def in_processes(
+    script: str, numbers: range, words: Callable[[], list[Any]], end: float = float("inf")
+) -> Iterator[tuple[int, Any]]:
+    """What a script called with --work, the first number, the last and `words` tells of each; of those that it does
+    not survive, how it ended. The next process goes on behind."""
+    start = numbers.start
+    while start < numbers.stop and time.monotonic() < end:
+        with tempfile.TemporaryFile("w+") as dump, tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, str(Path(script).resolve()), "--work", start, numbers.stop, *words()]
+            child = subprocess.Popen(
+                list(map(str, command)), stdout=subprocess.PIPE, stderr=dump, text=True, cwd=folder
+            )
+            assert child.stdout is not None
+            with child.stdout as lines:
+                for line in lines:
+                    number, told = json.loads(line)
+                    start = number + 1
+                    yield number, told
+            if child.wait():  # in the file behind the last one that was told
+                dump.seek(0)
+                yield start, f"the process ended with {child.returncode}: {dump.read()[-3000:]}"
+                start += 1
+            elif start < numbers.stop:
+                return
+
+
 def work(start: int, stop: int, seed: int, seconds: float) -> None:
     """Tries files in the current folder, and tells of each on standard output."""
     end, sound = time.monotonic() + seconds, prepare()
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
-    faulthandler.register(signal.SIGPROF, chain=True)  # says where it is, and ends the process
+    limit()
     for number in range(start, stop):
         if time.monotonic() > end:
             break
         chosen, data, command = nth(number, seed, sound)
         print(json.dumps([number, problem_of(chosen, data, command)]), flush=True)
+
+
+def limit() -> None:
+    """Bounds what this process may take; in the time that a command may, it says where it is, and ends."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # as `imgconv` does
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+    faulthandler.register(signal.SIGPROF, chain=True)
 
 
 def prepare() -> list[Seed]:
