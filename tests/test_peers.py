@@ -7,6 +7,7 @@ import pytest
 from makers import noise
 from oracle import correlate
 
+from imgconv.bench.works import EDGE_ENHANCE
 from imgconv.conventions import COMPARED
 from imgconv.kernels.value import Kernel
 from imgconv.peers import pillow
@@ -70,6 +71,17 @@ def test_each_slides_the_kernel_that_its_row_allows(name, dtype, mode):
 def test_what_a_peer_lacks_is_said_without_it(name, asked, told):
     with pytest.raises(Unsupported, match=told):
         PEERS[name].prepare(asked, noise(9, 9, 3))
+
+
+def test_tiles_of_ipp_stay_in_their_memory():
+    able("ipp")
+    kernel = Kernel(np.array(EDGE_ENHANCE, float), scale=2)
+    asked = Task("dense", ((correlation(kernel, Options(border="edge")), None),))
+    source = noise(387, 516, 3)
+    expected = PEERS["opencv"].prepare(asked, source, np.empty_like(source), 1)()
+    for _ in range(20):  # one byte written beside it, and sooner or later the process ends
+        found = PEERS["ipp"].prepare(asked, source, None, 2)()
+        assert np.abs(found.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("asked", [task(3), task(5), task(3, "gaussian"), task(5, "box")])
