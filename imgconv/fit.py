@@ -23,7 +23,6 @@ from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
 
-Array = Array
 Pair = tuple[int, int]
 
 SIZES = ((3, 3), (5, 5), (7, 7))

@@ -28,7 +28,6 @@ from imgconv.peers.task import Run, Unsupported
 from imgconv.recipe import Recipe
 from imgconv.threads import available_cores
 
-Array = Array
 Maker = Callable[[Array, Array, int], Run]  # of a source, a target and threads
 Progress = Callable[[str], None]  # is given the name of what is tried next
 

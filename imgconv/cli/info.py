@@ -71,18 +71,8 @@ def cells(facts: Info) -> list[str]:
     """What a line says of a file, by the columns of `COLUMNS`."""
     frames = str(facts.frames) + (f" of {durations(facts.durations)}" if facts.durations else "")
     frames += f" and {facts.others} more" if facts.others else ""
-    size, memory = "{}×{}".format(*facts.size), f"{facts.memory / 1e6:,.0f} MB"
-    return [
-        facts.file,
-        facts.format,
-        size,
-        facts.mode,
-        facts.depth,
-        frames,
-        facts.profile or "",
-        ",".join(facts.metadata),
-        memory,
-    ]
+    size, metadata, memory = "{}×{}".format(*facts.size), ",".join(facts.metadata), f"{facts.memory / 1e6:,.0f} MB"
+    return [facts.file, facts.format, size, facts.mode, facts.depth, frames, facts.profile or "", metadata, memory]
 
 
 def durations(each: Iterable[float]) -> str:

@@ -28,8 +28,6 @@ from imgconv.kernels.formulas import FORMULAS, formula, key_and_value, parameter
 from imgconv.kernels.table import from_table as kernel_from_table
 from imgconv.kernels.value import Kernel, low_anchor
 
-Array = Array
-
 TOLERANCE = 0.01  # of the picture's range; 8-bit steps are 0.004
 MOST_LEVELS = 33
 SMALLEST = 0.01  # stands for 0 where a formula takes no 0: gaussian:sigma=0.01 is the identity

@@ -22,7 +22,6 @@ from imgconv.errors import KernelError
 from imgconv.kernels.derivatives import rotate_rim
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
-Weights = Array
 Anchor = tuple[int, int]
 
 MOST_KERNELS = 256  # in one string
@@ -89,7 +88,7 @@ def _magick_kernels(part: str, name: str) -> list[Kernel]:
     ]
 
 
-def _turns(weights: Weights, anchor: Anchor, flag: str) -> list[tuple[Weights, Anchor]]:
+def _turns(weights: Array, anchor: Anchor, flag: str) -> list[tuple[Array, Anchor]]:
     """The kernels that a flag stands for. Those of @ and > end when the first one would come back; < always has 4."""
     rows, columns = weights.shape
     if flag == "@" and (rows, columns) != (3, 3):
@@ -212,7 +211,7 @@ def _ffmpeg_plane(values: dict[str, str], plane: int, name: str) -> Kernel:
     return Kernel(weights, scale, parse_number(values.get(f"{plane}bias", "0")), name)
 
 
-def automatic_scale(weights: Weights) -> float:
+def automatic_scale(weights: Array) -> float:
     """What ffmpeg divides by when rdiv is 0 or absent."""
     return float(weights.sum()) or 1.0
 
@@ -250,8 +249,8 @@ def ffmpeg_text(kernel: Kernel) -> str:
     return ":".join(f"{plane}{key}={value}" for key, value in options.items() for plane in range(3))
 
 
-def _whole(weights: Weights, scale: float) -> tuple[Weights, float, float]:
-    """Weights as whole numbers, their scale, and the largest error over the largest weight."""
+def _whole(weights: Array, scale: float) -> tuple[Array, float, float]:
+    """Array as whole numbers, their scale, and the largest error over the largest weight."""
     fractions = [Fraction(x).limit_denominator(10_000) for x in weights.ravel().tolist()]
     factor = float(math.lcm(*(fraction.denominator for fraction in fractions)))
     whole = np.array([float(fraction * int(factor)) for fraction in fractions]).reshape(weights.shape)

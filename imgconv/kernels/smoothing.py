@@ -16,7 +16,6 @@ from imgconv.arrayfile import Array
 from imgconv.errors import KernelError
 from imgconv.kernels.value import LARGEST_SIDE, MOST_PERCENT, MOST_THRESHOLD, Blur, Kernel
 
-Array = Array
 IMPULSE = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])  # the identity among zeros
 LARGEST_RADIUS = LARGEST_SIDE // 2  # px from the middle tap
 

@@ -19,7 +19,8 @@ from imgconv.kernels.text import json_text, toml_text
 from imgconv.kernels.value import LARGEST_SIDE, Kernel, high_anchor, low_anchor
 
 if TYPE_CHECKING:
-    from imgconv.kernels.foreign import Anchor, Weights
+    from imgconv.arrayfile import Array
+    from imgconv.kernels.foreign import Anchor
 
 # what a format can hold beside the weights; all else is worked into the weights, or left out with a word
 HOLDS = {
@@ -96,7 +97,7 @@ def _fit(kernel: Kernel, form: str, notes: list[str]) -> Kernel:
     return foreign.fit_ffmpeg(fitted, notes) if form == "ffmpeg" else fitted
 
 
-def _centred(weights: Weights, anchor: Anchor, middle: Anchor) -> Weights:
+def _centred(weights: Array, anchor: Anchor, middle: Anchor) -> Array:
     """The weights among as few zeros as put the tap at `anchor` into the middle, if it is not there."""
     widths = [
         (max(0, size - 1 - 2 * at), max(0, 2 * at + 1 - size)) if at != wanted else (0, 0)

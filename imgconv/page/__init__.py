@@ -26,12 +26,7 @@ def page(title: str, about: str, kernels: Sequence[Kernel], sections: Sequence[d
     or "title" and "error".
     """
     shown = [_kernel(kernel) for kernel in kernels[:MOST_KERNELS]]
-    data = {
-        "title": title,
-        "about": about,
-        "kernels": shown,
-        "left_out": len(kernels) - len(shown),
-    }
+    data = {"title": title, "about": about, "kernels": shown, "left_out": len(kernels) - len(shown)}
     text = json.dumps(data | {"sections": list(sections)}, separators=(",", ":"), allow_nan=False)
     whole, *scripts = ((files("imgconv.page") / name).read_text("utf-8") for name in ("page.html", *SCRIPTS))
     inlined = {"title": escape(title), **dict(zip(SCRIPTS, scripts, strict=True)), "data": text.replace("<", "\\u003c")}
