@@ -15,7 +15,6 @@ from imgconv.peers.task import Task
 from imgconv.recipe.options import Options
 from imgconv.recipe.settings import correlation
 
-
 STRIP = 16  # rows and columns of the two strips on which results are checked
 EDGE_BORDER = Options(border="edge")  # every peer has it
 EDGE_ENHANCE = [[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]
