@@ -12,7 +12,7 @@ from makers import exif, noise, opened, saved, smooth
 from PIL import Image
 
 from imgconv.errors import WriteError
-from imgconv.formats import jpeg
+from imgconv.formats import blocks, jpeg
 from imgconv.formats.jpeg import JpegSink, segments
 from imgconv.formats.picture import Picture
 from imgconv.formats.read import parse
@@ -76,23 +76,27 @@ def saved_whole(array, mode, options):
     return saved(Image.frombytes(mode, array.shape[1::-1], array.tobytes()), "JPEG", **options)
 
 
-def test_metadata_stands_in_front_once():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_metadata_stands_in_front_once(threads):
     array = smooth(300, 50)
     options = {"exif": exif(orientation=6).tobytes(), "icc_profile": bytes(range(256)) * 300, "dpi": (300, 200),
                "quality": 80, "subsampling": 0}  # fmt: skip
-    found = encode_jpeg(array, "RGB", options)
+    found = encode_jpeg(array, "RGB", options, threads)
     assert found == by_pillow(array, "RGB", 8, JpegSink(array, "RGB", options).step, **options)
     assert opened(found).info["icc_profile"] == options["icc_profile"]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_bytes_do_not_depend_on_the_threads(threads):
+def test_the_bytes_do_not_depend_on_the_threads(threads, monkeypatch):
     array = made("RGB", 500, 40)
     expected = encode_jpeg(array, "RGB", {})
     assert encode_jpeg(array, "RGB", {}, threads) == expected
     step = JpegSink(array, "RGB", {}, threads).step
     assert step < 250
     assert in_strips(array, "RGB", {}, threads, step) == expected
+    monkeypatch.setattr(blocks, "SMALL", 0)
+    padded = np.dstack([array, array[:, :, :1]])[:, :, :3]  # as Pillow has them, whatever is behind them
+    assert encode_jpeg(padded, "RGB", {}, threads) == in_strips(padded, "RGB", {}, threads, step) == expected
 
 
 @pytest.mark.parametrize("lacking", ["file", "room"])
