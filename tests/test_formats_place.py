@@ -180,7 +180,7 @@ class System:
         (System(), 1000, 0),
         (System(status=-1), 1000, 3),  # something could not be written: each tells for itself
         (System(kind=0x6969), 1000, 3),  # NFS
-        (System(), 200_000, 3),  # somebody writes much there
+        (System(), 400_000, 3),  # somebody writes much there
         (None, 1000, 3),
     ],
 )

@@ -33,7 +33,7 @@ NAMELESS = getattr(os, "O_TMPFILE", 0)
 # ext4, XFS, Btrfs by their numbers in Linux's statfs: all that is to be written there takes a third of the time that
 # one small file after the other takes, and other systems (FUSE, say) would not hand the word on
 WHOLE_SYSTEMS = (0xEF53, 0x58465342, 0x9123683E)
-MOST_UNWRITTEN = 2**16  # kB in memory, of anybody's files: with more, each of ours is waited for by itself
+MOST_UNWRITTEN = 2**18  # kB in memory, of anybody's files: with more, each of ours is waited for by itself
 
 Sealed = Callable[[str, os.stat_result], None]  # of the name that a file gets, and of the file
 
