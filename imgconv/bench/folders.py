@@ -29,7 +29,7 @@ from imgconv.peers.task import Run
 SMALL = 64  # rows and columns of small files
 DISTINCT = 16  # pictures; the other files are copies of theirs
 TRIAL, PART = 8, 8  # files that are done first, or this part of them if that is more
-TOO_SLOW = 2.5  # times imgconv's time: who takes longer is only estimated, from the trial
+TOO_SLOW = 1.7  # times imgconv's time: who takes longer is only estimated, from the trial
 PATIENCE = 1.5  # times imgconv's time, for all rounds
 LONGEST_S = 600.0  # of a command
 MANY = 16  # workers, and cores, of the model

@@ -177,17 +177,16 @@ def compete(
                 first_s = time.perf_counter() - started
                 check(timing, result)
                 del result
-            if timing.estimated or first_s > patience_s:
-                timing.times_s = [first_s]
-            else:
-                runs.append((timing, run, int(patience_s / max(first_s, 1e-9))))
+            timing.times_s = [first_s]
+            if not timing.estimated:
+                runs.append((timing, run, int(patience_s / max(first_s, 1e-9)) - 1))
         except (ImportError, Unsupported):
             continue
         except Exception as problem:  # whatever a peer raises is shown in its place
             kind = "" if work.kind == "command" else f"{type(problem).__name__}: "
             timing.problem = kind + " ".join(str(problem).split())[:200]
         timings.append(timing)
-    take_turns(runs, rounds, clean)
+    take_turns(runs, rounds - 1, clean)
     return Row(work, timings)
 
 
@@ -202,7 +201,7 @@ def take_turns(runs: list[tuple[Timing, Run, int]], rounds: int, clean: Callable
     """Runs all in turns, so that a slow moment of the machine hits all; each at most as often as its number says."""
     for number in range(rounds):
         for timing, run, most in runs:
-            if number < max(1, most):
+            if number < most:
                 clean()
                 timing.times_s.append(once(run))
 
