@@ -10,6 +10,7 @@ though Pillow reads it, by reason.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -31,7 +32,7 @@ LARGEST = 20_000_000  # pixels: larger pictures are not compared
 MOST_FRAMES = 50  # that are compared
 LONGEST_S = 60
 PLAIN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa")  # modes that become RGBA without loss
-LOSSY = ("JPEG", "WEBP", "AVIF", "HEIF", "BLP", "JPEG2000")  # mostly, so that their pixels may change
+LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "BLP", "JPEG2000")  # mostly, so that their pixels may change
 EDGES = ["-k", "edge_enhance", "--like", "pillow", "--frames", "first"]
 
 
@@ -49,7 +50,7 @@ def seen(path: Path) -> Seen | None:
     """A file as Pillow reads it; None where it cannot."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            form = "JPEG" if image.format == "MPO" else str(image.format)
+            form = str(image.format)
             known = any(form == each.name for each in FORMATS)
             if not known or image.width * image.height > LARGEST:
                 return None
@@ -64,8 +65,10 @@ def seen(path: Path) -> Seen | None:
             # it draws half-transparent frames of a PNG otherwise, looks for a level among those that it has widened,
             # and turns TIFF
             key = "transparency" in image.info and image.mode != "P"
-            sound = not (form == "PNG" and (count > 1 or key)) and image.getexif().get(274, 1) == 1
-            return Seen(form, frames, durations, count, sound)
+            turned = False
+            with contextlib.suppress(SyntaxError):  # EXIF data that make no sense
+                turned = image.getexif().get(274, 1) != 1
+            return Seen(form, frames, durations, count, not turned and not (form == "PNG" and (count > 1 or key)))
     except Exception:
         return None
 
