@@ -103,6 +103,7 @@ HOSTILE = {
     "xmp.png": lambda: texts(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(16 * 2**20), 9), 60),
     "remarks.png": lambda: texts(b"tEXt", b"a\0b", 60_000),
     "damaged-remarks.png": lambda: texts(b"zTXt", b"a\1b", 60_000),
+    "cleared.gif": lambda: b"GIF89a\xff\xff\xff\xff\0\0\0!\xf9\4\x08\0\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\2\1\0\0;",
     "exif.png": lambda: texts(b"eXIf", overlapping(15_000), 1),
     "exif.jpg": lambda: with_exif(saved(Image.new("RGB", (16, 16)), "JPEG")),
     "exif.webp": lambda: saved(Image.new("RGB", (4, 4)), "WEBP", exif=b"Exif\0\0" + overlapping(15_000)),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from imgconv.errors import PictureError
-from imgconv.formats.limits import DEFAULT, Limits, check_image, check_nested
+from imgconv.formats.limits import DEFAULT, READING, Limits, check_image, check_nested, check_whole
 from imgconv.formats.table import ARRAY_ENDINGS, START_BYTES, by_name, format_of, name_for
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ def decode(
     form = known(data, ending)
     check_nested(form, data, limits)
     file, size = opened or (None, len(data))
+    if form == "GIF":  # of which Pillow takes memory for what is to be cleared when it opens it
+        from imgconv.formats.timing import first_size
+
+        check_whole(size, *first_size(data), 4, READING["GIF"], limits)
     image = Image.open(file or io.BytesIO(data), formats=[form])
     try:
         check_image(image, data, size, limits)

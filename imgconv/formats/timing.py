@@ -85,7 +85,7 @@ def _of_gif(file: BinaryIO) -> list[float]:
 def blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """The kind of each block of a GIF, the last of which is END if it is there; and its parts, each behind its length.
 
-    The pixels' parts are passed over, as is what stands between blocks.
+    Of pixels it is their place and flags; their parts are passed over, as is what stands between blocks.
     """
     file.seek(10)
     file.seek(2 + _palette(file.read(1)), io.SEEK_CUR)
@@ -99,10 +99,17 @@ def blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
                 parts += size, file.read(size[0])
             yield kind, b"".join(parts)
         elif start == b",":
-            file.seek(1 + _palette(file.read(9)[8:]), io.SEEK_CUR)
+            place = file.read(9)
+            file.seek(1 + _palette(place[8:]), io.SEEK_CUR)
             while size := file.read(1).strip(b"\0"):
                 file.seek(size[0], io.SEEK_CUR)
-            yield IMAGE, b""
+            yield IMAGE, place
+
+
+def first_size(start: bytes) -> tuple[int, int]:
+    """Columns and rows of the first frame in the beginning of a GIF; 0 where it has none."""
+    place = next((parts for kind, parts in blocks(io.BytesIO(start)) if kind == IMAGE), b"").ljust(8, b"\0")
+    return int.from_bytes(place[4:6], "little"), int.from_bytes(place[6:8], "little")
 
 
 def _palette(flags: bytes) -> int:
