@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -316,6 +317,17 @@ def test_modes_that_pillow_does_not_filter(mode):
     exact = (array + np.roll(array, -1, axis=1)) / 2
     assert abs(read(Path("b.tif")).array - exact).max() <= 0.5
     assert read(Path("b.tif")).array.dtype == {"I": "int32", "I;16": "uint16", "F": "float32"}.get(mode, "uint8")
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (30, 40, 3)])
+def test_sixteen_bits_that_are_filtered_into_a_png_are_neither_cut_nor_black(shape):
+    # libvips/libvips#344 (TIFF to PNG black after a convolution), python-pillow/Pillow#7723 (16 bits of colour)
+    array = np.random.default_rng(5).integers(0, 2**16, shape).astype(np.uint16)
+    applied(put("a.tif", array), "-k", "1 1", "--scale", "2", "--border", "wrap", "-o", "b.png")
+    result = cv2.imread("b.png", cv2.IMREAD_UNCHANGED)
+    assert result.dtype == np.uint16
+    exact = (array + np.roll(array, -1, axis=1).astype(float)) / 2
+    assert abs((result[:, :, ::-1] if array.ndim == 3 else result) - exact).max() <= 0.5
 
 
 def test_a_new_palette_keeps_the_profile_and_is_no_more_transparent():
