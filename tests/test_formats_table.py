@@ -146,6 +146,19 @@ def test_planes_and_channels_that_pillow_passes_over_are_said(tmp_path):
         assert found.notes == (f"its last {said} none of RGB and left out",)
 
 
+def test_faces_slices_and_sizes_that_pillow_passes_over_are_said():
+    flat = saved(of_mode("RGB"), "DDS")
+    whole = int.from_bytes(flat[108:112], "little")
+    for depth, kind, others in ((0, 0, 0), (0, 0xFE00, 5), (0, 0x0E00, 1), (7, 0x200000, 6)):
+        head = flat[:24] + struct.pack("<I", depth) + flat[28:108] + struct.pack("<II", whole, kind)
+        found = parse(head + flat[116:], "x", ".dds")
+        assert found.others == others
+        assert np.array_equal(found.array, np.asarray(of_mode("RGB")))
+    base = bytearray(385 * 2048)
+    base[2048:2052] = b"PCD_"
+    assert [parse(bytes(base) + more, "x", ".pcd").others for more in (b"", bytes(2048))] == [0, 1]
+
+
 def test_a_palette_with_alpha_keeps_it():
     head = struct.pack("<BBBHHBHHHHBB", 0, 1, 1, 0, 2, 32, 0, 0, 2, 1, 8, 0x20)
     found = parse(head + bytes((3, 2, 1, 77, 6, 5, 4, 255)) + b"\0\1", "x", ".tga")

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 # of JPEG segments that Pillow reads, or passes over, by their length
 HEADER_MARKERS = [bytes([n]) for n in (*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDB, 0xF0), 0xFE)]
-FITS_HEADER = 2880  # bytes: what says how much there is stands at its beginning
+HEADERS = {"FITS": 2880, "DDS": 148, "PCD": 1}  # bytes at the beginning, which say how much there is
+PCD_BASE = 385 * 2048  # bytes of a PhotoCD that has nothing larger
 LARGEST = 2**28  # bytes of a file that is read before its turn
 
 
@@ -195,10 +196,21 @@ def refuse_cut(data: bytes, image: Image.Image) -> None:
 
 
 def pictures_in(image: Image.Image) -> int:
-    """How many a file holds; of a PSD Pillow counts its layers alone, of FITS it opens the first of its planes."""
-    if image.format == "FITS" and (file := getattr(image, "fp", None)):
+    """How many a file holds; of a PSD Pillow counts its layers alone, of those with `HEADERS` it opens one picture."""
+    if (length := HEADERS.get(image.format or "")) and (file := getattr(image, "fp", None)):
+        place = file.tell()
         file.seek(0)
-        return math.prod(int(planes) for planes in re.findall(rb"NAXIS[3-9] +=\s*(\d+)", file.read(FITS_HEADER)))
+        head: bytes = file.read(length)
+        size: int = file.seek(0, os.SEEK_END)
+        file.seek(place)
+        if image.format == "FITS":
+            return math.prod(int(planes) for planes in re.findall(rb"NAXIS[3-9] +=\s*(\d+)", head))
+        if image.format == "PCD":  # of 768×512; larger ones follow
+            return 1 + (size > PCD_BASE)
+        depth, kind = (int.from_bytes(head[at : at + 4], "little") for at in (24, 112))
+        # faces of a cube, slices of a volume, or textures of an array, as the extended header counts them
+        faces = (kind & 0xFC00).bit_count() if kind & 0x200 else depth if kind & 0x200000 else 1
+        return max(1, faces, int.from_bytes(head[140:144], "little") if head[84:88] == b"DX10" else 1)
     return getattr(image, "n_frames", 1) + (image.format == "PSD")
 
 
@@ -212,7 +224,7 @@ def depth_of(data: bytes, image: Image.Image) -> int:
         header = re.match(rb"P[2356]\s+\d+\s+\d+\s+(\d{1,5})\s", re.sub(rb"#[^\n]*\n", b"\n", data[: 2**17]))
         return 16 if header and int(header[1]) > 255 else 8
     if image.format == "FITS":
-        return int(bits[1]) if (bits := re.search(rb"BITPIX +=\s*-?(\d+)", data[:FITS_HEADER])) else 8
+        return int(bits[1]) if (bits := re.search(rb"BITPIX +=\s*-?(\d+)", data[: HEADERS["FITS"]])) else 8
     if image.format == "SGI":
         return 8 * data[3]
     if image.format == "JPEG2000" and (start := data.find(b"\xff\x4f\xff\x51")) >= 0:

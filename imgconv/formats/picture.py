@@ -57,7 +57,7 @@ class Picture:
     frames: int = 1
     number: int = 1
     others: int = 0
-    other_kinds: str = "previews, masks, layers or planes"
+    other_kinds: str = "previews, masks, layers, planes, faces or sizes"
     notes: tuple[str, ...] = ()
 
     @property
