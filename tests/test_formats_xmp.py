@@ -92,4 +92,4 @@ def test_a_deep_packet_is_read_without_recursion():
 def test_formats_say_what_they_cannot_hold():
     assert not unfit("PNG")
     for form in ("GIF", "PPM", "BMP", "NPY", "CSV"):
-        assert f"{form} cannot hold a recipe; --embed takes PNG, JPEG, TIFF, WEBP" in unfit(form)
+        assert f"{form} cannot hold a recipe; --embed takes PNG, JPEG, MPO, TIFF, WEBP" in unfit(form)

@@ -196,9 +196,8 @@ def test_the_library_loads_nothing_heavy_until_it_is_used():
 
 def test_the_way_of_a_picture_is_the_one_in_contributing(tmp_path):
     """Each function that is named there is entered, in that order, but for what is met on the way back up."""
-    walk = (
-        (HOUSE.parent / "CONTRIBUTING.md").read_text().partition("## The way of a picture")[2].partition("8. Back")[0]
-    )
+    text = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
+    walk = text.partition("## The way of a picture")[2].partition("8. Back")[0]
     named = [name for name in re.findall(r"`((?:[a-z_]+\.)+[A-Za-z_.]+)`", walk) if name.split(".")[0] in FLOOR]
     (tmp_path / "photo.png").write_bytes(encode_png(np.zeros((20, 30, 3), np.uint8)))
     code = """if True:
