@@ -298,3 +298,25 @@ def test_what_a_cluster_cannot_do_is_said(folder, words, said):
     run = command("-k", "sharpen", *words, stdin=subprocess.DEVNULL)
     assert said in run.communicate(timeout=60)[1]
     assert run.returncode == 2
+
+
+def test_a_result_that_went_with_its_worker_is_asked_for_again():
+    """Dask's own executor forgets a future whose worker dies between the job's end and the result's way back."""
+
+    class Lost:
+        status, asked = "finished", 0
+
+        def result(self):
+            self.asked += 1
+            if self.asked < 3:
+                raise OSError("the worker is gone")
+            return "outcome", ""
+
+    class Failed(Lost):
+        status = "error"
+
+    workers = Cluster.__new__(Cluster)
+    workers.client = type("Client", (), {"status": "running"})()
+    assert workers._result_of(Lost()) == ("outcome", "")
+    with pytest.raises(OSError, match="gone"):
+        workers._result_of(Failed())

@@ -37,12 +37,14 @@ from imgconv.formats.place import READY, followed, rename, sweep
 from imgconv.threads import available_cores
 
 if TYPE_CHECKING:
+    from distributed import Future as DaskFuture
     from distributed import LocalCluster, WorkerPlugin
 
     from imgconv.batch.report import Outcome
     from imgconv.batch.run import Pending
 
 PATIENCE_S = 10  # for a scheduler to answer
+RETRIED_S = 0.1  # until a result is asked for again
 SETTLED_S = 20  # by which a nanny has seen that its worker is up
 
 _busy = 0  # jobs that this worker has in hand
@@ -144,7 +146,6 @@ class Cluster:
         targets = self.work.targets._replace(overwrite=True, newer=False, skip_existing=False, resume=False, journal="")
         self.client.register_plugin(_carrying(replace(self.work, targets=targets), self.run))
         stack.callback(self._forget)
-        self.executor = self.client.get_executor(pure=False)
 
     def __enter__(self) -> Cluster:
         return self
@@ -181,11 +182,11 @@ class Cluster:
     def _send(self, way: _Way, *, again: bool = False) -> None:
         job = way.job._replace(source=_absolute(way.job.source), target=way.hidden or way.job.target, begun=None)
         journaled = bool(self.work.targets.journal)
-        sent = self.executor.submit(filter_file, job, way.target, self.run, self.version, journaled)
+        sent = self.client.submit(filter_file, job, way.target, self.run, self.version, journaled, pure=False)
         sent.add_done_callback(partial(self._take, way, again))
         way.future.add_done_callback(lambda future: sent.cancel() if future.cancelled() else None)
 
-    def _take(self, way: _Way, again: bool, sent: Future[tuple[Outcome, str]]) -> None:
+    def _take(self, way: _Way, again: bool, sent: DaskFuture) -> None:
         """Takes in what became of a job, and names its result.
 
         When workers were killed that had a job, another that they had, too, may have been to blame. So each such job
@@ -193,23 +194,39 @@ class Cluster:
         """
         from distributed import KilledWorker
 
-        lost = None if sent.cancelled() else sent.exception()
-        if isinstance(lost, KilledWorker) and not again:
+        result: tuple[Outcome, str] | Exception
+        try:
+            result = self._result_of(sent)
+        except Exception as problem:
+            result = problem
+        if isinstance(result, KilledWorker) and not again:
             self.suspects.append(way)
         self.suspected -= again
         if self.suspects and not self.suspected:
             self.suspected += 1
             self._send(self.suspects.popleft(), again=True)
-        if (isinstance(lost, KilledWorker) and not again) or not way.future.set_running_or_notify_cancel():
+        if (isinstance(result, KilledWorker) and not again) or not way.future.set_running_or_notify_cancel():
             return
         try:
-            if isinstance(lost, KilledWorker):
+            if isinstance(result, KilledWorker):
                 raise RuntimeError("the workers that did it were killed, as the system does when memory is short")
-            way.future.set_result(self._named(way, *sent.result()))
+            if isinstance(result, Exception):
+                raise result
+            way.future.set_result(self._named(way, *result))
         except CancelledError:
             way.future.set_exception(ConnectionError(f"the scheduler at {self.address} has gone"))
         except Exception as problem:
             way.future.set_exception(problem)
+
+    def _result_of(self, sent: DaskFuture) -> tuple[Outcome, str]:
+        """What a job came to. A worker that is killed before it has handed that over has it done again by another."""
+        while True:
+            try:
+                return sent.result()  # type: ignore[no-any-return]
+            except Exception:
+                if sent.status in ("error", "cancelled") or self.client.status != "running":
+                    raise
+                time.sleep(RETRIED_S)
 
     def _named(self, way: _Way, outcome: Outcome, content: str) -> Outcome:
         """An outcome as it would be here, with the result under its own name."""
