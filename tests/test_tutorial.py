@@ -17,7 +17,8 @@ def shown(notebook):
     cells = [
         cell for cell in notebook.cells if cell.cell_type == "code" and "times" not in cell.metadata.get("tags", ())
     ]
-    return [[each.get("text") or each["data"]["text/plain"] for each in cell.outputs] for cell in cells]
+    # what a cell prints comes in one piece or in several, as the kernel happens to send it
+    return ["".join(each.get("text") or each["data"]["text/plain"] for each in cell.outputs) for cell in cells]
 
 
 @pytest.mark.filterwarnings("ignore")  # its libraries' own
