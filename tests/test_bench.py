@@ -277,7 +277,7 @@ def test_costs_hold_the_plan_against_the_clock():
 
 def test_a_wrong_choice_is_told():
     def cost(method, ns, error=0.0, chosen=False, allowed=True):
-        return costs.Cost("k", "uint8", method, 9, ns, 10.0, error, chosen, allowed)
+        return costs.Cost("k", method, 9, chosen, allowed, error, "uint8", ns, 10.0)
 
     def wrong(*others):
         return [best.method for a, best in costs.regrets([choice, *others]) if costs.is_wrong(a, best)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgconv.bench.commands import COMMANDS, LONGEST_S, NUMBERS, command_line, run
+from imgconv.bench.commands import COMMANDS, LONGEST_S, PLANES, WEIGHTS, command_line, run
 from imgconv.bench.measure import Contender, Progress, Row, Settings, Timing, compete, shape_of
 from imgconv.bench.works import Work, error_from, picture
 from imgconv.peers.task import Unsupported
@@ -67,9 +67,8 @@ def measure(work: Work, settings: Settings, progress: Progress = lambda _: None)
     source = picture(rows, columns, 3, "uint8")
     error = error_from(work, source)
     values = {
-        "threads": settings.threads, "size": f"{columns}x{rows}", "weights": ",".join(NUMBERS),
-        "gif_script": GIF_SCRIPT, "raw_script": RAW_SCRIPT,
-        "filter": f"format=gbrp,convolution={':'.join([' '.join(NUMBERS)] * 4 + ['0.5'] * 4)}",
+        "threads": settings.threads, "size": f"{columns}x{rows}", "weights": WEIGHTS,
+        "gif_script": GIF_SCRIPT, "raw_script": RAW_SCRIPT, "filter": f"format=gbrp,convolution={PLANES}",
     }  # fmt: skip
     limits = ("OMP_NUM_THREADS", "MAGICK_THREAD_LIMIT")
     environment = os.environ | dict.fromkeys(limits, str(settings.threads))

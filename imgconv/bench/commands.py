@@ -25,6 +25,8 @@ from imgconv.peers.task import Run
 SMALL = 512  # rows and columns of the small picture
 LONGEST_S = 120
 NUMBERS = [str(n) for row in EDGE_ENHANCE for n in row]
+WEIGHTS = ",".join(NUMBERS)
+PLANES = ":".join([" ".join(NUMBERS)] * 4 + ["0.5"] * 4)  # as ffmpeg's convolution has them
 ROWS = ";".join(",".join(map(str, row)) for row in EDGE_ENHANCE)
 PILLOW_SCRIPT = f"""
 import sys
@@ -129,9 +131,9 @@ def command_lines(
     planes = {1: "gray", 4: "gbrap"}.get(channels, "gbrp")
     samples = {1: "Y' u8", 4: "R'G'B'A u8"}.get(channels, "R'G'B' u8")
     values: dict[str, Any] = {
-        "source": source, "threads": threads, "matrix": matrix, "weights": ",".join(NUMBERS), "rows": ROWS,
+        "source": source, "threads": threads, "matrix": matrix, "weights": WEIGHTS, "rows": ROWS,
         "pillow": PILLOW_SCRIPT, "simd": with_simd(PILLOW_SCRIPT), "opencv": OPENCV_SCRIPT, "netpbm": NETPBM,
-        "filter": f"format={planes},convolution={':'.join([' '.join(NUMBERS)] * 4 + ['0.5'] * 4)}",
+        "filter": f"format={planes},convolution={PLANES}",
         "shown": samples, "linear": samples.replace("'", ""),
     }  # fmt: skip
     found = {}

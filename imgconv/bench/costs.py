@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from imgconv.bench.measure import Settings, Timing, plans, take_turns
 from imgconv.bench.works import EDGE_BORDER, picture
@@ -33,27 +33,41 @@ LONGEST_COST = 400  # estimated cycles: beyond, the method is out of the questio
 
 
 @dataclass(frozen=True)
-class Cost:
-    """One method on one kernel."""
+class Tried:
+    """A method that was tried on a kernel."""
 
     kernel: str
-    dtype: str
     method: str
     taps: int
+    chosen: bool  # by the planner
+    allowed: bool  # it gives the direct method's bytes, or the kernel does not promise them
+    error_bound: float  # how far it may be from these
+
+    @property
+    def row(self) -> tuple[Any, ...]:
+        """What it was tried on, beside other methods."""
+        raise NotImplementedError
+
+    @property
+    def time(self) -> float:
+        """How long it took, in a unit that a row has in common."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Cost(Tried):
+    """One method on one kernel over samples of one type."""
+
+    dtype: str
     measured_ns: float  # for 16 samples, the fastest of all rounds
     estimate: float  # the planner's, in cycles for 16 samples
-    error_bound: float
-    chosen: bool
-    allowed: bool  # it gives the direct method's bytes, or the kernel does not promise them
 
     @property
     def row(self) -> tuple[str, str]:
-        """What it was tried on."""
         return self.kernel, self.dtype
 
     @property
     def time(self) -> float:
-        """How long it took."""
         return self.measured_ns
 
     @property
@@ -84,8 +98,8 @@ def costs(settings: Settings, names: tuple[str, ...] = tuple(CASES), dtypes: tup
             take_turns([(timing, run, settings.rounds) for _, timing, run in runs], settings.rounds)
             for p, timing, _ in runs:
                 ns = min(timing.times_s) * 1e9 / (source.size / 16)
-                chosen = p.method == choice
-                found.append(Cost(name, dtype, p.method, taps, ns, p.cost, p.error_bound, chosen, may_choose(c, p)))
+                tried = name, p.method, taps, p.method == choice, may_choose(c, p), p.error_bound
+                found.append(Cost(*tried, dtype, ns, p.cost))
     return found
 
 
@@ -93,40 +107,6 @@ def cycle_ns(found: list[Cost]) -> float:
     """What the planner's unit is worth on this machine: the median over all 8-bit methods."""
     eight = [cost for cost in found if cost.dtype == "uint8"] or found
     return statistics.median(cost.measured_ns / cost.estimate for cost in eight)
-
-
-class Tried(Protocol):
-    """A method that was tried on something."""
-
-    @property
-    def row(self) -> tuple[Any, ...]:
-        """What it was tried on."""
-        ...
-
-    @property
-    def time(self) -> float:
-        """How long it took."""
-        ...
-
-    @property
-    def method(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def error_bound(self) -> float:
-        """How far it may be from the direct method."""
-        ...
-
-    @property
-    def chosen(self) -> bool:
-        """By the planner."""
-        ...
-
-    @property
-    def allowed(self) -> bool:
-        """Whether the planner may choose it."""
-        ...
 
 
 T = TypeVar("T", bound=Tried)

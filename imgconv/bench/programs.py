@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imgconv.bench.codecs import CODECS, QUALITY
-from imgconv.bench.commands import NUMBERS, Command, command_line, command_lines
+from imgconv.bench.commands import WEIGHTS, Command, command_line, command_lines
 from imgconv.bench.works import EDGE_ENHANCE
 from imgconv.peers.pillow import with_simd
 
@@ -96,7 +96,7 @@ ONE_CORE = "-j 1 -t 1"
 def folder_lines(ending: str, files: int, where: Path, cores: int) -> dict[str, list[str]]:
     """tool -> command, in which {names} stands for the files."""
     values: dict[str, Any] = {
-        "out": where / "out", "cores": cores, "weights": ",".join(NUMBERS), "list": where / "names", "names": "{names}"
+        "out": where / "out", "cores": cores, "weights": WEIGHTS, "list": where / "names", "names": "{names}"
     }  # fmt: skip
     for name, script in SCRIPTS.items():
         values[name] = where / f"{name}.py"

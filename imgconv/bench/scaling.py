@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from imgconv.bench.costs import may_choose
+from imgconv.bench.costs import Tried, may_choose
 from imgconv.bench.measure import Progress, once, plans, shape_of
 from imgconv.bench.works import EDGE_BORDER, kernel_for, picture
 from imgconv.engine.correlation import Plan
@@ -35,28 +35,20 @@ LONGEST_S = 2.0  # what takes longer at one side is not tried at larger ones
 
 
 @dataclass(frozen=True)
-class Point:
-    """One measurement."""
+class Point(Tried):
+    """One measurement; `taps` are those on a side of the kernel."""
 
     what: str  # "size", "threads" or "kernel"
-    kernel: str
-    method: str
     megapixels: float
     threads: int
-    taps: int  # on a side of the kernel
-    chosen: bool  # by the planner
-    allowed: bool
-    error_bound: float
     median_s: float
 
     @property
     def row(self) -> tuple[str, str, int, float, int]:
-        """What the method was tried on."""
         return self.what, self.kernel, self.taps, self.megapixels, self.threads
 
     @property
     def time(self) -> float:
-        """How long it took."""
         return self.median_s
 
     @property
@@ -86,9 +78,8 @@ def measure(largest: float, rounds: int, threads: int, progress: Progress = lamb
         prepare(planned)
         run = partial(execute, planned, source, count)
         times = [once(run) for _ in range(rounds if once(run) < LONGEST_S else 1)]
-        about = what, name, planned.method, megapixels, count, side, chosen
-        allowed = may_choose(planned.correlation, planned)
-        return Point(*about, allowed, planned.error_bound, statistics.median(times))
+        tried = name, planned.method, side, chosen, may_choose(planned.correlation, planned), planned.error_bound
+        return Point(*tried, what, megapixels, count, statistics.median(times))
 
     def common(what: str, megapixels: float, count: int) -> Iterator[Point]:
         for name, weights in COMMON.items():

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from imgconv.bench.works import Work
 
 BAR = 24  # cells of the longest bar
-
-
-class Named(Protocol):
-    """What --only can name."""
-
-    @property
-    def name(self) -> str:
-        """The word for it."""
-
-
-T = TypeVar("T", bound=Named)
 
 
 @click.command(cls=Help)
@@ -120,7 +109,7 @@ def bench(
     from imgconv.bench import chart, commands
     from imgconv.bench.works import WORKS
 
-    works = _named(only, WORKS)
+    wanted = _named(only, [work.name for work in WORKS])
     facts = machine(settings.threads)
     facts["versions"] |= commands.versions()
     shape = settings.shape
@@ -128,7 +117,7 @@ def bench(
     if not silent:
         click.echo(chart.caption(facts, shape))
     rows = []
-    for row in _measured(works, settings):
+    for row in _measured([work for work in WORKS if work.name in wanted], settings):
         rows.append(row)
         if not silent:
             (_show_table if terminal else _show_lines)(row)
@@ -145,17 +134,16 @@ def bench(
     return DONE
 
 
-def _named(only: tuple[str, ...], works: Sequence[T]) -> list[T]:
-    """The works that --only names, in the table's order; all of them without it."""
+def _named(only: tuple[str, ...], names: Sequence[str]) -> set[str]:
+    """The names of works that --only gives; all of them without it."""
     from difflib import get_close_matches
 
-    names = [work.name for work in works]
     wanted = [name.strip() for part in only for name in part.split(",") if name.strip()]
     for name in wanted:
         if name not in names:
             near = get_close_matches(name, names, 3)
             raise UsageError(f"there is no work {name!r}; {'near it: ' + ', '.join(near) if near else ' '.join(names)}")
-    return [work for work in works if not only or work.name in wanted]
+    return set(wanted if only else names)
 
 
 def _measured(works: list[Work], settings: Settings) -> Iterator[Row]:
@@ -333,12 +321,16 @@ def _show_batch(settings: Settings, files: int, only: tuple[str, ...], as_json: 
     from imgconv.bench import commands, folders
     from imgconv.bench.measure import machine
 
+    every = folders.folders(files, settings.rows, settings.columns)
+    wanted = _named(only, [folder.name for folder in every])
     facts = machine(settings.threads)
     facts["versions"] |= commands.versions()
     if not as_json:
         _show_machine(facts, settings, "folders" * as_markdown)
     results = []
-    for folder in _named(only, folders.folders(files, settings.rows, settings.columns)):
+    for folder in every:
+        if folder.name not in wanted:
+            continue
         with _progress(folder.name) as progress:
             results.append(folders.measure(folder, settings.rounds, settings.threads, progress))
         if not as_json:

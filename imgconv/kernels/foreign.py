@@ -250,7 +250,7 @@ def ffmpeg_text(kernel: Kernel) -> str:
 
 
 def _whole(weights: Array, scale: float) -> tuple[Array, float, float]:
-    """Array as whole numbers, their scale, and the largest error over the largest weight."""
+    """Weights as whole numbers, their scale, and the largest error over the largest weight."""
     fractions = [Fraction(x).limit_denominator(10_000) for x in weights.ravel().tolist()]
     factor = float(math.lcm(*(fraction.denominator for fraction in fractions)))
     whole = np.array([float(fraction * int(factor)) for fraction in fractions]).reshape(weights.shape)

@@ -133,7 +133,7 @@ def _png(kernel: Kernel) -> bytes:
 
 
 def _pgm(kernel: Kernel) -> str:
-    """A number_text PGM: a person can read and change it."""
+    """A plain PGM (P2), which a person can read and change."""
     rows, columns = kernel.shape
     return f"P2\n{columns} {rows}\n{number_text(kernel.weights.max())}\n" + _lines(kernel, " ")
 
