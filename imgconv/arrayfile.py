@@ -21,10 +21,7 @@ ENDINGS = (".npy", ".txt", ".csv")
 def read_bytes(path: Path, limit: int, error: type[ImgconvError]) -> bytes:
     """The content of a regular file of at most `limit` bytes.
 
-    Raises
-    ------
-    error
-        When it cannot be read, is no regular file or is larger.
+    Raises `error` when it cannot be read, is no regular file or is larger.
     """
     file, size = opened(path, error)
     with file:
@@ -39,10 +36,7 @@ def read_bytes(path: Path, limit: int, error: type[ImgconvError]) -> bytes:
 def opened(path: Path, error: type[ImgconvError], *, buffering: int = -1) -> tuple[BinaryIO, int]:
     """A regular file, opened for reading, and its size in bytes.
 
-    Raises
-    ------
-    error
-        When it cannot be opened or is no regular file.
+    Raises `error` when it cannot be opened or is no regular file.
     """
     try:
         # not blocking: opening a pipe that nobody writes to would hang for ever
@@ -60,13 +54,7 @@ def opened(path: Path, error: type[ImgconvError], *, buffering: int = -1) -> tup
 
 
 def parse_number(text: str) -> float:
-    """A finite number written in ASCII, or a fraction such as 1/9.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
+    """A finite number written in ASCII, or a fraction such as 1/9. Raises ValueError for anything else."""
     if not text.isascii() or "_" in text:
         raise ValueError(f"{short(text)!r} is not a number")
     top, slash, bottom = text.partition("/")
@@ -92,10 +80,7 @@ def number_text(value: float) -> str:
 def parse_matrix(text: str, rows: str = "\n") -> Array:
     """A matrix from text: rows parted by `rows`, numbers by blanks, commas or tabs; # starts a comment.
 
-    Raises
-    ------
-    ValueError
-        When it is empty, ragged or holds something that is not a finite number.
+    Raises ValueError when it is empty, ragged or holds something that is not a finite number.
     """
     lines = []
     for number, line in enumerate(text.split(rows), 1):
@@ -128,10 +113,7 @@ def parse_text(data: bytes) -> Array:
 def parse_npy(data: bytes) -> Array:
     """An array from the bytes of an .npy file; its header is checked before memory is taken.
 
-    Raises
-    ------
-    ValueError
-        When it is no .npy file, is cut short, or holds anything but real numbers.
+    Raises ValueError when it is no .npy file, is cut short, or holds anything but real numbers.
     """
     file = io.BytesIO(data)
     shape, fortran, dtype = npy_header(file, len(data))

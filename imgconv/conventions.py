@@ -67,10 +67,7 @@ KERNEL_FORMATS = {
 def parse_border(text: str) -> tuple[str, float]:
     """("constant", 255.0) from "constant:255"; the value is 0 for every other border.
 
-    Raises
-    ------
-    ValueError
-        When it is no border.
+    Raises ValueError when it is no border.
     """
     name, colon, value = str(text).strip().lower().partition(":")
     if name not in BORDERS:

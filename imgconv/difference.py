@@ -21,43 +21,23 @@ SSIM_SIDE = 7  # of the window, as the default of skimage.metrics.structural_sim
 
 @dataclass(frozen=True)
 class Difference:
-    """Two pictures beside each other, sample by sample.
+    """Two pictures beside each other, sample by sample."""
 
-    Attributes
-    ----------
-    equal : bool
-        No sample differs by more than the tolerance.
-    unlike : str
-        Why they cannot be laid on each other: sizes, channels, modes or depths that differ; "" where they can.
-    pixels, all_pixels : int
-        How many differ in any channel by more than the tolerance, and of how many.
-    largest, mean, rms : float
-        Of the differences of all samples, without sign, in levels; inf where one sample only is a number.
-    psnr : float
-        In dB, for the range of the type, or of the first array's values; inf where all samples are the same.
-    ssim : float or None
-        The mean over all channels, as scikit-image takes it; None for pictures below its 7×7 window.
-    rows, columns : (int, int) or None
-        The first and the last in which a pixel differs.
-    first : (int, int) or None
-        Row and column of the first pixel that differs.
-    samples : (tuple, tuple) or None
-        Of both there.
-    """
-
-    equal: bool
-    unlike: str = ""
-    pixels: int = 0
+    equal: bool  # no sample differs by more than the tolerance
+    unlike: str = ""  # why they cannot be laid on each other: sizes, channels, modes or depths that differ
+    pixels: int = 0  # that differ in any channel by more than the tolerance
     all_pixels: int = 0
+    # of the differences of all samples, without sign, in levels; inf where one sample only is a number
     largest: float = 0.0
     mean: float = 0.0
     rms: float = 0.0
-    psnr: float = math.inf
-    ssim: float | None = None
+    psnr: float = math.inf  # dB, for the range of the type, or of the first array's values
+    ssim: float | None = None  # the mean over all channels, as scikit-image takes it; None below its 7×7 window
+    # the first and the last row, and column, in which a pixel differs
     rows: tuple[int, int] | None = None
     columns: tuple[int, int] | None = None
-    first: tuple[int, int] | None = None
-    samples: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    first: tuple[int, int] | None = None  # row and column of the first pixel that differs
+    samples: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # of both there
 
     def as_dict(self) -> dict[str, Any]:
         """Every field, as JSON has it: None for what is not finite."""

@@ -14,59 +14,27 @@ from imgconv.formats.write import lost_in
 
 
 class Info(NamedTuple):
-    """What a file holds.
-
-    Attributes
-    ----------
-    bytes : int
-        Its size.
-    format : str
-        Pillow's name of it; NPY, TEXT or CSV for an array.
-    size : tuple of int
-        Columns and rows.
-    mode : str
-        Pillow's, as the file has it, such as "P" for a palette; "RGB;16" and the like, for which Pillow has no word;
-        "" for an array.
-    depth : str
-        Bits of a sample, or the type of an array's.
-    frames : int
-        How many there are.
-    durations : tuple of float
-        How long each is shown, in milliseconds; none where they have no time.
-    others : int
-        Pictures in the file that are no frames: previews, masks, layers.
-    profile : str or None
-        The name of its ICC profile.
-    metadata : tuple of str
-        What it says beside its pixels, in words that `apply --metadata` takes.
-    memory : int
-        Bytes that filtering it takes at most, about.
-    lost : tuple of str
-        What would be lost on the way to another format, or why there is none.
-    """
+    """What a file holds."""
 
     file: str
-    bytes: int
-    format: str
-    size: tuple[int, int]
-    mode: str
-    depth: str
+    bytes: int  # its size
+    format: str  # Pillow's name of it; NPY, TEXT or CSV for an array
+    size: tuple[int, int]  # columns and rows
+    mode: str  # Pillow's, as the file has it; RGB;16 and the like, for which Pillow has no word; "" for an array
+    depth: str  # bits of a sample, or the type of an array's
     frames: int
-    durations: tuple[float, ...]
-    others: int
-    profile: str | None
-    metadata: tuple[str, ...]
-    memory: int
-    lost: tuple[str, ...]
+    durations: tuple[float, ...]  # milliseconds for which each frame is shown; none where they have no time
+    others: int  # pictures in the file that are no frames: previews, masks, layers
+    profile: str | None  # the name of its ICC profile
+    metadata: tuple[str, ...]  # what it says beside its pixels, in words that `apply --metadata` takes
+    memory: int  # bytes that filtering it takes at most, about
+    lost: tuple[str, ...]  # what would be lost on the way to another format, or why there is none
 
 
 def describe(path: Path, form: str | None = None) -> Info:
     """What a file holds, and what of it would be lost in a file of the format `form`.
 
-    Raises
-    ------
-    PictureError
-        When it cannot be read, is no picture, or is broken as far as its headers show.
+    Raises PictureError when it cannot be read, is no picture, or is broken as far as its headers show.
     """
     file, size = opened(path, PictureError)
     with file, read.named(str(path)):

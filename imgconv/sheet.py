@@ -40,10 +40,7 @@ def spread(specs: Sequence[str]) -> list[str]:
 
     Without a number of steps whole numbers go by one, others in 8 steps. No specs are all of the catalogue.
 
-    Raises
-    ------
-    UsageError
-        When they are too many for a sheet.
+    Raises UsageError when they are too many for a sheet.
     """
     found = [spec for given in specs or names() for spec in _steps(given)]
     if len(found) > MOST:

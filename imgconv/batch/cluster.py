@@ -61,10 +61,7 @@ def run_on(
 ) -> Generator[Outcome]:
     """Does the jobs as `run.run` does, on the workers of a cluster; `address` is that of `Cluster`.
 
-    Raises
-    ------
-    UsageError
-        When a job can be done here only, or as `Cluster` does.
+    Raises UsageError when a job can be done here only, or as `Cluster` does.
     """
     for job in jobs:
         if not job.problem and job.only_here:
@@ -96,10 +93,8 @@ class Cluster:
     work : Work
         What is done with each job.
 
-    Raises
-    ------
-    UsageError
-        When Dask.distributed is not installed, no scheduler answers, or a worker has another version of imgconv.
+    Raises UsageError when Dask.distributed is not installed, no scheduler answers, or a worker has another version of
+    imgconv.
     """
 
     def __init__(self, address: str, work: Work) -> None:

@@ -79,10 +79,7 @@ def _expression(glob: str) -> str:
 def listed_in(file: str, *, nul: bool) -> list[str]:
     """The names in a list, which is a file or standard input (-): a line each, or with a NUL behind each.
 
-    Raises
-    ------
-    UsageError
-        When it cannot be read, or has NULs that are not to be looked at.
+    Raises UsageError when it cannot be read, or has NULs that are not to be looked at.
     """
     try:
         data = sys.stdin.buffer.read() if file == STREAM else Path(file).read_bytes()
@@ -98,10 +95,7 @@ def listed_in(file: str, *, nul: bool) -> list[str]:
 def find_inputs(names: Sequence[str], targets: Targets, recursive: bool, patterns: Patterns | None = None) -> Inputs:
     """Every input file; folders are walked with -r, and their pictures are known by ending or content.
 
-    Raises
-    ------
-    UsageError
-        When an input is a folder and is not to be walked.
+    Raises UsageError when an input is a folder and is not to be walked.
     """
     patterns = patterns or Patterns()
     met = Inputs([], [], [], [])

@@ -100,11 +100,8 @@ def format_in(path: Path | Remote) -> str:
 def make_jobs(inputs: Sequence[tuple[str, str]], recipe_name: str, targets: Targets) -> tuple[list[Job], list[str]]:
     """One job for each input, with every clash found before any work; and the inputs that are an earlier run's results.
 
-    Raises
-    ------
-    UsageError
-        When two results would go to one file, a target exists or is an input, a folder is missing, or --output or
-        --format have an ending that cannot be written. An input's own ending is a problem of its job alone.
+    Raises UsageError when two results would go to one file, a target exists or is an input, a folder is missing, or
+    --output or --format have an ending that cannot be written. An input's own ending is a problem of its job alone.
     """
     if targets.in_place and (targets.output or targets.out_dir or targets.format):
         raise UsageError("--in-place writes over the inputs; it takes neither --output, --out-dir nor --format")

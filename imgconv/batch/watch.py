@@ -36,10 +36,7 @@ def watched(names: Sequence[str], find: Callable[[], Inputs], stop: Event) -> It
     stop : threading.Event
         Ends the waiting.
 
-    Raises
-    ------
-    UsageError
-        When something is not on this machine, the library is missing, or the system cannot watch so much.
+    Raises UsageError when something is not on this machine, the library is missing, or the system cannot watch so much.
     """
     for name in names:
         if name == STREAM or isinstance(place(name), Remote):

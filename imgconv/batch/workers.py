@@ -79,10 +79,7 @@ class Workers:
     cut : callable, optional
         Is given each job amid which a process had to be killed at the end, for it did not end by itself.
 
-    Raises
-    ------
-    OSError
-        When the system gives no process.
+    Raises OSError when the system gives no process.
     """
 
     def __init__(

@@ -135,10 +135,7 @@ def config_path() -> str:
 def configure(ctx: click.Context, path: str, commands: Iterable[str], color: click.Option) -> None:
     """Makes the user's config.toml the defaults of the command that is called; `ctx` is that of the group.
 
-    Raises
-    ------
-    UsageError
-        When the file cannot be read, or has a key or a value that makes no sense.
+    Raises UsageError when the file cannot be read, or has a key or a value that makes no sense.
     """
     assert isinstance(ctx.command, click.Group)
     ctx.meta[CONFIG] = path

@@ -28,10 +28,7 @@ def terms(weights: Array, count: int, summed: bool) -> list[list[tuple[slice, Ar
     list of list of (slice, ndarray)
         One list for each output channel; one for all of them where the same plane slides over each.
 
-    Raises
-    ------
-    PictureError
-        When the weights are for another number of channels.
+    Raises PictureError when the weights are for another number of channels.
     """
     if weights.ndim > 2 and weights.shape[2] != count:
         raise PictureError(f"the kernel's weights are for {weights.shape[2]} channels, the picture has {count}")

@@ -17,41 +17,19 @@ SUM_TYPES = {"uint8": "float32", "uint16": "float32", "int32": "float64", "float
 
 @dataclass(frozen=True, eq=False)
 class Correlation:
-    """What is to be computed: weights that are slid as they stand, and everything that the sum depends on.
+    """What is to be computed: weights that are slid as they stand, and everything that the sum depends on."""
 
-    Attributes
-    ----------
-    weights : ndarray of float64, shape (rows, columns)
-    scale : float
-        Divides every weight.
-    offset : float
-        Added to every sum, in the picture's own units.
-    anchor : (int, int)
-        Row and column of the tap that lies on the output pixel.
-    border : str
-        One of `BORDERS`.
-    outside : float
-        The value outside the picture for border "constant".
-    padding : str
-        One of `PADDINGS`.
-    exact : bool
-        Only methods that give the direct method's bytes may be chosen.
-    portable : bool
-        Only methods whose sums are the same on every machine that fuses multiplications and additions may be chosen.
-    in_order : bool
-        float64 samples are added as scipy.ndimage does: tap by tap, from the top left one on, but for those that are no
-        larger than the epsilon of float64.
-    """
-
-    weights: Array
-    scale: float
-    offset: float
-    anchor: tuple[int, int]
-    border: str
-    outside: float
-    padding: str
-    exact: bool = False
-    portable: bool = False
+    weights: Array  # float64, shape (rows, columns)
+    scale: float  # divides every weight
+    offset: float  # added to every sum, in the picture's own units
+    anchor: tuple[int, int]  # row and column of the tap that lies on the output pixel
+    border: str  # one of BORDERS
+    outside: float  # the value outside the picture for border "constant"
+    padding: str  # one of PADDINGS
+    exact: bool = False  # only methods that give the direct method's bytes may be chosen
+    portable: bool = False  # only those with the same sums on every machine that fuses multiplications and additions
+    # float64 samples are added as scipy.ndimage does: tap by tap, from the top left one on, but for those that are no
+    # larger than the epsilon of float64
     in_order: bool = False
 
     def __post_init__(self) -> None:
@@ -73,54 +51,29 @@ class Correlation:
 
 @dataclass(frozen=True, eq=False)
 class Plan(Shown):
-    """How a correlation is computed.
-
-    Attributes
-    ----------
-    method : str
-        One of `METHODS`, never "auto".
-    reason : str
-        Why this method, for `--explain`.
-    error_bound : float
-        Largest difference from the direct method: 0 means the same bytes. In levels for integer samples, in units of
-        the largest sample for floating ones.
-    cost : float
-        Estimated cycles for 16 samples of 8 bits.
-    variant : Variant
-        The compiled loop.
-    weights, shifts, ends : ndarray
-        What the loop is given: weights over the scale, in its own order; for listed taps the distance in pixels from
-        the window's left column, and for each kernel row, bottom one first, one past its last tap.
-    line_type : str
-        Type of the lines that source rows are widened to; the samples' own where they are read as they lie.
-    base : float
-        What every sum starts from.
-    ring_lines : int
-        Lines of `line_type` that a thread needs.
-    halo : (int, int)
-        Source rows that are read above and below the kernel's windows.
-    grid : (int, int)
-        Rows and columns of the result, counted from the first that the loop computes, after which sums are taken anew:
-        a part of a picture has the same sums to the last bit if it begins on the grid.
-    portable : bool
-        Whether its sums are the same on every machine: not where NumPy's transforms or LAPACK have a part in them.
-    """
+    """How a correlation is computed."""
 
     correlation: Correlation
-    method: str
-    reason: str
+    method: str  # one of METHODS, never "auto"
+    reason: str  # why this method, for `--explain`
+    # largest difference from the direct method: 0 means the same bytes. In levels for integer samples, in units of the
+    # largest sample for floating ones
     error_bound: float
-    cost: float
-    variant: Variant
+    cost: float  # estimated cycles for 16 samples of 8 bits
+    variant: Variant  # the compiled loop
+    # what the loop is given: weights over the scale, in its own order; for listed taps the distance in pixels from the
+    # window's left column, and for each kernel row, bottom one first, one past its last tap
     weights: Array
     shifts: Array
     ends: Array
-    line_type: str
-    base: float
-    ring_lines: int
-    halo: tuple[int, int] = (0, 0)
+    line_type: str  # of the lines that source rows are widened to; the samples' own where they are read as they lie
+    base: float  # what every sum starts from
+    ring_lines: int  # of `line_type`, that a thread needs
+    halo: tuple[int, int] = (0, 0)  # source rows that are read above and below the kernel's windows
+    # rows and columns of the result, counted from the first that the loop computes, after which sums are taken anew: a
+    # part of a picture has the same sums to the last bit if it begins on the grid
     grid: tuple[int, int] = (1, 1)
-    portable: bool = True
+    portable: bool = True  # the same sums on every machine: not where NumPy's transforms or LAPACK have a part in them
 
     def _look(self) -> Look:
         c = self.correlation

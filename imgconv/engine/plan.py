@@ -35,12 +35,8 @@ _made: dict[Any, Plan] = {}
 def plan(correlation: Correlation, dtype: str, method: str = "auto") -> Plan:
     """Plans `correlation` over samples of `dtype`, one of the five that the loops take.
 
-    Raises
-    ------
-    KernelError
-        When the weights over the scale cannot be summed in the sum type.
-    UsageError
-        When the method is not known, or cannot be used here.
+    Raises KernelError when the weights over the scale cannot be summed in the sum type. Raises UsageError when the
+    method is not known, or cannot be used here.
     """
     if method not in METHODS:
         raise UsageError(f"method {method!r} is not one of {', '.join(METHODS)}")

@@ -37,10 +37,7 @@ class Filtered(NamedTuple):
 def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered:
     """Correlates `source`, shape (rows, columns, channels), C-contiguous, of the plan's dtype.
 
-    Raises
-    ------
-    PictureError
-        When padding "valid" leaves no pixel.
+    Raises PictureError when padding "valid" leaves no pixel.
     """
     c = chosen.correlation
     if chosen.method != "fourier" and c.border != "renormalize":
@@ -86,11 +83,6 @@ class Chain:
 
     A band of rows goes through all of them before the next one is begun: what lies between two of them stays in the
     cache, and is never there as a whole. The bytes and the count of clipped samples are those of one plan at a time.
-
-    Attributes
-    ----------
-    target_shape : (int, int, int)
-        Rows, columns and channels of the result.
     """
 
     def __init__(self, plans: Sequence[Plan], shape: tuple[int, ...]) -> None:
@@ -195,11 +187,7 @@ class Chain:
 class Small:
     """A plan over whole pictures of one shape, by the thread that calls it: what `Chain.run` comes to for small ones.
 
-    Attributes
-    ----------
-    target_shape : (int, int, int)
-    work : float
-        Samples of the result, times the plan's cost.
+    `work` is samples of the result, times the plan's cost.
     """
 
     def __init__(self, stage: Stage, make: Callable[[], ThreadLoop], work: float) -> None:

@@ -46,22 +46,8 @@ Window = tuple[Span, Span]  # rows and columns
 class ThreadLoop:
     """A compiled loop with the memory that one thread needs for it.
 
-    Parameters
-    ----------
-    call : callable
-        What is compiled.
-    row_map : ndarray
-        For all rows of the window.
-    itemsize : int
-        Bytes of a sample.
-    ring_size : int
-        Elements of `line_type`.
-    line_type : str
-    lines : int
-    streamed : bool
-        Results may go past the caches.
-    fields : dict
-        The others of a `Band`; an array stands for its address.
+    `row_map` is for all rows of the window, `ring_size` counts elements of `line_type`; where `streamed`, results may
+    go past the caches. `fields` are the others of a `Band`, in which an array stands for its address.
     """
 
     def __init__(
@@ -101,14 +87,9 @@ class ThreadLoop:
 class Stage:
     """A plan over sources of one shape.
 
-    Attributes
-    ----------
-    shape, target_shape : (int, int, int)
-        Rows, columns and channels of the source and of all that comes out.
-    window : Window
-        What comes out, in the source's coordinates: row 0 of the target is row `window[0].start` of the source.
-    inner : Window
-        The part of `window` that the loop computes: all but the frame that border "keep" copies.
+    `target_shape` is that of all that comes out, and `window` what that is in the source's coordinates: row 0 of the
+    target is row `window[0].start` of the source. The loop computes the part `inner` of it: all but the frame that
+    border "keep" copies.
     """
 
     def __init__(self, chosen: Plan, shape: tuple[int, ...]) -> None:

@@ -40,12 +40,8 @@ def explain(array: Array, mode: str, recipe: Recipe, row: int, column: int) -> P
     row, column : int
         Of the result, counted from 0.
 
-    Raises
-    ------
-    PictureError
-        As `Recipe.apply` does.
-    UsageError
-        When the pixel lies outside the result, or it is no sum: with vary, or under Pillow's own blur.
+    Raises PictureError as `Recipe.apply` does. Raises UsageError when the pixel lies outside the result, or it is no
+    sum: with vary, or under Pillow's own blur.
     """
     options, kernels = recipe.options, recipe.kernels
     if recipe.family is not None:

@@ -20,48 +20,23 @@ class RowSum(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """A channel of the picture under a plane of weights.
-
-    Attributes
-    ----------
-    kernel, channel : str
-    rows, columns : ndarray of int
-        Where the taps lie in the picture, counted from 0; some lie outside.
-    window : ndarray of float64, shape (rows, columns)
-        The values there; NaN where nothing counts (border renormalize).
-    made : ndarray of bool
-        Those that the border made up, for they lie outside.
-    weights : ndarray of float64
-        As they lie on the window: turned for a convolution.
-    scale : float
-        Divides every weight before it is multiplied.
-    products : ndarray of float64
-    offset, start : float
-        What the sum begins with: the offset, and ½ where it is then cut to a whole sample.
-    sums : tuple of RowSum
-        In the order of adding.
-    share : float or None
-        With border renormalize, what the weights that count sum to, where they are not all.
-    total : float
-    sum_type : str
-        "float32" or "float64".
-    """
+    """A channel of the picture under a plane of weights: arrays of shape (rows, columns), but for where they lie."""
 
     kernel: str
     channel: str
-    rows: Array
+    rows: Array  # where the taps lie in the picture, counted from 0; some lie outside
     columns: Array
-    window: Array
-    made: Array
-    weights: Array
-    scale: float
+    window: Array  # the values there, float64; NaN where nothing counts (border renormalize)
+    made: Array  # whether the border made them up, for they lie outside
+    weights: Array  # as they lie on the window: turned for a convolution
+    scale: float  # divides every weight before it is multiplied
     products: Array
     offset: float
-    start: float
-    sums: tuple[RowSum, ...]
-    share: float | None
+    start: float  # what the sum begins with: the offset, and ½ where it is then cut to a whole sample
+    sums: tuple[RowSum, ...]  # in the order of adding
+    share: float | None  # with border renormalize, what the weights that count sum to, where they are not all
     total: float
-    sum_type: str
+    sum_type: str  # "float32" or "float64"
 
 
 class Step(NamedTuple):

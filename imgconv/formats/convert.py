@@ -85,10 +85,7 @@ def converted(about: Picture, form: str, changes: Changes, top: float | None = N
     top : float, optional
         Of the range of floating samples that were whole numbers before they were filtered; 1 when not given.
 
-    Raises
-    ------
-    WriteError
-        When it cannot be done as asked.
+    Raises WriteError when it cannot be done as asked.
     """
     if not about.mode or form in ARRAYS:
         return None

@@ -33,18 +33,8 @@ READING = {"WEBP": 16, "GIF": 8, "JPEG": 10, "MPO": 10, "AVIF": 20, "HEIF": 28, 
 READING |= dict.fromkeys(("QOI", "BLP", "DDS", "SGI", "FTEX", "SUN", "FITS", "XPM", "FLI"), 12)
 FRESH_S = 0.1  # free memory is looked at no more often: it takes as long as a small picture
 # for each sample of the result
-ENCODING = {
-    "WEBP": 9,
-    "GIF": 4,
-    "JPEG": 4,
-    "MPO": 4,
-    "AVIF": 12,
-    "HEIF": 14,
-    "JPEG2000": 14,
-    "QOI": 4,
-    "SGI": 4,
-    "DDS": 5,
-}
+ENCODING = dict.fromkeys(("GIF", "JPEG", "MPO", "QOI", "SGI"), 4)
+ENCODING |= {"DDS": 5, "WEBP": 9, "AVIF": 12, "HEIF": 14, "JPEG2000": 14}
 # columns and rows of pictures inside of others, of which Pillow makes whatever these claim
 NESTED = {
     "ICO": rb"(?s)\x89PNG\r\n\x1a\n.{8}(.{4})(.{4})",

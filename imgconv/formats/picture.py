@@ -23,42 +23,22 @@ FIRST = (1,)  # of the frames, where only that is wanted
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Pixels of one frame and the metadata that should stay with them.
+    """Pixels of one frame and the metadata that should stay with them."""
 
-    Attributes
-    ----------
-    array : ndarray, shape (rows, columns) or (rows, columns, channels)
-        uint8, uint16, int32 or float32 for pictures; any real type for bare arrays.
-    mode : str
-        Pillow's mode ("L", "RGB", "CMYK", "I;16", …); "LA;16", "RGB;16" and "RGBA;16", which Pillow does not have;
-        "" for a bare array.
-    format : str
-        Pillow's name of the file format ("PNG"), or "NPY", "TEXT", "CSV".
-    info : dict
-        For the encoder of the new file: exif, icc_profile, dpi, xmp, the chunks of a PNG, quantisation tables … Of a
-        frame of an animation also `duration` (milliseconds), `plays` (how many times all is shown, 0 for ever), and
-        `default_image` for one that is shown only where animations are not.
-    frames : int
-        How many the file holds; UNCOUNTED where that is seen at its end.
-    number : int
-        Which of them it is, counted from 1.
-    others : int
-        Pictures in the file that are no frames, and left out.
-    other_kinds : str
-        What these are, or may be.
-    notes : tuple of str
-        What the user should know about reading it, such as transparency that was left out.
-    """
-
+    # shape (rows, columns) or (rows, columns, channels): uint8, uint16, int32 or float32 for pictures; any real type
+    # for bare arrays
     array: Array
-    mode: str
-    format: str
+    mode: str  # Pillow's; "LA;16", "RGB;16" and the like, which Pillow does not have; "" for a bare array
+    format: str  # Pillow's name of the file format ("PNG"), or "NPY", "TEXT", "CSV"
+    # for the encoder of the new file: exif, icc_profile, dpi, xmp, the chunks of a PNG, quantisation tables … Of a
+    # frame of an animation also `duration` (milliseconds), `plays` (how many times all is shown, 0 for ever), and
+    # `default_image` for one that is shown only where animations are not
     info: dict[str, Any] = field(default_factory=dict)
-    frames: int = 1
-    number: int = 1
-    others: int = 0
-    other_kinds: str = "previews, masks, layers, planes, faces or sizes"
-    notes: tuple[str, ...] = ()
+    frames: int = 1  # how many the file holds; UNCOUNTED where that is seen at its end
+    number: int = 1  # which of them it is, counted from 1
+    others: int = 0  # pictures in the file that are no frames, and left out
+    other_kinds: str = "previews, masks, layers, planes, faces or sizes"  # what these are, or may be
+    notes: tuple[str, ...] = ()  # what the user should know about reading it, such as transparency that was left out
 
     @property
     def size(self) -> str:
@@ -72,26 +52,15 @@ class Picture:
 
 
 class Frame:
-    """A picture in a file, to be read from the top down; or one that is in memory already.
-
-    Attributes
-    ----------
-    about : Picture
-        With its pixels where they are in memory; else its array has their shape and type, and takes no memory.
-    size : int
-        Of the file in bytes.
-    read : callable or None
-        Fills an array of shape (some, columns, channels), C-contiguous, with the next rows. None in memory.
-    again : callable or None
-        Opens it anew, from the first row.
-    """
+    """A picture in a file, to be read from the top down; or one that is in memory already."""
 
     def __init__(
         self,
-        about: Picture,
-        size: int,
+        about: Picture,  # where its pixels are not in memory, its array has their shape and type, and takes none
+        size: int,  # of the file in bytes
+        # fills an array of shape (some, columns, channels), C-contiguous, with the next rows; None in memory
         read: Callable[[Array], None] | None = None,
-        again: Callable[[], Frame] | None = None,
+        again: Callable[[], Frame] | None = None,  # opens it anew, from the first row
     ) -> None:
         self.about, self.size, self.read, self.again = about, size, read, again
 

@@ -58,10 +58,7 @@ def put(file: BinaryIO, data: bytes | memoryview) -> None:
 def rename(path: Path, name: Path, *, overwrite: bool, sealed: Sealed | None = None) -> None:
     """Gives a complete file its name, in one step, with rights and `sealed` as in `placed`; or deletes it.
 
-    Raises
-    ------
-    WriteError
-        When there is a file of that name and `overwrite` is false, or the system refuses.
+    Raises WriteError when there is a file of that name and `overwrite` is false, or the system refuses.
     """
     target, mode = followed(os.fspath(name))
     try:
@@ -86,11 +83,8 @@ def placed(path: Path, *, overwrite: bool, sealed: Sealed | None = None) -> Iter
     a new file follows the umask; of a file that is replaced all that `_take_rights` says is kept. What killed processes
     have left half written in that folder is deleted. `sealed` is called just before the file takes its name, with that.
 
-    Raises
-    ------
-    WriteError
-        When the target exists and `overwrite` is false, is no regular file, or the system refuses. The target is as
-        it was.
+    Raises WriteError when the target exists and `overwrite` is false, is no regular file, or the system refuses. The
+    target is as it was.
     """
     target, mode = followed(os.fspath(path))
     replaces = overwrite and mode != 0

@@ -41,10 +41,7 @@ def read(path: Path, *, auto_orient: bool = False, limits: Limits = DEFAULT) -> 
     limits : Limits
         What the picture may take into memory.
 
-    Raises
-    ------
-    PictureError
-        When the file cannot be read, is no picture, is broken, or would lose detail by being read.
+    Raises PictureError when the file cannot be read, is no picture, is broken, or would lose detail by being read.
     """
     file, size = opened(path, PictureError, buffering=0)
     with file, named(str(path)):
@@ -94,10 +91,8 @@ def frames_of(
     raw : Raw, optional
         What its frames are, where it holds nothing else.
 
-    Raises
-    ------
-    PictureError
-        When it is broken, as far as can be seen without reading its pixels. `read` of a frame raises it, too.
+    Raises PictureError when it is broken, as far as can be seen without reading its pixels. `read` of a frame raises
+    it, too.
     """
 
     if raw is not None:

@@ -16,22 +16,12 @@ Rows = Callable[[int | None], Generator[Array]]  # of a picture, some at a time:
 
 
 class Sink:
-    """A picture that is being written.
+    """A picture that is being written."""
 
-    Attributes
-    ----------
-    step : int or None
-        `write` is given a multiple of so many rows, but for the last ones; all rows at once where it is None.
-    start, ending : bytes
-        What comes before and behind the pixels.
-    notes : tuple of str
-        What the user should know about it, when it has ended.
-    """
-
-    step: int | None = 1
-    start: bytes = b""
+    step: int | None = 1  # `write` is given a multiple of so many rows, but for the last ones; None: all at once
+    start: bytes = b""  # what comes before the pixels
     ending: bytes = b""
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what the user should know about it, when it has ended
     file: BinaryIO
 
     def begin(self, file: BinaryIO) -> None:

@@ -56,10 +56,7 @@ def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None,
     threads : int, optional
         How many PNG and JPEG may use; as many as there are cores when not given.
 
-    Raises
-    ------
-    WriteError
-        When the format cannot hold the picture as it is.
+    Raises WriteError when the format cannot hold the picture as it is.
     """
     sink = _sink_of(about, form, options or {}, threads)
     if "thumbnail" in about.info:

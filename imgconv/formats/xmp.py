@@ -54,10 +54,7 @@ class Embedded(NamedTuple):
 def with_recipe(packet: bytes, embedded: Embedded, form: str) -> bytes:
     """A packet, or an empty one, with a recipe in the place of one that was there, for a file of the format.
 
-    Raises
-    ------
-    WriteError
-        When the format cannot hold it, or the packet makes no sense.
+    Raises WriteError when the format cannot hold it, or the packet makes no sense.
     """
     embedded = Embedded(*(CANNOT.sub("?", text) for text in embedded))
     bare = without_recipe(packet) or NEW

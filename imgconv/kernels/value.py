@@ -21,28 +21,14 @@ MOST_PERCENT, MOST_THRESHOLD = 10_000, 255  # of a blur that sharpens
 
 
 class Blur(NamedTuple):
-    """BoxBlur, GaussianBlur or UnsharpMask, which Pillow has for some formulas: passes of boxes, rounded in between.
+    """BoxBlur, GaussianBlur or UnsharpMask, which Pillow has for some formulas: passes of boxes, rounded in between."""
 
-    Attributes
-    ----------
-    x, y : float
-        Radii along rows and along columns; of a Gaussian, its standard deviations.
-    passes : int
-        Along each axis: 3 for a Gaussian, 1 for a box.
-    percent : int or None
-        What sharpens; None for a mere blur.
-    threshold : int
-        Only what differs from the blur by more than that is sharpened.
-    lacks : str
-        What the formula says and Pillow has not, or "".
-    """
-
-    x: float
-    y: float
-    passes: int = 3
-    percent: int | None = None
-    threshold: int = 0
-    lacks: str = ""
+    x: float  # radius along rows; of a Gaussian, its standard deviation
+    y: float  # along columns
+    passes: int = 3  # along each axis: 3 for a Gaussian, 1 for a box
+    percent: int | None = None  # what sharpens; None for a mere blur
+    threshold: int = 0  # only what differs from the blur by more than that is sharpened
+    lacks: str = ""  # what the formula says and Pillow has not
 
     @property
     def numbers(self) -> tuple[float, ...]:

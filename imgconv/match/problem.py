@@ -69,48 +69,31 @@ class Candidate(NamedTuple):
 
 
 class Problem:
-    """What is known: the pictures, the ways in which the kernel may be turned, and how far sums may be off.
-
-    Attributes
-    ----------
-    before, result : ndarray
-        As they were given; the result with three axes.
-    source, seen : ndarray, shape (rows, columns, channels)
-        The same without alpha.
-    channels : str
-        "each", or "sum" where the result has but one of several channels.
-    dtype : dtype
-        Of the samples that a tool computes; `whole` tells whether of whole numbers, from `low` to `top`.
-    roundings : tuple of str
-        Those that can have made the samples, the likeliest first.
-    slack : float
-        What more than `error` samples may be off.
-    unit : float
-        A level, in which differences are counted.
-    taps : dict
-        The weights of every flip; flips that give the same weights as an earlier one are named in `same_taps` only.
-    """
+    """What is known: the pictures, the ways in which the kernel may be turned, and how far sums may be off."""
 
     def __init__(self, before: Array, kernel: Kernel, result: Array, mode: str) -> None:
         self.before, self.kernel, self.mode = before, kernel, mode
+        # both without alpha; "each", or "sum" where the result has but one of several channels; the result with alpha
         self.source, self.seen, self.channels, self.result = _paired(before, kernel.weights, result, self.has_alpha)
+        # of the samples that a tool computes, which are whole numbers from `low` to `top`, or not
         self.dtype = np.dtype(np.uint8) if self.source.dtype == bool else self.source.dtype
         self.whole = self.dtype.kind in "iu"
         seen_whole = self.seen.dtype.kind in "iub"
         retyped = self.seen.dtype != self.source.dtype
-        self.roundings: tuple[str, ...] = ()
+        self.roundings: tuple[str, ...] = ()  # those that can have made the samples, the likeliest first
         if self.whole and (not retyped or _fits(self.dtype, self.seen)):
             self.roundings = ("half-up", "half-even", "cut", "wrap")[: 4 if self.dtype.kind == "u" else 2]
         if retyped or not seen_whole:
             self.roundings += ("float",)
-        # whole numbers of another type: the tool may have rounded floating sums, or cut them
+        # what samples may be off beyond `error`: as whole numbers of another type they may have been rounded, or cut
         self.slack = 1.0 if seen_whole and retyped else 0.0
         limits = np.iinfo(self.dtype) if self.whole and self.source.dtype != bool else None
         self.low, self.top = (float(limits.min), float(limits.max)) if limits else (0.0, 1.0)
         self.peak = float(max(abs(float(self.source.max())), abs(float(self.source.min())), 1e-30))
         if not (np.isfinite(self.peak) and np.isfinite(self.seen).all()):
             raise PictureError("the pictures hold nan or inf; match takes finite samples")
-        self.unit = 1.0 if self.whole else max(float(self.seen.std()), 1e-30) / 64
+        self.unit = 1.0 if self.whole else max(float(self.seen.std()), 1e-30) / 64  # a level, as differences count
+        # the weights of every flip; flips that give the same weights as an earlier one are named in `same_taps` only
         self.taps: dict[str, Array] = {}
         self.same_taps: dict[str, list[str]] = {}
         for flip, turn in FLIPS.items():

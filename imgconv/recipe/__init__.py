@@ -107,12 +107,8 @@ class Recipe:
             Of the array's type and dimensions, unless an option asks for others; and the mode that it has now.
             Integers are rounded half up and clipped to their type after each kernel; floating numbers are neither.
 
-        Raises
-        ------
-        PictureError
-            When the array is empty, has another shape, or holds what cannot be computed.
-        UsageError
-            When an option does not fit the picture, or `out` not the result.
+        Raises PictureError when the array is empty, has another shape, or holds what cannot be computed. Raises
+        UsageError when an option does not fit the picture, or `out` not the result.
         """
         kind = array.dtype
         if kind.name == "bfloat16":  # a type that NumPy does not have itself; float32 holds all of its numbers

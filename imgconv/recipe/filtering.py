@@ -34,21 +34,14 @@ class View(NamedTuple):
 
 
 class Correlator:
-    """A correlation, planned for pictures of one shape.
-
-    Attributes
-    ----------
-    plan : Plan
-    stage : Stage
-        Where its windows lie.
-    """
+    """A correlation, planned for pictures of one shape."""
 
     def __init__(
         self, c: Correlation, kind: np.dtype[Any], shape: tuple[int, ...], options: Options, layout: Layout
     ) -> None:
         self.plan = plan(c, kind.name, options.method)
         prepare(self.plan)
-        self.stage = Stage(self.plan, shape)
+        self.stage = Stage(self.plan, shape)  # where its windows lie
         self.layout = layout
 
     @property
@@ -114,29 +107,19 @@ class About(NamedTuple):
 
 
 class Filter:
-    """A kernel with everything that is in force for it.
-
-    Attributes
-    ----------
-    gain : float
-        What it does to an even surface.
-    signed : bool
-        Whether a and b of LAB are filtered as what they are: Pillow's own kernels take them 128 higher.
-    alpha : str
-        How alpha is treated: "straight" (also without any), "keep", "premultiply", "mean".
-    is_correlation : bool
-        Whether it is one correlation from samples to samples: the fast way.
-    """
+    """A kernel with everything that is in force for it."""
 
     def __init__(self, kernel: Kernel, about: About) -> None:
         options, layout, shape, kind, opaque = about
         self.kernel, self.options, self.layout, self.shape, self.kind = kernel, options, layout, shape, kind
         self.settings = settings = settle(kernel, options, picture=bool(layout.mode))
         o, s, back = options, settings, layout.back
-        self.gain = float(kernel.weights.sum()) / s.scale
+        self.gain = float(kernel.weights.sum()) / s.scale  # what it does to an even surface
+        # whether a and b of LAB are filtered as what they are: Pillow's own kernels take them 128 higher
         self.signed = layout.letters == "lab" and not (s.flip == "vertical" and o.combine is None)
         weighable = layout.has_alpha and o.channels in ("each", "sum")
-        self.alpha = self._alpha(opaque) if weighable else "straight"
+        self.alpha = self._alpha(opaque) if weighable else "straight"  # or "keep", "premultiply", "mean"
+        # whether it is one correlation from samples to samples: the fast way
         self.is_correlation = (
             kernel.weights.ndim == 2
             and (o.channels, o.stride, o.linear, s.bias, self.alpha) == ("each", (1, 1), False, (), "straight")
@@ -196,18 +179,7 @@ class Filter:
 
 
 class FloatingFilter:
-    """A filter's unrounded results, shape (rows, columns, channels), float32 or float64.
-
-    Attributes
-    ----------
-    correlators : list of list of (slice, Correlator)
-        For each channel of the sums, or for all in one, what is added up: channels of the picture, and how they are
-        summed.
-    rows : int
-        Of the result, strides left aside.
-    target_shape : (int, int, int)
-        Of the result.
-    """
+    """A filter's unrounded results, shape (rows, columns, channels), float32 or float64."""
 
     def __init__(self, given: Filter) -> None:
         self.filter = given
@@ -222,11 +194,12 @@ class FloatingFilter:
         elif given.alpha == "keep":
             count -= 1
         self.offset = 0.0 if given.alpha in ("premultiply", "mean") else s.offset
+        # for each channel of the sums, or for all in one, what is added up: channels of the picture, and how
         self.correlators = [
             [(channel, self._correlator(taps, channel, count, first=not n)) for n, (channel, taps) in enumerate(terms)]
             for terms in channels.terms(given.kernel.weights, count, o.channels == "sum")
         ]
-        self.rows, columns, _ = self.all_correlators[0].stage.target_shape
+        self.rows, columns, _ = self.all_correlators[0].stage.target_shape  # of the result, strides left aside
         sums = count if self.correlators[0][0][0] == slice(None) else len(self.correlators)
         left = given.shape[2] - count  # channels that are not filtered
         down, across = o.stride

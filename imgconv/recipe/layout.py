@@ -13,14 +13,9 @@ from imgconv.memory import with_padding
 
 # how each sample type is computed when no loop takes it as it is; the result comes back in the type that went in
 WIDER = {
-    "bool": "uint8",
-    "int8": "int32",
-    "int16": "int32",
-    "uint32": "float64",
-    "int64": "float64",
-    "uint64": "float64",
+    "bool": "uint8", "int8": "int32", "int16": "int32", "uint32": "float64", "int64": "float64", "uint64": "float64",
     "float16": "float32",
-}
+}  # fmt: skip
 LETTERS = {
     "L": "l", "LA": "la", "RGB": "rgb", "RGBA": "rgba", "CMYK": "cmyk", "YCbCr": "ybr", "HSV": "hsv", "LAB": "lab",
     "I": "l", "F": "l", "La": "la", "RGBa": "rgba", "RGBX": "rgba",
@@ -30,21 +25,11 @@ EXACT = 2.0**53  # whole numbers up to here are exact in float64
 
 
 class Layout(NamedTuple):
-    """What is known about a picture while kernels are applied to it.
+    """What is known about a picture while kernels are applied to it."""
 
-    Attributes
-    ----------
-    mode : str
-        Pillow's, of the picture that came in; "" for a bare array.
-    back : dtype
-        The type to come back to.
-    letters : str
-        One for each channel that there is now, such as "rgba"; "" where they have none.
-    """
-
-    mode: str
-    back: np.dtype[Any]
-    letters: str
+    mode: str  # Pillow's, of the picture that came in; "" for a bare array
+    back: np.dtype[Any]  # the type to come back to
+    letters: str  # one for each channel that there is now, such as "rgba"; "" where they have none
 
     @property
     def top(self) -> float:
@@ -101,10 +86,7 @@ def letters_of(mode: str) -> str:
 def samples_of(array: Array, mode: str, *, padded: bool = False) -> tuple[Array, Layout]:
     """The array as (rows, columns, channels) of a type that the loops take, and what they are; it may stay `padded`.
 
-    Raises
-    ------
-    PictureError
-        When the array is no picture.
+    Raises PictureError when the array is no picture.
     """
     array = np.asarray(array)
     kind, layout = layout_of(array, mode)
@@ -138,10 +120,7 @@ def _kept_layout(dtype: np.dtype[Any], mode: str) -> tuple[np.dtype[Any], Layout
 def as_samples(array: Array, kind: np.dtype[Any]) -> Array:
     """The array as (rows, columns, channels) of the type that `layout_of` gives.
 
-    Raises
-    ------
-    PictureError
-        When it holds whole numbers that are not exact in that type.
+    Raises PictureError when it holds whole numbers that are not exact in that type.
     """
     if kind == np.float64 and array.dtype.kind in "iu" and max(float(array.max()), -float(array.min())) > EXACT:
         back = array.dtype.newbyteorder("=")

@@ -87,10 +87,7 @@ def settle(kernel: Kernel, options: Options, *, picture: bool) -> Settings:
 def pillow_blur(kernel: Kernel, options: Options) -> Blur | None:
     """Pillow's own blur, where `--like pillow` asks for it and the kernel's formula is one; None for a correlation.
 
-    Raises
-    ------
-    UsageError
-        When it is asked for what Pillow has not, or a threshold without it.
+    Raises UsageError when it is asked for what Pillow has not, or a threshold without it.
     """
     blur = kernel.blur
     if blur is None or options.like != "pillow":
@@ -134,10 +131,7 @@ def correlation(
 
     `shape` is the picture's; TensorFlow's padding depends on it.
 
-    Raises
-    ------
-    UsageError
-        When the settings do not go together.
+    Raises UsageError when the settings do not go together.
     """
     s = settings or settle(kernel, options, picture=False)
     if taps is None:

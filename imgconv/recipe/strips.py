@@ -32,17 +32,7 @@ ROWS_AROUND = 5  # that reading, filtering and writing hold together
 
 
 class InStrips:
-    """A recipe over a picture of a shape and type, strip by strip.
-
-    Attributes
-    ----------
-    shape, dtype, mode
-        Of the result.
-    strip_rows : int
-        Of the result, in each strip but the last.
-    waited_s : float
-        Seconds in which no row was there to be filtered.
-    """
+    """A recipe over a picture of a shape and type, strip by strip; `shape`, `dtype` and `mode` are the result's."""
 
     def __init__(self, recipe: Recipe, step: Step, about: About, frame: Frame) -> None:
         self.recipe, self.step, self.about, self.frame = recipe, step, about, frame
@@ -50,18 +40,15 @@ class InStrips:
         self.mode = step.layout.mode_of(step.target_shape[2], self.dtype)
         self.flat = frame.about.array.ndim == 2 and step.target_shape[2] == 1
         self.shape: tuple[int, ...] = step.target_shape[:2] if self.flat else step.target_shape
-        self.strip_rows = self.clipped = 0
+        self.strip_rows = self.clipped = 0  # of the result, in each strip but the last; samples so far
         self.windows: list[tuple[Span, Span]] = []
-        self.waited_s = self.filter_s = 0.0
+        self.waited_s = self.filter_s = 0.0  # in the former, no row was there to be filtered
         self.plans: tuple[Plan | Passes, ...] = ()
 
     def plan(self, step: int | None, limits: Limits) -> None:
         """Decides how many rows a strip has: a multiple of `step`, or all.
 
-        Raises
-        ------
-        PictureError
-            When that needs more memory than the limits allow.
+        Raises PictureError when that needs more memory than the limits allow.
         """
         rows, columns, channels = self.step.target_shape
         if step is None:
@@ -180,10 +167,8 @@ def filter_frame(recipe: Recipe, frame: Frame, limits: Limits, *, padded: bool =
 
     The result may be `padded`, see `memory.with_padding`.
 
-    Raises
-    ------
-    PictureError, UsageError
-        As `Recipe.apply` does, and when what must be in memory as a whole is more than the limits allow.
+    Raises PictureError or UsageError as `Recipe.apply` does, and when what must be in memory as a whole is more than
+    the limits allow.
     """
     about = frame.about
     if frame.read is not None:

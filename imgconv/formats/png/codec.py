@@ -206,18 +206,7 @@ def _with_alpha(array: Array, key: bytes) -> Array:
 
 
 class Decoder:
-    """Reads the pixels of a PNG file from the top down.
-
-    Attributes
-    ----------
-    shape : (rows, columns, channels)
-    dtype : dtype
-        uint8 or uint16.
-    chunks : list of Chunk
-        All but those of the pixels.
-    unusual : bool
-        Whether it is interlaced, animated, or has a transparent colour.
-    """
+    """Reads the pixels of a PNG file from the top down; `chunks` are all but those of the pixels."""
 
     def __init__(
         self,
@@ -231,7 +220,7 @@ class Decoder:
     ) -> None:
         self.shape, self.dtype = shape, dtype
         self.chunks = chunks
-        self.unusual = interlaced
+        self.unusual = interlaced  # or, as `decoder_of` finds, animated, or with a transparent colour
         rows, columns, channels = shape
         self.pixel = channels * dtype.itemsize
         self.passes = [
