@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 from rare import of_mode
 
 from imgconv.cli import cli
+from imgconv.formats import convert
 from imgconv.formats.read import read
 
 pytestmark = pytest.mark.usefixtures("here", "quick_disk")
@@ -146,6 +147,13 @@ def test_one_bit(ending):
     applied(put("c.png", noise(11, 13, 3)), *IDENTITY, "--depth", "1", "-o", f"b.{ending}")
     grey = np.floor(noise(11, 13, 3) @ [0.299, 0.587, 0.114] + 0.5)
     assert (np.asarray(seen(f"b.{ending}")) == dithered(grey, 255, 1)).mean() > 0.98
+
+
+def test_floating_greys_are_added_in_one_order():
+    """On every CPU: Python's own sums, never fused, say in which."""
+    colours = np.random.default_rng(5).random((23, 31, 3))
+    sums = [[red * 0.299 + green * 0.587 + blue * 0.114 for red, green, blue in row] for row in colours.tolist()]
+    assert convert._greys(colours, 0).tolist() == sums
 
 
 @pytest.mark.parametrize("channels", [(), (3,)])

@@ -1,6 +1,7 @@
 """Formulas against the tools that compute the same, and what must hold for any parameters."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -309,6 +310,17 @@ def test_motion():
         y, x = row - rising.shape[0] // 2, column - rising.shape[1] // 2
         distance = np.hypot(x - steps * ux, y - steps * uy).min()
         assert rising[row, column] == pytest.approx(max(0, 1 - distance), abs=1e-4)
+
+
+def test_motion_is_the_same_on_every_cpu():
+    """To the last bit: by what IEEE 754 rounds in one way, which hypot is not."""
+    right, up = math.cos(math.radians(37)), math.sin(math.radians(37))
+    found = kernel("motion:length=9,angle=37").weights
+    for row, column in np.ndindex(found.shape):
+        y, x = row - found.shape[0] // 2, column - found.shape[1] // 2
+        along = min(max(x * right - y * up, -4.0), 4.0)
+        away_x, away_y = x - along * right, y + along * up
+        assert found[row, column] == max(1 - math.sqrt(away_x * away_x + away_y * away_y), 0)
 
 
 @pytest.mark.parametrize(("sigma", "amount"), [(1, 1), (2, 0.5), (3, 2)])

@@ -199,7 +199,8 @@ def motion(length: Annotated[float, Doc("px, {}.", 1, LARGEST_SIDE)] = 9, angle:
     rows, columns = (np.arange(-r, r + 1) for r in reach)
     y, x = rows[:, None], columns[None, :]
     along = np.clip(x * right + y * down, -half, half)
-    weights = np.maximum(1 - np.hypot(x - along * right, y - along * down), 0)
+    # not hypot, which C libraries fuse on some CPUs
+    weights = np.maximum(1 - np.sqrt((x - along * right) ** 2 + (y - along * down) ** 2), 0)
     return Kernel(weights, scale=float(weights.sum()))
 
 
