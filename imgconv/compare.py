@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgconv.arrayfile import Array, as_json
+from imgconv.conventions import border_text
 from imgconv.difference import gap
 from imgconv.formats.picture import Picture
 from imgconv.notebook import Look, Shown, bars
-from imgconv.peers.table import PEERS, border_name
+from imgconv.peers.table import PEERS
 from imgconv.peers.task import Step, Task, Unsupported
 from imgconv.recipe import Recipe
 from imgconv.recipe.settings import correlation, pillow_blur, settle
@@ -104,7 +105,9 @@ def compare(peer: str, picture: Picture, recipe: Recipe, rounds: int = 5) -> Com
         theirs_s.append(time.perf_counter() - between)
         ours_s.append(between - started)
     padded = [c for c, _ in task.steps if c.padding == "same"]
-    lacks = next((f"border {border_name(c)}" for c in padded if tool.borders and not tool.border(c)), "")
+    lacks = next(
+        (f"border {border_text(c.border, c.outside)}" for c in padded if tool.borders and not tool.border(c)), ""
+    )
     theirs = np.asarray(theirs).reshape(ours.shape)
     difference, near = gap(ours, theirs), 0.0
     if ours.dtype.kind == "f":

@@ -6,6 +6,8 @@ import math
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
+from imgconv.errors import nearest
+
 Mode = Literal["correlate", "convolve"]
 Border = Literal["edge", "reflect", "symmetric", "wrap", "wrap-x", "constant", "keep", "renormalize"]
 Padding = Literal["same", "valid", "full", "tf-same"]
@@ -71,13 +73,11 @@ def parse_border(text: str) -> tuple[str, float]:
     """
     name, colon, value = str(text).strip().lower().partition(":")
     if name not in BORDERS:
-        from difflib import get_close_matches
-
         hint = f"not one of {', '.join(BORDERS)} (or constant:VALUE)"
         if name in ELSEWHERE:
             hint = f"no name here; {ELSEWHERE[name][0]} is {ELSEWHERE[name][1]} here"
-        elif near := get_close_matches(name, BORDERS, 1):
-            hint += f"; did you mean {near[0]}?"
+        elif near := nearest(name, BORDERS):
+            hint += f"; did you mean {near}?"
         raise ValueError(f"border {text!r} is {hint}")
     if not colon:
         return name, 0.0
@@ -88,6 +88,11 @@ def parse_border(text: str) -> tuple[str, float]:
     if name != "constant" or not math.isfinite(number):
         raise ValueError(f"border {text!r} makes no sense; only constant takes a number, as in constant:255")
     return name, number
+
+
+def border_text(border: str, outside: float) -> str:
+    """As `parse_border` takes it: "edge", "constant:9"."""
+    return f"constant:{repr(float(outside) + 0.0).removesuffix('.0')}" if border == "constant" else border  # 0, not -0
 
 
 def is_finite(value: object) -> bool:

@@ -9,6 +9,8 @@ ImgconvError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class ImgconvError(Exception):
     """Base of every error that imgconv raises on purpose."""
@@ -35,6 +37,13 @@ class PictureError(ImgconvError):
 
 class WriteError(ImgconvError):
     """A result that could not be written. The target is as it was before."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that one was probably meant for; "" where none is near."""
+    from difflib import get_close_matches  # here, because few need it
+
+    return next(iter(get_close_matches(word[:40], list(known), 1)), "")
 
 
 def reason(problem: OSError) -> str:

@@ -233,20 +233,10 @@ def _check(recipe: Recipe, correlators: Sequence[Correlator]) -> None:
 
 
 def _parts(chunks: Sequence[int], stage: Stage, axis: int, places: range, incomplete: bool) -> list[Part]:
-    """The blocks of the result along an axis: one for each chunk of the array on which any of it lies.
+    """The blocks of the result along an axis (0: rows): one for each chunk of the array on which any of it lies.
 
-    Parameters
-    ----------
-    chunks : sequence of int
-        Of the array.
-    stage : Stage
-        Of the whole array.
-    axis : int
-        0 for rows, 1 for columns.
-    places : range
-        Of the results, in the array's coordinates.
-    incomplete : bool
-        A row or column is wanted that does not matter.
+    `places` are those of the results, in the array's coordinates. Where `incomplete`, a row or column is wanted that
+    does not matter.
     """
     c, size, stride, grid = stage.plan.correlation, stage.shape[axis], places.step, stage.plan.grid[axis]
     border, taps, anchor = by_axis(c.border)[axis], c.weights.shape[axis], c.anchor[axis]

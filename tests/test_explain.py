@@ -188,6 +188,11 @@ def photo(tmp_path):
     return path
 
 
+def test_the_value_outside_is_told_to_its_last_digit():
+    made = imgconv.explain_pixel(np.zeros((3, 3)), 0, 0, "1 2 3", border="constant:1234567.25")
+    assert made.border == "constant:1234567.25"
+
+
 def test_what_is_printed_marks_the_border_and_names_every_channel(photo):
     text = run(f"{photo}@5,7", "-k", "1 2; 3 4", "--anchor", "high", "--border", "constant:7", "--mode", "convolve")
     assert "[7]" in text

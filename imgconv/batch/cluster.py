@@ -86,13 +86,7 @@ class _Way(NamedTuple):
 class Cluster:
     """Workers on Dask.distributed; a context manager, at whose end those that it has started are gone.
 
-    Parameters
-    ----------
-    address : str
-        Of a scheduler, such as tcp://scheduler:8786; or local:N for N processes on this machine.
-    work : Work
-        What is done with each job.
-
+    The address is that of a scheduler, such as tcp://scheduler:8786; or local:N for N processes on this machine.
     Raises UsageError when Dask.distributed is not installed, no scheduler answers, or a worker has another version of
     imgconv.
     """

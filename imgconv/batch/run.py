@@ -45,24 +45,14 @@ WORTH_ELSEWHERE_S = 1.0  # where fsspec has a thread, so that the process is spa
 def run(
     jobs: Sequence[Job],
     work: Work,
-    most: int | None = 1,
+    most: int | None = 1,  # processes, each one job at a time; 1: this one. None: as many as the jobs are worth
     *,
-    keep_going: bool = True,
-    tick: Callable[[Pending], None] = lambda _: None,
+    keep_going: bool = True,  # after a job failed: do the rest, or only what has begun
+    tick: Callable[[Pending], None] = lambda _: None,  # is given the jobs that are under way, every now and then
 ) -> Generator[Outcome]:
     """Does the jobs, and yields what became of them in their order; to be closed.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-    work : Work
-    most : int, optional
-        How many processes do them, each one at a time; 1: this one. As many as the jobs are worth when not given.
-        Together they take no more memory than the limits allow, by default half of what the machine has.
-    keep_going : bool
-        After a job failed: do the rest, or only what has begun.
-    tick : callable
-        Is given the jobs that are under way, every now and then.
+    Several processes together take no more memory than the limits allow, by default half of what the machine has.
     """
     seconds = {id(job): _seconds(job) for job in jobs} if len(jobs) > 1 else {}
     number = worth(jobs, most, seconds.values())

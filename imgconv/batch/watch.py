@@ -24,17 +24,9 @@ State = tuple[int, int, int]  # of a file: what it is, its size, when it was wri
 def watched(names: Sequence[str], find: Callable[[], Inputs], stop: Event) -> Iterator[Round]:
     """All inputs that are there, and those of them to be done: all, then each time those that appeared or changed.
 
-    A file is given once it has been still, so not while it is being written. The system says that something happened
-    (`watchfiles`); what, is seen by comparing.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Files and folders of this machine, as the user named them.
-    find : callable
-        Gives the inputs that are there now.
-    stop : threading.Event
-        Ends the waiting.
+    `names` are files and folders of this machine as the user named them, `find` gives the inputs that are there now,
+    `stop` ends the waiting. A file is given once it has been still, so not while it is being written. The system says
+    that something happened (`watchfiles`); what, is seen by comparing.
 
     Raises UsageError when something is not on this machine, the library is missing, or the system cannot watch so much.
     """

@@ -31,7 +31,9 @@ MALLOC = {-3: 2**25, -1: 2**27}  # M_MMAP_THRESHOLD, which can be no larger, and
 PATIENCE_S = 5.0  # for a worker that is to end
 HELD = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # while they end
 
-Work = Callable[..., Any]  # of a list of jobs, threads, and how it asks for memory
+# of a list of jobs, threads, and what it calls with the bytes of memory that it is about to take, which waits until
+# they are free; gives a list of results
+Work = Callable[..., Any]
 
 
 class _Pending(Future[Any]):
@@ -63,31 +65,18 @@ class _Worker:
 class Workers:
     """Up to `most` processes that do `work`; a context manager, at whose end they are gone.
 
-    Parameters
-    ----------
-    work : callable
-        Is given a list of jobs, a number of threads and a function that it calls with the bytes of memory that it is
-        about to take, which waits until they are free; returns a list of results. Jobs and results must be picklable;
-        under spawn `work`, too.
-    most : int
-        Processes. They are forked where that is safe: by a process of one thread, and not on macOS.
-    memory : int
-        Bytes that all jobs may take together. One that needs more is done alone.
-    part : callable, optional
-        Is given a job, and says what part it is of what a worker is given at once: half, a tenth. Each is all of it
-        when not given.
-    cut : callable, optional
-        Is given each job amid which a process had to be killed at the end, for it did not end by itself.
-
-    Raises OSError when the system gives no process.
+    They are forked where that is safe: by a process of one thread, and not on macOS. Jobs and results must be
+    picklable; under spawn `work`, too. Raises OSError when the system gives no process.
     """
 
     def __init__(
         self,
         work: Work,
         most: int,
-        memory: int,
+        memory: int,  # bytes that all jobs may take together; one that needs more is done alone
+        # says what part a job is of what a worker is given at once: half, a tenth; each is all of it when not given
         part: Callable[[Any], float] | None = None,
+        # is given each job amid which a process had to be killed at the end, for it did not end by itself
         cut: Callable[[Any], None] = lambda job: None,
     ) -> None:
         self.work, self.most, self.cut = work, most, cut

@@ -62,16 +62,9 @@ class Point(Tried):
 
 
 def measure(largest: float, rounds: int, threads: int, progress: Progress = lambda _: None) -> Iterator[Point]:
-    """Every point, as soon as it is there.
+    """Every point, as soon as it is there: the median of `rounds`, by so many `threads` for sizes and kernels.
 
-    Parameters
-    ----------
-    largest : float
-        Megapixels: larger pictures are left out. Kernels and threads are tried on 12 of them, or this if it is less.
-    rounds : int
-        Of which the median is taken.
-    threads : int
-        For sizes and kernels.
+    Pictures of more than `largest` megapixels are left out; kernels and threads are tried on 12, or this if it is less.
     """
 
     def point(what: str, name: str, planned: Plan, side: int, megapixels: float, count: int, chosen: bool) -> Point:

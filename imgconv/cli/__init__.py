@@ -19,7 +19,7 @@ from click.core import ParameterSource
 from imgconv import __version__
 from imgconv.cli.help import HelpGroup
 from imgconv.cli.sources import config_path, configure, key_of, placed_error
-from imgconv.errors import ImgconvError, KernelError, UsageError, unforeseen
+from imgconv.errors import ImgconvError, KernelError, UsageError, nearest, unforeseen
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,10 +72,8 @@ class LazyGroup(HelpGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+            near = nearest(args[0], COMMANDS)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(COMMANDS)}"
             raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 

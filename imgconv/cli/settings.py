@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from imgconv.conventions import LIKES
+from imgconv.conventions import LIKES, border_text
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
 from imgconv.recipe.settings import GEOMETRY, pillow_blur
 
@@ -66,7 +66,7 @@ def setting_lines(kernel: Kernel, s: Settings, o: Options, outcome: Outcome, giv
     settings: list[tuple[str, object, str]] = [
         ("mode", o.mode, ""),
         ("flip", s.flip, ""),
-        ("border", f"constant:{s.outside:g}" if s.border == "constant" else s.border, MEANING[f"border {s.border}"]),
+        ("border", border_text(s.border, s.outside), MEANING[f"border {s.border}"]),
         ("padding", s.padding, ""),
         ("stride", _pair(o.stride), "rows and columns from one output pixel to the next"),
         ("dilation", _pair(o.dilation), "rows and columns from one tap to the next"),

@@ -16,7 +16,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from imgconv.errors import ImgconvError, UsageError
+from imgconv.errors import ImgconvError, UsageError, nearest
 
 RECIPE, CONFIG = "imgconv.recipe", "imgconv.config"  # in Context.meta: the file's name
 LARGEST_FILE = 4 * 2**20  # bytes
@@ -230,9 +230,7 @@ def _defaults(
 
 
 def _near(word: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    return "".join(f"; did you mean {near}?" for near in get_close_matches(word[:40], list(known), 1))
+    return f"; did you mean {near}?" if (near := nearest(word, known)) else ""
 
 
 def _spelled(option: click.Option, value: Any, folder: Path | None) -> Any:

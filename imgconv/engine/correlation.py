@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imgconv.arrayfile import Array
-from imgconv.conventions import BORDERS
+from imgconv.conventions import BORDERS, border_text
 from imgconv.engine.band import Variant
 from imgconv.errors import UsageError
 from imgconv.notebook import Look, Shown, matrix
@@ -83,7 +83,7 @@ class Plan(Shown):
             "samples": f"{self.variant.dtype}, summed in {'int16' if self.method == 'integer' else self.line_type}",
             "kernel": f"{c.weights.shape[0]}×{c.weights.shape[1]}, anchor {c.anchor[0]},{c.anchor[1]}",
             "scale, offset": f"{c.scale:g}, {c.offset:g}",
-            "border": f"constant:{c.outside:g}" if c.border == "constant" else c.border,
+            "border": border_text(c.border, c.outside),
             "padding": c.padding,
             "cost": f"{self.cost:.3g} cycles for 16 samples of 8 bits, estimated",
         }

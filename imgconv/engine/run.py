@@ -115,24 +115,15 @@ class Chain:
 
     def run(
         self,
-        source: Array,
-        first: int = 0,
+        source: Array,  # shape (rows, columns, channels), C-contiguous: at least those rows that are `needed`
+        first: int = 0,  # the row of the picture that comes first in it
         rows: Span | None = None,
         threads: int | None = None,
-        target: Array | None = None,
+        target: Array | None = None,  # where they are to be written, C-contiguous
     ) -> Filtered:
         """Rows of the result, all of them by default.
 
-        Parameters
-        ----------
-        source : ndarray, shape (rows, columns, channels), C-contiguous
-            Rows `first`, `first` + 1, … of the picture, at least those that are `needed`.
-        first : int
-        rows : Span, optional
-            Of the result. Over parts that together are the whole result, clipped samples add up to those of the whole.
-        threads : int, optional
-        target : ndarray, optional
-            Where they are to be written, C-contiguous.
+        Over parts that together are the whole result, clipped samples add up to those of the whole.
         """
         rows = rows or Span(0, self.target_shape[0])
         count = rows.stop - rows.start

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imgconv.arrayfile import Array
+from imgconv.conventions import border_text
 from imgconv.errors import UsageError
 from imgconv.explain.pixel import Pixel
 from imgconv.explain.result import PixelSum
@@ -31,17 +32,9 @@ FLIPS = {
 def explain(array: Array, mode: str, recipe: Recipe, row: int, column: int) -> PixelSum:
     """One pixel of what a recipe makes of a picture, as a worked sum.
 
-    Parameters
-    ----------
-    array, mode
-        As `Recipe.apply` takes them.
-    recipe : Recipe
-        Of a chain the last kernel is worked, over what the others make.
-    row, column : int
-        Of the result, counted from 0.
-
-    Raises PictureError as `Recipe.apply` does. Raises UsageError when the pixel lies outside the result, or it is no
-    sum: with vary, or under Pillow's own blur.
+    Array and mode are as `Recipe.apply` takes them, row and column those of the result, counted from 0. Of a chain the
+    last kernel is worked, over what the others make. Raises UsageError when the pixel lies outside the result, or it is
+    no sum: with vary, or under Pillow's own blur; and what `Recipe.apply` does.
     """
     options, kernels = recipe.options, recipe.kernels
     if recipe.family is not None:
@@ -92,7 +85,7 @@ def explain(array: Array, mode: str, recipe: Recipe, row: int, column: int) -> P
         flip=FLIPS[s.flip == "vertical", options.mode == "convolve"],
         like=options.like or "",
         mode=options.mode,
-        border=f"constant:{s.outside:g}" if s.border == "constant" else s.border,
+        border=border_text(s.border, s.outside),
         padding=s.padding,
         before=tuple(kernel.name for kernel in kernels[: -len(last)]),
         method=plan.method,

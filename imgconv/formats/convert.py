@@ -16,7 +16,7 @@ from imgconv.errors import WriteError
 from imgconv.formats.image import PILLOW_ERRORS, from_array, to_array
 from imgconv.formats.palette import palette_of
 from imgconv.formats.picture import Picture, unread
-from imgconv.formats.table import ARRAYS, DEPTHS, FLOAT_MODES, GREY_MODES, MODES, Changes, by_name
+from imgconv.formats.table import ARRAYS, DEPTHS, GREY_MODES, Changes, by_name, mode_of
 
 BITS_OF = {"10": 10, "12": 12}  # kept in samples of 16
 SPACES = ("CMYK", "LAB", "YCbCr", "HSV")
@@ -76,16 +76,9 @@ class Converted(NamedTuple):
 def converted(about: Picture, form: str, changes: Changes, top: float | None = None) -> Converted | None:
     """How a picture becomes what a format holds, and what was asked for; None where it stays as it is.
 
-    Parameters
-    ----------
-    about : Picture
-        Of which only shape, type, mode and metadata are looked at.
-    form : str
-    changes : Changes
-    top : float, optional
-        Of the range of floating samples that were whole numbers before they were filtered; 1 when not given.
-
-    Raises WriteError when it cannot be done as asked.
+    Only shape, type, mode and metadata of the picture are looked at. `top` is that of the range of floating samples
+    that were whole numbers before they were filtered; 1 when not given. Raises WriteError when it cannot be done as
+    asked.
     """
     if not about.mode or form in ARRAYS:
         return None
@@ -110,16 +103,14 @@ def converted(about: Picture, form: str, changes: Changes, top: float | None = N
         ):
             grey = mode.startswith("L") and len(set(changes.background)) == 1
             background = changes.background[:1] if grey else changes.background
-            add(
-                partial(_flat, background=background, top=_top(array.dtype, top)),
-                _mode_of(array.dtype, len(background)),
-            )
+            flat = partial(_flat, background=background, top=_top(array.dtype, top))
+            add(flat, mode_of(array.dtype, len(background)))
         elif depth == "1":
             raise WriteError(f"bits hold no alpha: --depth 1 takes {bare} pictures, or --background COLOUR")
     if depth == "1":
         if mode.partition(";")[0] == "RGB":
             notes.append("bits hold no colours: its greys were taken (ITU-R BT.601)")
-            add(_greys, _mode_of(array.dtype, 1))
+            add(_greys, mode_of(array.dtype, 1))
         if mode not in GREY_MODES:
             raise WriteError(f"--depth 1 takes grey and RGB pictures, not {mode}")
         add(partial(_deep, dtype=np.dtype(np.uint8), levels=1, top=_top(array.dtype, top), clipped=clipped), "1")
@@ -136,7 +127,8 @@ def converted(about: Picture, form: str, changes: Changes, top: float | None = N
         levels = None if dtype.kind == "f" else np.iinfo(dtype).max
         if (dtype, levels) != (array.dtype, _top(array.dtype, top)):
             deep = partial(_deep, dtype=dtype, levels=levels, top=_top(array.dtype, top), clipped=clipped)
-            add(deep, _mode_of(dtype, array.shape[2] if array.ndim == 3 else 1))
+            channels = array.shape[2] if array.ndim == 3 else 1
+            add(deep, mode_of(dtype, channels) or f"{channels} channels of {dtype}")
     if mode not in modes and (wider := {"L": "RGB", "LA": "RGBA"}.get(mode)) in modes:
         add(_colours, wider)
         if info.pop("icc_profile", None):
@@ -169,12 +161,6 @@ def colour_of(text: str) -> tuple[int, int, int]:
 
 def _top(dtype: np.dtype[Any], top: float | None) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else top or 1.0
-
-
-def _mode_of(dtype: np.dtype[Any], channels: int) -> str:
-    if dtype.kind == "f":
-        return FLOAT_MODES[channels - 1]
-    return MODES.get((dtype.name, channels), "I" if channels == 1 else f"{channels} channels of {dtype}")
 
 
 def _deep(

@@ -30,18 +30,10 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read(path: Path, *, auto_orient: bool = False, limits: Limits = DEFAULT) -> Picture:
-    """The picture (its first frame) or array in a file.
+    """The picture (its first frame) or array in a regular file, upright where that is asked for.
 
-    Parameters
-    ----------
-    path : Path
-        A regular file. Its ending tells arrays (.npy, .txt, .csv); pictures are recognised by their content.
-    auto_orient : bool
-        Turn the pixels upright as the EXIF orientation says, and reset that.
-    limits : Limits
-        What the picture may take into memory.
-
-    Raises PictureError when the file cannot be read, is no picture, is broken, or would lose detail by being read.
+    Its ending tells arrays (.npy, .txt, .csv); pictures are recognised by their content. Raises PictureError when the
+    file cannot be read, is no picture, is broken, or would lose detail by being read.
     """
     file, size = opened(path, PictureError, buffering=0)
     with file, named(str(path)):
@@ -58,43 +50,23 @@ def parse(data: bytes, name: str, ending: str = "", *, auto_orient: bool = False
 
 
 def frames_of(
-    file: BinaryIO,
-    size: int,
-    name: str,
-    ending: str = "",
+    file: BinaryIO,  # with random access, but for raw frames
+    size: int,  # in bytes; 0 where it is seen at the end
+    name: str,  # what messages call it
+    ending: str = "",  # of its name
     *,
-    wanted: Sequence[int] | None = None,
-    auto_orient: bool = False,
+    wanted: Sequence[int] | None = None,  # the numbers of those that are to be given, counted from 1; all by default
+    auto_orient: bool = False,  # turn pixels upright as the EXIF orientation says, and reset that
     limits: Limits = DEFAULT,
-    threads: int | None = None,
-    begun: Begun | None = None,
-    raw: Raw | None = None,
+    threads: int | None = None,  # PNG is read by two, unless it is 1
+    begun: Begun | None = None,  # the same file, where decoding it has begun
+    raw: Raw | None = None,  # what its frames are, where it holds nothing else
 ) -> Iterator[Frame]:
     """The frames in a file without a buffer, one after the other: each is done with when the next one is asked for.
-
-    Parameters
-    ----------
-    file, size
-        With random access, and its size in bytes; raw frames also from what has neither: then 0.
-    name : str
-        What messages call it.
-    ending : str
-        Of its name, or "".
-    wanted : sequence of int, optional
-        The numbers of those that are to be given, counted from 1; all when not given.
-    auto_orient, limits
-        As `read` takes them.
-    threads : int, optional
-        PNG is read by two threads, unless it is 1.
-    begun : Begun, optional
-        The same file, where decoding it has begun.
-    raw : Raw, optional
-        What its frames are, where it holds nothing else.
 
     Raises PictureError when it is broken, as far as can be seen without reading its pixels. `read` of a frame raises
     it, too.
     """
-
     if raw is not None:
         from imgconv.formats.raw import frames_of as raw_frames
 

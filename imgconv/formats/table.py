@@ -133,6 +133,13 @@ _NAMES = {ending: form.name for form in FORMATS for ending in form.endings} | AR
 _WRITTEN = {*ARRAYS, *(form.name for form in FORMATS if form.modes)}
 
 
+def mode_of(dtype: Any, channels: int) -> str:
+    """The mode of a picture with samples of NumPy's type; "" where there is none."""
+    if dtype.kind == "f":
+        return FLOAT_MODES[channels - 1] if channels <= len(FLOAT_MODES) else ""
+    return "I" if (dtype.name, channels) == ("int32", 1) else MODES.get((dtype.name, channels), "")
+
+
 def by_name(name: str) -> Format:
     """The format that Pillow calls `name`."""
     return _BY_NAME[name]

@@ -19,12 +19,12 @@ from imgconv.formats.table import (
     ENCODER_OPTIONS,
     FORMATS,
     ICNS_KINDS,
-    MODES,
     TIMING,
     Changes,
     Format,
     by_name,
     frames_in,
+    mode_of,
 )
 
 if TYPE_CHECKING:
@@ -45,18 +45,9 @@ SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")  # as AVIF's encoder has them; JPEG's co
 def sink_of(about: Picture, form: str, options: Mapping[str, Any] | None = None, threads: int | None = None) -> Sink:
     """What writes a picture of the shape and type of `about.array`, whose pixels are not looked at.
 
-    Parameters
-    ----------
-    about : Picture
-        Its `info` is written as metadata, as far as the format can hold it.
-    form : str
-        "PNG", …, "NPY", "TEXT", "CSV".
-    options : mapping, optional
-        As `table.parse_encoder_options` gives them; those of other formats are passed over.
-    threads : int, optional
-        How many PNG and JPEG may use; as many as there are cores when not given.
-
-    Raises WriteError when the format cannot hold the picture as it is.
+    Its `info` is written as metadata, as far as the format can hold it; `options` are as `table.parse_encoder_options`
+    gives them, and those of other formats are passed over. PNG and JPEG may use so many `threads`, by default as many
+    as there are cores. Raises WriteError when the format cannot hold the picture as it is.
     """
     sink = _sink_of(about, form, options or {}, threads)
     if "thumbnail" in about.info:
@@ -271,10 +262,8 @@ def _palette(about: Picture) -> dict[str, Any]:
 
 def _mode_of_array(array: Any, form: str) -> str:
     channels = array.shape[2] if array.ndim == 3 else 1
-    if (array.dtype.name, channels) in MODES:
-        return MODES[array.dtype.name, channels]
-    if array.dtype in (np.int32, np.float32) and channels == 1:
-        return "I" if array.dtype == np.int32 else "F"
+    if array.dtype.name not in ("float16", "float64") and (mode := mode_of(array.dtype, channels)):
+        return mode
     many = f"{channels} channel{'s' if channels > 1 else ''}"
     raise WriteError(f"{form} cannot hold an array of {array.dtype} with {many}; write .npy instead")
 

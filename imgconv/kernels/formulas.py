@@ -6,7 +6,6 @@ types, ranges and defaults; its docstring what people read: what it is, the defi
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,7 +15,7 @@ from types import NoneType
 from typing import Any, NamedTuple, get_args
 
 from imgconv.arrayfile import parse_number, short
-from imgconv.errors import KernelError
+from imgconv.errors import KernelError, nearest
 from imgconv.kernels import derivatives, smoothing
 from imgconv.kernels.catalogue import canonical, names, near
 from imgconv.kernels.value import Kernel
@@ -109,8 +108,7 @@ def _arguments(known: dict[str, Parameter], text: str) -> dict[str, Any]:
         if place and known and "=" not in word:
             raise KernelError(f"{short(word.strip())!r} has no key; only {key}, the first, may do without")
         if key not in known:
-            close = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
+            hint = f"did you mean {close}? " if (close := nearest(key, known)) else ""
             wrong = short(word.partition("=")[0].strip())
             raise KernelError(f"no parameter {wrong!r}; {hint}it takes {', '.join(known) or 'none'}")
         if key in given:

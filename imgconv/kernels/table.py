@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from imgconv.errors import nearest
 from imgconv.kernels.value import LARGEST_SIDE, MOST_PERCENT, MOST_THRESHOLD, Blur, Kernel
 
 KEYS = ("about", "anchor", "blur", "border", "like", "offset", "scale", "source", "title", "weights")
@@ -72,10 +73,9 @@ def from_table(table: dict[str, Any], name: str) -> Kernel:
     """A kernel from the keys of a TOML or JSON file."""
     for key in table:
         if key not in KEYS:
-            from difflib import get_close_matches
-
-            near = "".join(f"; did you mean {near!r}?" for near in get_close_matches(key[:40], KEYS, 1))
-            raise ValueError(f"{key[:40]!r} is not a key of a kernel file{near}")
+            near = nearest(key, KEYS)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise ValueError(f"{key[:40]!r} is not a key of a kernel file{hint}")
     if "weights" not in table:
         raise ValueError("has no weights; write weights = [[0, -1, 0], [-1, 5, -1], [0, -1, 0]]")
     rows = table["weights"]

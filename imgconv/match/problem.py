@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgconv.arrayfile import Array, number_text
+from imgconv.arrayfile import Array
+from imgconv.conventions import border_text
 from imgconv.engine.channels import to_samples
 from imgconv.errors import PictureError
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
@@ -65,7 +66,7 @@ class Candidate(NamedTuple):
     @property
     def border_option(self) -> str:
         """As --border has it: "wrap", "constant:255"."""
-        return self.border + (f":{number_text(self.outside)}" if self.border == "constant" else "")
+        return border_text(self.border, self.outside)
 
 
 class Problem:

@@ -31,17 +31,10 @@ LARGEST = float(np.finfo(np.float32).max)  # what a difference from no number co
 def section(
     before: Picture, after: Array | None, mode: str, recipe: Recipe | None, *, small: bool = False
 ) -> dict[str, Any]:
-    """What the page has of one picture.
+    """What the page has of a picture, and of the result: `after` with Pillow's `mode`, or what the recipe makes of it.
 
-    Parameters
-    ----------
-    before : Picture
-    after : ndarray or None
-        The result, and `mode` Pillow's of it; None for what the recipe makes of `before`.
-    recipe : Recipe or None
-        None where no kernel is known that makes one of the other.
-    small : bool
-        One of many: no true samples.
+    There is no recipe where no kernel is known that makes one of the other. A `small` one, of many, has no true
+    samples.
     """
     clipped, given = None, after
     if recipe is not None:

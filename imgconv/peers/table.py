@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from imgconv.arrayfile import Array
+from imgconv.conventions import border_text
 from imgconv.engine.channels import to_samples
 from imgconv.engine.correlation import Correlation
 from imgconv.peers import halide, ipp, pillow
@@ -57,7 +58,7 @@ class Peer(NamedTuple):
 
     def border(self, c: Correlation) -> str:
         """Its word for the border of a correlation; "" where it has none."""
-        return self.borders.get(c.border, "") or self.borders.get(border_name(c), "")
+        return self.borders.get(c.border, "") or self.borders.get(border_text(c.border, c.outside), "")
 
     def prepare(self, task: Task, source: Array, target: Array | None = None, threads: int = 0) -> Run:
         """A call that does the task and gives an array, or Pillow's image; raises Unsupported."""
@@ -78,11 +79,6 @@ class Peer(NamedTuple):
         if not {source.dtype.name, source.dtype.kind} & {*self.types} or (self.pictures and not task.mode):
             raise Unsupported(self.refusal.format(dtype=source.dtype, mode=task.mode or "arrays of"))
         return self.make(task, source, target, threads)
-
-
-def border_name(c: Correlation) -> str:
-    """As --border has it: "edge", "constant:9"."""
-    return f"constant:{c.outside + 0.0:g}" if c.border == "constant" else c.border  # 0.0 for -0.0
 
 
 def _numpy(task: Task, source: Array, target: Array | None, threads: int) -> Run:

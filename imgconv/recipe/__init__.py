@@ -91,24 +91,14 @@ class Recipe:
     ) -> tuple[Array, str, Report]:
         """Filters an array of shape (rows, columns) or (rows, columns, channels) of any real type.
 
-        Parameters
-        ----------
-        array : ndarray
-        mode : str
-            Pillow's mode of a picture, which says which channel is alpha; "" for a bare array.
-        out : ndarray, optional
-            Where the result is to be, C-contiguous.
-        padded : bool
-            Whether there may be what `memory.with_padding` shows, in the array and in the result.
+        `mode` is Pillow's of a picture, which says which channel is alpha; "" for a bare array. The result may go into
+        `out`, C-contiguous; where `padded`, there may be what `memory.with_padding` shows in both.
 
-        Returns
-        -------
-        (ndarray, str, Report)
-            Of the array's type and dimensions, unless an option asks for others; and the mode that it has now.
-            Integers are rounded half up and clipped to their type after each kernel; floating numbers are neither.
+        It is of the array's type and dimensions, unless an option asks for others, and comes with the mode that it has
+        now. Integers are rounded half up and clipped to their type after each kernel; floating numbers are neither.
 
-        Raises PictureError when the array is empty, has another shape, or holds what cannot be computed. Raises
-        UsageError when an option does not fit the picture, or `out` not the result.
+        Raises PictureError when the array is empty, has another shape, or holds what cannot be computed; UsageError
+        when an option does not fit the picture, or `out` not the result.
         """
         kind = array.dtype
         if kind.name == "bfloat16":  # a type that NumPy does not have itself; float32 holds all of its numbers

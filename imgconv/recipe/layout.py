@@ -9,6 +9,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
+from imgconv.formats.table import mode_of
 from imgconv.memory import with_padding
 
 # how each sample type is computed when no loop takes it as it is; the result comes back in the type that went in
@@ -68,14 +69,8 @@ class Layout(NamedTuple):
         before = len(letters_of(self.mode) or "l")
         if not self.mode or (count == before and dtype == self.back):
             return self.mode
-        if count <= 4 and dtype.kind == "f":
-            return ("F", "LA;F", "RGB;F", "RGBA;F")[count - 1]
-        if self.back not in (np.uint8, np.uint16) or dtype != self.back or count > 4:
-            return f"{count} channels of {dtype}"
-        base = ("L", "LA", "RGB", "RGBA")[count - 1]
-        if self.back == np.uint8:
-            return base
-        return "I;16" if count == 1 else f"{base};16"
+        known = dtype.kind == "f" or dtype == self.back in (np.uint8, np.uint16)
+        return (known and mode_of(dtype, count)) or f"{count} channels of {dtype}"
 
 
 def letters_of(mode: str) -> str:

@@ -21,7 +21,7 @@ from imgconv.conventions import (
     is_pair,
     parse_border,
 )
-from imgconv.errors import UsageError
+from imgconv.errors import UsageError, nearest
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ def options_from(function: str, given: Mapping[str, Any]) -> Options:
     known = [field.name for field in fields(Options)]
     for name in given:
         if name not in known:
-            from difflib import get_close_matches  # here, because few need it
-
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"it takes {', '.join(known)}"
             raise UsageError(f"{function}() got an unknown option {name!r}; {hint}")
     return Options(**given)

@@ -273,15 +273,10 @@ Step = Chained | Floating | Blurred
 
 
 def next_step(kernels: Sequence[Kernel], family: Family | None, about: About, mixed: Sequence[Filter] = ()) -> Step:
-    """The step with the first of the kernels, and with all that can go with it.
+    """The step with the first of the kernels that are still to be applied, and with all that can go with it.
 
-    Parameters
-    ----------
-    kernels, family
-        Those of the recipe that are still to be applied.
-    about : About
-    mixed : sequence of Filter
-        For a mask: all filters of the recipe over the picture that its result is mixed with, where they are several.
+    `mixed` are, for a mask, all filters of the recipe over the picture that its result is mixed with, where they are
+    several.
     """
     options, layout, shape, dtype, opaque = about
     if family is None and options.mask is None and sum(kernel.weights.size for kernel in kernels) <= LARGEST_KEPT:
