@@ -399,6 +399,19 @@ def test_what_a_folder_took_is_told_in_lines():
     assert len({line.count("|") for line in result.lines(markdown=True)[:6]}) == 1
 
 
+def test_folders_are_measured_where_cpu_time_is_not_known(monkeypatch):
+    monkeypatch.setattr(programs, "PROGRAMS", {name: programs.PROGRAMS[name] for name in ("imgconv", "Pillow Pool")})
+    monkeypatch.setitem(codecs.CODECS, ".png", {})
+    monkeypatch.setattr(programs, "XARGS", commands.Command("", programs=("no-such-program",)))
+    monkeypatch.setattr(folders._Place, "inside", lambda self: {})
+    monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.setattr(folders, "SPENT_SCRIPT", "raise ImportError")
+    result = folders.measure(folders.Folder(named("png"), 3, 18, 24), 1, 1)
+    assert [timing.problem for timing in result.row.timings] == ["", ""]
+    assert not result.cpu_s
+    assert "CPU time is not known here." in result.lines(markdown=False)
+
+
 def test_a_readme_has_a_machine_by_its_name_and_who_is_faster():
     timings = [measure.Timing(tool, times_s=[seconds]) for tool, seconds in (("imgconv", 2.0), ("x", 1.5), ("y", 3.0))]
     timings.append(measure.Timing("codecs alone: z", times_s=[1.0], filters=False))

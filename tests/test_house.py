@@ -189,6 +189,18 @@ def test_garbage_is_collected_once_all_is_imported(tmp_path, words):
     assert done.stderr == "True True\n"
 
 
+def test_every_module_is_there_without_what_only_unix_has():
+    modules = [module for module in MODULES if not module.endswith("__main__")]
+    code = (
+        "import sys\nfrom importlib import import_module\n"
+        "for name in ('resource', 'fcntl', 'termios', 'pwd', 'grp', 'tty', 'pty', 'syslog'):\n"
+        "    sys.modules[name] = None\n"
+        "for name in sys.argv[1:]:\n    import_module(name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_library_loads_nothing_heavy_until_it_is_used():
     code = "import sys, imgconv; imgconv.KernelError; sys.exit(bool({'numpy', 'PIL', 'click'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

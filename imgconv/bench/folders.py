@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import statistics
 import sys
@@ -108,7 +107,7 @@ class Result:
         lines = [*table_lines([heads, *rows], markdown), ""]
         lines += [f"{t.name}: {t.problem}" for t in self.row.timings if t.problem]
         parts = ", ".join(f"{name} {seconds * 1e3:.3g}" for name, seconds in self.parts_s.items())
-        lines.append(f"CPU milliseconds of imgconv for a file: {parts}.")
+        lines.append(f"CPU milliseconds of imgconv for a file: {parts}." if parts else "CPU time is not known here.")
         own = next((t for t in self.row.timings if not t.filters), None)
         if own and own.median_s and self.row.base_s:
             lines.append(f"imgconv takes {self.row.base_s / own.median_s:.2f} times as long as its {own.tool}.")
@@ -155,6 +154,16 @@ def _make(folder: Folder, where: Path) -> list[str]:
     return names
 
 
+def _ended_s() -> list[float]:
+    """CPU seconds of all processes that were started here and have ended; nothing where the system does not tell."""
+    try:
+        import resource  # to the microsecond, which os.times is not
+    except ImportError:  # Windows
+        return []
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return [used.ru_utime + used.ru_stime]
+
+
 class _Place:
     """A temporary folder with the files, and what runs there."""
 
@@ -175,15 +184,14 @@ class _Place:
         if hasattr(os, "sync"):
             os.sync()
 
-    def run(self, words: list[str], names: list[str]) -> float:
-        """Runs a command on files; returns the CPU seconds of it and of what it started."""
+    def run(self, words: list[str], names: list[str]) -> list[float]:
+        """Runs a command on files; returns the CPU seconds of it and of what it started, where they are known."""
         stems = [Path(name).stem if "-I" in words else name for name in names]
         (self.where / "names").write_text("\n".join(stems) + "\n")
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)  # to the microsecond, which os.times is not
+        before = _ended_s()
         run([one for word in words for one in (names if word == "{names}" else [word])], self.environment,
             self.source, LONGEST_S)  # fmt: skip
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return [after - earlier for after, earlier in zip(_ended_s(), before, strict=True)]
 
     def spent(self, names: list[str]) -> tuple[float, ...]:
         """CPU seconds of imgconv's first process for files, and of those that it started."""
@@ -235,12 +243,12 @@ def measure(
             for part in (place.few, place.few, trial):  # the first time it compiles and fills caches
                 place.clean()
                 started = time.perf_counter()
-                used[tool].append(place.run(lines[tool], part))
+                used[tool] += place.run(lines[tool], part)
                 took.append(time.perf_counter() - started)
             return took[2] + each(took[2], took[1], len(trial), len(place.few)) * (len(names) - len(trial))
 
         def prepare(tool: str) -> Run:
-            return lambda: used[tool].append(place.run(lines[tool], names))
+            return lambda: used[tool].extend(place.run(lines[tool], names))
 
         def cpu_s(few: float, some: float, *all_: float) -> float:
             if all_:
