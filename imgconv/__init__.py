@@ -36,13 +36,7 @@ __all__ = [
 if not TYPE_CHECKING:
     _HOMES = {
         "imgconv.api": (
-            "apply",
-            "compare_with",
-            "convolve",
-            "correlate",
-            "explain_pixel",
-            "fit_kernel",
-            "match_convention",
+            "apply", "compare_with", "convolve", "correlate", "explain_pixel", "fit_kernel", "match_convention",
         ),
         "imgconv.compare": ("Comparison",),
         "imgconv.errors": ("ImgconvError", "KernelError", "PictureError", "UsageError", "WriteError"),
@@ -54,7 +48,7 @@ if not TYPE_CHECKING:
         "imgconv.match.result": ("Explanation", "Match"),
         "imgconv.pillow": ("PillowFilter",),
         "imgconv.recipe.signature": ("ApplyOptions", "FilterOptions"),
-    }
+    }  # fmt: skip
 
     def __getattr__(name):
         for home, names in _HOMES.items():

@@ -80,7 +80,6 @@ class Comparison(Shown):
         return Look(f"Comparison: {same if self.equal else 'other samples'}", facts, bars(times))
 
     def as_dict(self) -> dict[str, Any]:
-        """Every field, and the ratio of the times."""
         made: dict[str, Any] = as_json(self)
         return made | {"ratio": self.peer_s / self.imgconv_s if self.imgconv_s else None}
 

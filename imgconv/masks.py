@@ -109,7 +109,6 @@ class Mask:
             )
 
     def strengths(self, size: tuple[int, int], rows: slice, columns: slice) -> Array:
-        """Strengths of a window, as float64."""
         values = self.values[rows, columns]
         top = np.iinfo(values.dtype).max if values.dtype in (np.uint8, np.uint16) else 1
         return values.astype(np.float64) / top

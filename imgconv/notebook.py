@@ -32,7 +32,6 @@ class Shown:
         raise NotImplementedError
 
     def _repr_html_(self) -> str:
-        """As HTML."""
         heading, facts, drawn = self._look()
         rows = "".join(
             f'<tr><th style="text-align:left;font-weight:normal;opacity:.75;padding:1px 16px 1px 0;'

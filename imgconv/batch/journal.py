@@ -15,11 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from imgconv.formats.place import followed
+from imgconv.formats.place import ITSELF, followed, open_itself
 
 NAME = ".imgconv-journal"
 PIECE = 2**20
-PLAINLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link is followed, no pipe waited for
 
 
 class Entry(NamedTuple):
@@ -63,7 +62,7 @@ def _opened(folder: str) -> int:
         while _descriptors:
             os.close(_descriptors.popitem()[1])
         path = os.path.join(folder, NAME)
-        _descriptors[folder] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | PLAINLY, 0o666)
+        _descriptors[folder] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | ITSELF, 0o666)
     return _descriptors[folder]
 
 
@@ -81,7 +80,7 @@ class Journal:
         """Takes in the lines that are new, but for one that is not whole yet."""
         import json
 
-        with suppress(OSError), open(self.path, "rb", opener=_plainly) as file:
+        with suppress(OSError), open(self.path, "rb", opener=open_itself) as file:
             file.seek(self.place)
             text = file.read()
             text = text[: text.rfind(b"\n") + 1]
@@ -90,10 +89,6 @@ class Journal:
                 with suppress(ValueError, KeyError, TypeError, AttributeError):
                     entry = json.loads(line)
                     self.entries.setdefault(str(entry.pop("result")), []).append(Entry(**entry))
-
-
-def _plainly(path: str, flags: int) -> int:
-    return os.open(path, flags | PLAINLY)
 
 
 _journal = cache(Journal)

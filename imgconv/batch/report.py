@@ -79,7 +79,6 @@ class Count:
         self.errors: list[str] = []
 
     def add(self, outcome: Outcome) -> None:
-        """Counts an outcome."""
         self.done += outcome.status == "done"
         self.failed += outcome.status == "failed"
         self.skipped += outcome.status == "skipped"
@@ -92,7 +91,6 @@ class Count:
 
     @property
     def total(self) -> int:
-        """Of them all."""
         return self.done + self.failed + self.skipped
 
     @property

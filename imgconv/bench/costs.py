@@ -45,7 +45,6 @@ class Tried:
 
     @property
     def row(self) -> tuple[Any, ...]:
-        """What it was tried on, beside other methods."""
         raise NotImplementedError
 
     @property
@@ -76,7 +75,6 @@ class Cost(Tried):
         return self.measured_ns / self.taps
 
     def as_dict(self) -> dict[str, Any]:
-        """For --json."""
         return asdict(self) | {"tap_ns": self.tap_ns}
 
 

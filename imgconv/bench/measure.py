@@ -84,7 +84,6 @@ class Row:
         return timing.median_s / self.base_s if timing.median_s and self.base_s else None
 
     def frames_per_s(self, timing: Timing) -> float | None:
-        """Of an animation."""
         return self.work.frames / timing.median_s if timing.median_s and self.work.frames else None
 
     @property
@@ -131,7 +130,6 @@ class Settings:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of the picture."""
         return self.rows, self.columns, self.channels
 
 

@@ -57,7 +57,6 @@ class Point(Tried):
         return self.median_s * 1e3 / self.megapixels
 
     def as_dict(self) -> dict[str, Any]:
-        """For --json."""
         return asdict(self) | {"ms_per_megapixel": self.ms_per_megapixel}
 
 

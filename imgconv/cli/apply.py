@@ -133,11 +133,7 @@ ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Say how each kernel was computed, and why.")
-@click.option(
-    "--explain",
-    is_flag=True,
-    help="Say every setting, and where it came from. And how exact the method is.",
-)
+@click.option("--explain", is_flag=True, help="Say every setting, and where it came from. And how exact the method is.")
 @click.option("--preview", is_flag=True,
               help="Show before and after in the terminal. In a pipe nothing.  pip install 'imgconv[preview]' for"
               " kitty's and sixel's graphics instead of blocks.")  # fmt: skip

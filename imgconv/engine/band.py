@@ -65,7 +65,6 @@ class Variant(NamedTuple):
 
     @property
     def function(self) -> Function:
-        """What is compiled."""
         module = f"imgconv.engine.methods.{'direct' if self.method == 'integer' else self.method}_loop"
         arguments = (self.dtype, self.shape) if self.shape else (self.dtype,)
         return Function(module, self.name, arguments, "p", LAYOUT)

@@ -15,19 +15,9 @@ ROOT_STEPS = 9  # of Newton's method: one more than the fifth root of 16 takes
 def terms(weights: Array, count: int, summed: bool) -> list[list[tuple[slice, Array]]]:
     """What each output channel is the sum of: channels of the picture, and the plane of weights that slides over them.
 
-    Parameters
-    ----------
-    weights : ndarray, shape (rows, columns), (rows, columns, channels) or (rows, columns, channels in, channels out)
-    count : int
-        Channels of the picture.
-    summed : bool
-        Add up the channels: one comes out of 2- or 3-level weights. Those of 4 levels always add up.
-
-    Returns
-    -------
-    list of list of (slice, ndarray)
-        One list for each output channel; one for all of them where the same plane slides over each.
-
+    Weights have the shape (rows, columns), (rows, columns, channels) or (rows, columns, channels in, channels out), the
+    picture has `count` channels. Where they are `summed`, one comes out of 2- or 3-level weights; those of 4 levels
+    always add up. There is a list for each output channel; one for all of them where the same plane slides over each.
     Raises PictureError when the weights are for another number of channels.
     """
     if weights.ndim > 2 and weights.shape[2] != count:

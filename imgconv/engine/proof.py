@@ -138,20 +138,10 @@ def same_bytes(c: Correlation, dtype: str, error: float, *, exact: bool = True) 
 
 
 def terms(weights: Weights, tolerance: float, most: int) -> tuple[Weights, Weights] | None:
-    """Few columns and rows whose outer products add up to `weights`, or None.
+    """At most so many columns and rows whose outer products add up to `weights`, or None where that takes more.
 
-    Parameters
-    ----------
-    weights : ndarray, shape (rows, columns)
-    tolerance : float
-        The most that the sum may differ, over all weights together.
-    most : int
-        Terms.
-
-    Returns
-    -------
-    (ndarray, ndarray) or None
-        Shapes (terms, rows) and (terms, columns). Whole weights of rank 1 have whole factors.
+    Their shapes are (terms, rows) and (terms, columns). The sum may differ by the `tolerance`, over all weights
+    together. Whole weights of rank 1 have whole factors.
     """
     i, j = np.unravel_index(int(np.abs(weights).argmax()), weights.shape)
     if weights[i, j] == 0:
@@ -175,20 +165,12 @@ def terms(weights: Weights, tolerance: float, most: int) -> tuple[Weights, Weigh
 
 
 def interpolation(taps: Array, tolerance: float) -> tuple[int, Array] | None:
-    """How far apart sums under smooth taps may lie for the others to be interpolated.
+    """How far apart sums under smooth taps may lie for the others to be interpolated, and how, if it is more than 1.
 
-    Parameters
-    ----------
-    taps : ndarray, shape (n,)
-    tolerance : float
-        The most that the taps which come out of interpolating may differ from `taps`, added up over all taps.
-
-    Returns
-    -------
-    (int, ndarray of shape (spread, mixed)) or None
-        Every `spread`-th sum is needed; row p of the array is what `mixed` of them, the first one
-        mixed // 2 - 1 before, weigh for the p-th sum after one of them: the least squares between the taps, under the
-        condition that each row sums to 1, so that even surfaces stay as they are.
+    Every `spread`-th sum is needed. Row p of the array, shape (spread, mixed), is what `mixed` of them, the first one
+    mixed // 2 - 1 before, weigh for the p-th sum after one of them: the least squares between the taps, under the
+    condition that each row sums to 1, so that even surfaces stay as they are. The taps that come out of that may differ
+    from `taps` by the `tolerance`, added up over all of them.
     """
     best = None
     for mixed in MIXED:

@@ -272,7 +272,6 @@ class _Watched(Correlator):
         self.inner, self.plan, self.stage, self.layout = inner, inner.plan, inner.stage, inner.layout
 
     def run(self, view: View, rows: Span | None, threads: int | None, target: Array | None = None) -> Filtered:
-        """Rows of the result, or all of them."""
         self.seen = view
         return self.inner.run(view, rows, threads, target)
 

@@ -99,7 +99,6 @@ class PixelSum:
     channels: tuple[Channel, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Every field, as JSON has it."""
         made: dict[str, Any] = as_json(self)
         return made
 

@@ -22,7 +22,6 @@ class Box(NamedTuple):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and rows."""
         return self.right - self.left, self.bottom - self.top
 
     def of(self, array: Array) -> Array:

@@ -58,7 +58,6 @@ class Converted(NamedTuple):
         return target
 
     def strips(self, strips: Generator[Array]) -> Generator[Array]:
-        """Rows as they come."""
         first = 0
         with closing(strips):
             for strip in strips:

@@ -12,7 +12,7 @@ from imgconv.formats.decode import depth_of, known, pictures_in, prepare_pillow
 from imgconv.formats.image import mode_of
 from imgconv.formats.picture import Picture, unread
 from imgconv.formats.read import frames_of
-from imgconv.formats.table import ARRAY_ENDINGS, MODES, START_BYTES, format_of, frames_in, name_for
+from imgconv.formats.table import ARRAY_ENDINGS, KINDS, START_BYTES, format_of, frames_in, name_for
 
 TYPES = {"I": "int32", "F": "float32"}  # of samples that do not have 8 or 16 bits
 DETAILED = {"L": "I;16", "I": "I;16", "LA": "LA;16", "RGB": "RGB;16", "RGBA": "RGBA;16"}  # by what Pillow calls them
@@ -48,7 +48,7 @@ def header_of(file: BinaryIO, size: int, ending: str) -> tuple[Picture, str, str
         seen_as = mode_of(mode, image.has_transparency_data)
         bands = Image.getmodebands(seen_as.removesuffix(";16") if seen_as != "I;16" else "L")
         counted = _counted(file, size, form, image, len(durations), ending)
-        dtype = next((dtype for (dtype, _), name in MODES.items() if name == seen_as), TYPES.get(seen_as, "uint8"))
+        dtype, _ = KINDS.get(seen_as, (TYPES.get(seen_as, "uint8"), bands))
         array = unread((image.height, image.width, bands)[: 2 + (bands > 1)], np.dtype(dtype))
         return Picture(array, seen_as, form, info, notes=notes, **counted), mode, str(depth), durations
 

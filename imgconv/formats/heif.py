@@ -12,13 +12,12 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError, WriteError
-from imgconv.formats.image import PILLOW_ERRORS
 from imgconv.formats.limits import READING, Limits, check_whole
 from imgconv.formats.picture import Frame, Picture, marked, unread, wanted_of
-from imgconv.formats.pillow import pillow_errors
+from imgconv.formats.pillow import encoder_errors, pillow_errors
 from imgconv.formats.place import put
 from imgconv.formats.sink import Sink
-from imgconv.formats.table import MODES
+from imgconv.formats.table import KINDS
 
 MISSING = "needs pillow-heif: pip install 'imgconv[heif]'"
 DEEPEST = 12
@@ -44,7 +43,7 @@ def opened(data: bytes) -> tuple[Any, Picture]:
                 info["exif"] = exif.upright(info["exif"], columns, rows)
         if (bits := about.get("bit_depth", 8)) > 8:
             info["bits"] = bits
-        dtype, channels = next(kind for kind, name in MODES.items() if name == mode)
+        dtype, channels = KINDS[mode]
         array = unread((rows, columns, channels)[: 2 + (channels > 1)], np.dtype(dtype))
     return file, Picture(array, mode, "HEIF", info, others=len(file) - 1)
 
@@ -94,15 +93,14 @@ class HeifSink(Sink):
         how = {"quality": -1, "matrix_coefficients": 0} if lossless else {"quality": self.options.get("quality", 90)}
         file, before = io.BytesIO(), pillow_heif.options.SAVE_HDR_TO_12_BIT
         try:
-            pillow_heif.options.SAVE_HDR_TO_12_BIT = self.bits == DEEPEST
-            size = rows.shape[1], rows.shape[0]
-            image = pillow_heif.from_bytes(self.mode, size, np.ascontiguousarray(rows).tobytes())
-            image.info.update({key: self.about.info[key] for key in ("exif", "xmp") if key in self.about.info})
-            if profile := self.about.info.get("icc_profile"):
-                image.info.update({"icc_profile": profile, "icc_profile_type": "prof"})
-            image.save(file, chroma=444 if lossless else chroma, **how)
-        except PILLOW_ERRORS as problem:
-            raise WriteError(f"HEIC cannot be written: {' '.join(str(problem).split())}") from None
+            with encoder_errors("HEIC"):
+                pillow_heif.options.SAVE_HDR_TO_12_BIT = self.bits == DEEPEST
+                size = rows.shape[1], rows.shape[0]
+                image = pillow_heif.from_bytes(self.mode, size, np.ascontiguousarray(rows).tobytes())
+                image.info.update({key: self.about.info[key] for key in ("exif", "xmp") if key in self.about.info})
+                if profile := self.about.info.get("icc_profile"):
+                    image.info.update({"icc_profile": profile, "icc_profile_type": "prof"})
+                image.save(file, chroma=444 if lossless else chroma, **how)
         finally:
             pillow_heif.options.SAVE_HDR_TO_12_BIT = before
         put(self.file, file.getvalue())

@@ -286,7 +286,7 @@ def encoded(array: Array, form: str, mode: str, options: Mapping[str, Any]) -> t
 def save(array: Array, file: Any, form: str, mode: str, options: Mapping[str, Any]) -> Image.Image:
     """Encodes pixels into a file, and returns the image of them, as `encoded` does."""
     palette = options.get("colours")
-    try:
+    with encoder_errors(form):
         import_module(by_name(form).plugin)  # else Pillow imports all of them for a rare one
         array, mode_now = padded(array, mode) if form in PADDED else (array, mode)
         image = from_array(array, "L" if mode in ("1", "P") else mode_now)
@@ -296,6 +296,13 @@ def save(array: Array, file: Any, form: str, mode: str, options: Mapping[str, An
             image.putpalette(palette)
         given = {key: value for key, value in options.items() if key != "colours"}
         image.save(file, "PNG" if form == "ICNS" else form, **given)
+    return image
+
+
+@contextlib.contextmanager
+def encoder_errors(form: str) -> Iterator[None]:
+    """Whatever an encoder raises in the block becomes a WriteError."""
+    try:
+        yield
     except (ImportError, *PILLOW_ERRORS) as problem:
         raise WriteError(f"{form} cannot be written: {' '.join(str(problem).split())}") from None
-    return image

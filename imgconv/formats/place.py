@@ -30,6 +30,7 @@ READY = ".imgconv-*.ready"  # one that is complete, and waits for its name
 READY_S = 86400  # after which nobody will name it any more
 PIECE = 2**24  # bytes handed to the system at once
 NAMELESS = getattr(os, "O_TMPFILE", 0)
+ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link is followed, no pipe waited for
 # ext4, XFS, Btrfs by their numbers in Linux's statfs: all that is to be written there takes a third of the time that
 # one small file after the other takes, and other systems (FUSE, say) would not hand the word on
 WHOLE_SYSTEMS = (0xEF53, 0x58465342, 0x9123683E)
@@ -259,7 +260,7 @@ def sweep(folder: str, run: str = "") -> None:
                     if (run and f"-{run}-" in name) or os.lstat(path).st_mtime < time.time() - READY_S:
                         os.unlink(path)
             elif fcntl is not None and fnmatchcase(name, PART):
-                with contextlib.suppress(OSError), open(path, "rb", opener=_without_following) as file:
+                with contextlib.suppress(OSError), open(path, "rb", opener=open_itself) as file:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                     os.unlink(path)
 
@@ -267,8 +268,9 @@ def sweep(folder: str, run: str = "") -> None:
 sweep_once = cache(sweep)
 
 
-def _without_following(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+def open_itself(name: str, flags: int) -> int:
+    """An opener for `open` that follows no link, and waits for no pipe."""
+    return os.open(name, flags | ITSELF)
 
 
 def _take_rights(descriptor: int, target: str) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from imgconv.errors import WriteError
 from imgconv.formats.animation import AnimationSink
-from imgconv.formats.image import PILLOW_ERRORS, from_array
+from imgconv.formats.image import from_array
 from imgconv.formats.picture import Picture
+from imgconv.formats.pillow import encoder_errors
 from imgconv.formats.place import put
 from imgconv.formats.sink import Rows
 
@@ -31,13 +31,11 @@ class SequenceSink(AnimationSink):
     def take(self, frames: Iterable[tuple[Picture, Rows]]) -> None:
         images = self._images(frames)
         file, first = io.BytesIO(), next(images)
-        try:
+        with encoder_errors(self.form):
             first.save(
                 file, self.form, save_all=True, append_images=[_Following(images)], duration=self.durations,
                 **self.options,
             )  # fmt: skip
-        except PILLOW_ERRORS as problem:
-            raise WriteError(f"{self.form} cannot be written: {' '.join(str(problem).split())}") from None
         put(self.file, file.getvalue())
 
     def _images(self, frames: Iterable[tuple[Picture, Rows]]) -> Iterator[Image.Image]:

@@ -47,7 +47,6 @@ class Sink:
                     self.write(strip)
 
     def end(self) -> None:
-        """Writes `ending`."""
         put(self.file, self.ending)
 
 

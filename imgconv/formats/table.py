@@ -119,6 +119,7 @@ MODES = {
     ("uint8", 1): "L", ("uint8", 2): "LA", ("uint8", 3): "RGB", ("uint8", 4): "RGBA",
     ("uint16", 1): "I;16", ("uint16", 2): "LA;16", ("uint16", 3): "RGB;16", ("uint16", 4): "RGBA;16",
 }  # fmt: skip
+KINDS = {mode: kind for kind, mode in MODES.items()}
 PADDED = ("JPEG",)  # whose encoder takes RGB with a fourth byte behind each pixel
 THUMBNAILS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF")  # that hold EXIF data as it is, with the directory of its thumbnail
 FLOAT_MODES = ("F", "LA;F", "RGB;F", "RGBA;F")  # by the number of channels; Pillow has the first

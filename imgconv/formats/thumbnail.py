@@ -35,7 +35,6 @@ class ThumbnailSink(Sink):
         self.parts: list[Array] = []
 
     def begin(self, file: BinaryIO) -> None:
-        """As any sink."""
         self.file = file
         self.inner.begin(file)
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imgconv.errors import PictureError, WriteError
 from imgconv.formats.table import FORMATS
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 NAMESPACE = "urn:imgconv:1.0/"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -98,18 +101,15 @@ def recipe_of(packet: bytes) -> Embedded | None:
         return None
     if len(packet) > LARGEST_PACKET or b"<!DOCTYPE" in packet:
         raise PictureError("its XMP is none that is read")
-    from xml.etree.ElementTree import ParseError, fromstring
-
+    if (root := _parsed(packet)) is None:
+        raise PictureError("its XMP is no XML")
     found: dict[str, str] = {}
-    try:
-        for element in fromstring(packet.strip(b"\0 \r\n\t")).iter():
-            for word in WORDS:
-                name = f"{{{NAMESPACE}}}{word}"
-                text = (element.text or "") if element.tag == name else element.get(name)
-                if text is not None:
-                    found.setdefault(word, text)
-    except (ParseError, ValueError, LookupError):
-        raise PictureError("its XMP is no XML") from None
+    for element in root.iter():
+        for word in WORDS:
+            name = f"{{{NAMESPACE}}}{word}"
+            text = (element.text or "") if element.tag == name else element.get(name)
+            if text is not None:
+                found.setdefault(word, text)
     recipe = _unpacked(found["recipe_xz"]) if "recipe_xz" in found else found.get("recipe")
     return None if recipe is None else Embedded(recipe, found.get("versions", ""))
 
@@ -156,12 +156,17 @@ def alone(packet: bytes) -> bytes:
 
 def is_xml(packet: bytes) -> bool:
     """Whether a packet makes sense as XML."""
+    return _parsed(packet) is not None
+
+
+def _parsed(packet: bytes) -> Element | None:
+    """The packet as XML without a document type, if it is that."""
     from xml.etree.ElementTree import ParseError, fromstring
 
     try:
-        return b"<!DOCTYPE" not in packet and fromstring(packet.strip(b"\0 \r\n\t")) is not None
+        return None if b"<!DOCTYPE" in packet else fromstring(packet.strip(b"\0 \r\n\t"))
     except (ParseError, ValueError, LookupError):
-        return False
+        return None
 
 
 def _description(embedded: Embedded, about: bytes) -> bytes:

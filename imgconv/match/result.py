@@ -75,7 +75,6 @@ class Explanation:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
         return {key: value for key, value in self.__dict__.items() if key != "options"} | {
             "border": self.border or None,
             "options": option_words(self.options),

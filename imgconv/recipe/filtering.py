@@ -74,7 +74,6 @@ class OrderedCorrelator(Correlator):
             self.bound = 0.0
 
     def run(self, view: View, rows: Span | None, threads: int | None, target: Array | None = None) -> Filtered:
-        """Rows of the result, or all of them."""
         done = super().run(view, rows, threads, target)
         unsure = [y for y, row in enumerate(done.array) if self._is_unsure(row)] if self.bound else []
         if not unsure:
@@ -144,7 +143,6 @@ class Filter:
 
     @cached_property
     def correlator(self) -> Correlator:
-        """The fast way."""
         return Correlator(self.correlation, self.kind, self.shape, self.options, self.layout)
 
     def _alpha(self, opaque: Callable[[], bool]) -> str:
@@ -216,7 +214,6 @@ class FloatingFilter:
 
     @property
     def all_correlators(self) -> list[Correlator]:
-        """Of every channel."""
         return [correlator for terms in self.correlators for _, correlator in terms]
 
     def needed(self, rows: Span) -> Span:

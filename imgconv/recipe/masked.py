@@ -37,14 +37,10 @@ def mix(values: Array, before: Array, mask: GeneratedMask | Mask, filters: Seque
 def vary(
     samples: Array, mask: GeneratedMask | Mask, family: Family, filters: Sequence[Filter]
 ) -> tuple[Array, tuple[Plan, ...]]:
-    """The kernel of each pixel, mixed out of the levels of a family, of which `filters` has one each.
+    """The kernel of each pixel, mixed out of the levels of a family, of which `filters` has one each; floating results.
 
-    By tiles: only the levels that a tile asks for are computed there, and none is held for the whole picture.
-
-    Returns
-    -------
-    (ndarray, tuple of Plan)
-        The floating results, and the plans of each level.
+    By tiles: only the levels that a tile asks for are computed there, and none is held for the whole picture. The plans
+    are those of each level.
     """
     space, first = mixing_space(filters), filters[0]
     reach = [0, 0]

@@ -49,22 +49,11 @@ class Done(NamedTuple):
 class Chained:
     """Kernels that are correlations from samples to samples: a band of rows goes through all of them.
 
-    Attributes
-    ----------
-    count : int
-        How many kernels it takes.
-    local : bool
-        Whether rows of the result depend on near rows only.
-    target_shape, dtype, layout
-        Of the result.
-    floating : bool
-        Whether the result is left floating, whatever the picture was.
-    halo : int
-        How many rows more than it gives it takes, where no border is near.
-    least_rows : int
-        In fewer rows at once, most would be computed twice.
-    takes_padding : bool
-        Whether pixels may go through with what `memory.with_padding` shows, as one sample more that clips nowhere.
+    What every step has: `count` kernels that it takes; `local`, whether rows of the result depend on near rows only;
+    `target_shape`, `dtype` and `layout` of the result, and whether that is left `floating`, whatever the picture was;
+    `halo`, how many rows more than it gives it takes, where no border is near; `least_rows`, for in fewer at once most
+    would be computed twice; `takes_padding`, whether pixels may go through with what `memory.with_padding` shows, as
+    one sample more that clips nowhere.
     """
 
     floating = False
@@ -126,7 +115,7 @@ class Chained:
 class Floating:
     """Kernels whose sums are floating on the way: over channels, weighed by alpha, in light, combined, masked.
 
-    Attributes are those of `Chained`. Only the last kernel of a chain is stretched, masked or left floating.
+    It has what `Chained` has. Only the last kernel of a chain is stretched, masked or left floating.
     """
 
     takes_padding = False
@@ -238,7 +227,7 @@ class Floating:
 
 
 class Blurred:
-    """Pillow's own blur, passes of boxes that are rounded in between. Attributes are those of `Chained`."""
+    """Pillow's own blur, passes of boxes that are rounded in between. It has what `Chained` has."""
 
     count, local, floating, takes_padding = 1, True, False, True
 

@@ -88,7 +88,6 @@ class InStrips:
         return self.step.layout.finished(done.samples, self.step.floating)
 
     def report(self) -> Report:
-        """What was done so far."""
         return self.recipe.report(self.plans, self.filter_s, self.clipped)
 
     def _windows(self) -> list[tuple[Span, Span]]:
@@ -154,11 +153,9 @@ class AtOnce:
         """There is nothing to decide."""
 
     def run(self) -> Generator[Array]:
-        """The result."""
         yield self.array
 
     def report(self) -> Report:
-        """What was done."""
         return self.done
 
 

@@ -21,31 +21,18 @@ Sweep = Callable[[Pointer, Pointer, Pointer, Pointer, Value], Value]
 
 def banded(
     code: Code,
-    band: SimpleNamespace,
+    band: SimpleNamespace,  # fields of a `Band`
     sample: Sample,
+    # what sums so many output rows at once, the most first; not more than the kernel has rows, unless it knows them
     sweeps: dict[int, Sweep],
     *,
+    # (line, source row, begin, end): makes a line; by default it is widened, and floating samples are read where they
+    # lie, where no border is near
     fill: Callable[[Pointer, Value, Value, Value], None] | None = None,
-    slot: Value | None = None,
-    kernel_rows: int = 0,
+    slot: Value | None = None,  # elements from one line of the ring to the next
+    kernel_rows: int = 0,  # 0 where it is known only when the loop runs
 ) -> Value:
-    """Emits the loop over a band, which fills the ring and takes some output rows at a time from it.
-
-    Parameters
-    ----------
-    code : Code
-    band : fields of a `Band`
-    sample : Sample
-    sweeps : dict
-        What sums so many output rows at once, the most first; not more than the kernel has rows, unless it knows them.
-    fill : callable, optional
-        (line, source row, begin, end): makes a line; by default it is widened, and floating samples are read where they
-        lie, where no border is near.
-    slot : Value, optional
-        Elements from one line of the ring to the next.
-    kernel_rows : int
-        0 where it is known only when the loop runs.
-    """
+    """Emits the loop over a band, which fills the ring and takes some output rows at a time from it."""
     own, kind, most = sample.own, sample.sum, max(sweeps)
     source, target, ring = band.source.to(own), band.target.to(own), band.ring.to(kind)
     row_map, lines = band.row_map.to(I64), band.lines.to(I64)

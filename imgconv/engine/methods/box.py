@@ -11,11 +11,7 @@ from imgconv.engine import proof
 from imgconv.engine.band import Variant
 from imgconv.engine.correlation import Correlation, Plan
 
-VARIANTS = (
-    Variant("box", "box", "uint8"),
-    Variant("box", "box", "uint16"),
-    Variant("box", "box_wide", "uint8"),
-)
+VARIANTS = (Variant("box", "box", "uint8"), Variant("box", "box", "uint16"), Variant("box", "box_wide", "uint8"))
 
 
 def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:

@@ -45,7 +45,6 @@ class Field(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Bytes of all values."""
         return SIZES.get(self.kind, 0) * self.values
 
 
@@ -76,7 +75,6 @@ class Tags:
         self.first = self.unpacked(8 if self.big else 4, self.word)
 
     def taken(self, at: int, length: int) -> bytes:
-        """Some bytes."""
         if at + length > self.size:
             raise ValueError("points out of the data")
         self.file.seek(self.start + at)
