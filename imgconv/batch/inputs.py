@@ -112,9 +112,9 @@ def find_inputs(names: Sequence[str], targets: Targets, recursive: bool, pattern
 
 def _is_folder(name: str, recursive: bool) -> bool:
     """Whether an input is a folder; elsewhere, where it costs time to ask, only if it could be walked."""
-    here = place(name)
-    if isinstance(here, Path):
+    if remote.is_here(name):
         return os.path.isdir(name)
+    here = Remote(name)
     remote.check(here.protocol)
     try:
         return here.url.endswith("/") or (recursive and remote.is_folder(here))
@@ -124,8 +124,10 @@ def _is_folder(name: str, recursive: bool) -> bool:
 
 def _matched(name: str) -> str:
     """What patterns are held against, of an input that was named itself."""
-    here = place(name)
-    return os.path.normpath(name).lstrip("/") if isinstance(here, Path) else f"{here.parent.url}/{here.name}"
+    if remote.is_here(name):
+        return os.path.normpath(name).lstrip("/")
+    here = Remote(name)
+    return f"{here.parent.url}/{here.name}"
 
 
 def _listed(folder: Path | Remote) -> list[tuple[str, bool, bool]]:

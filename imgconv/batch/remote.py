@@ -71,9 +71,14 @@ class Remote(NamedTuple):
         return re.split("[?#]", self.url, maxsplit=1)[0] if self.protocol in WEB else self.url
 
 
+def is_here(name: str) -> bool:
+    """Whether a name is that of a file of this machine."""
+    return ":" not in name or re.match(REMOTE, name) is None
+
+
 def place(name: str) -> Path | Remote:
     """The file of that name, here or elsewhere."""
-    return Remote(name) if ":" in name and re.match(REMOTE, name) else Path(name)
+    return Path(name) if is_here(name) else Remote(name)
 
 
 def full(path: Path | Remote) -> str:
