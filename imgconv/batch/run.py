@@ -30,7 +30,9 @@ from imgconv.threads import available_cores
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    Pending = deque[tuple[Job, Future[Outcome]]]
+    from imgconv.batch.workers import Promise
+
+    Pending = deque[tuple[Job, Future[Outcome] | Promise]]
 
 WINDOW = 1024  # jobs that are under way: those behind a slow one are not begun without end
 TICK_S = 0.1
@@ -86,7 +88,7 @@ def run(
 
 def over(
     jobs: Iterable[Job],
-    submit: Callable[[Job], Future[Outcome]],
+    submit: Callable[[Job], Future[Outcome] | Promise],
     keep_going: bool = True,
     tick: Callable[[Pending], None] = lambda _: None,
 ) -> Generator[Outcome]:
@@ -94,21 +96,20 @@ def over(
 
     A job that fails says so in its outcome; where its future raises, whoever did it has ended.
     """
-    from concurrent.futures import CancelledError
-
     waiting: Pending = deque()
     left, stopped = iter(jobs), False
 
-    def ended(future: Future[Outcome]) -> None:
+    def ended(future: Future[Outcome] | Promise) -> None:
         nonlocal stopped
-        if not keep_going and not stopped and not future.cancelled():
+        if not stopped and not future.cancelled():
             stopped = future.exception() is not None or future.result().status == "failed"
 
     try:
         while True:
             while not stopped and len(waiting) < WINDOW and (job := next(left, None)) is not None:
                 waiting.append((job, submit(job)))
-                waiting[-1][1].add_done_callback(ended)
+                if not keep_going:
+                    waiting[-1][1].add_done_callback(ended)
             if stopped:
                 for _, future in waiting:
                     future.cancel()
@@ -116,6 +117,9 @@ def over(
             if not waiting:
                 return
             job, future = waiting[0]
+            if future.cancelled():
+                waiting.popleft()
+                continue
             try:
                 outcome = future.result(TICK_S)
                 outcome.job = job
@@ -123,9 +127,6 @@ def over(
                 if not future.done():
                     continue
                 raise
-            except CancelledError:
-                waiting.popleft()
-                continue
             except Exception as problem:
                 outcome = Outcome(job, "failed", f"{job.input}: {problem}")
                 _sweep_for(job)

@@ -17,7 +17,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing import get_context
 from typing import Any
@@ -36,12 +35,44 @@ HELD = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)
 Work = Callable[..., Any]
 
 
-class _Pending(Future[Any]):
-    """A result that comes when the workers are looked after."""
+class Promise:
+    """What will become of a job: what `run.over` needs of a `concurrent.futures.Future`.
+
+    Without its locks, which took 20 µs of each job: it belongs to the thread that looks after the workers.
+    """
 
     def __init__(self, workers: Workers) -> None:
-        super().__init__()
         self.workers = workers
+        self.state = "waiting"  # then running, done; or cancelled
+        self.value: Any = None
+        self.problem: Exception | None = None
+        self.callbacks: list[Callable[[Promise], None]] = []
+
+    def running(self) -> bool:
+        return self.state == "running"
+
+    def done(self) -> bool:
+        return self.state in ("done", "cancelled")
+
+    def cancelled(self) -> bool:
+        return self.state == "cancelled"
+
+    def cancel(self) -> bool:
+        if self.state == "waiting":
+            self.state = "cancelled"
+        return self.cancelled()
+
+    def exception(self) -> Exception | None:
+        return self.problem
+
+    def add_done_callback(self, callback: Callable[[Promise], None]) -> None:
+        self.callbacks.append(callback)
+
+    def end(self, value: Any = None, problem: Exception | None = None) -> None:
+        """Says what has become of it."""
+        self.state, self.value, self.problem = "done", value, problem
+        for callback in self.callbacks:
+            callback(self)
 
     def result(self, timeout: float | None = None) -> Any:
         end = None if timeout is None else time.monotonic() + timeout
@@ -50,7 +81,9 @@ class _Pending(Future[Any]):
             if left is not None and left <= 0:
                 raise TimeoutError
             self.workers.turn(left)
-        return super().result()
+        if self.problem is not None:
+            raise self.problem
+        return self.value
 
 
 class _Worker:
@@ -58,7 +91,7 @@ class _Worker:
 
     def __init__(self, process: Any, connection: Any) -> None:
         self.process, self.connection = process, connection
-        self.jobs: deque[list[tuple[_Pending, Any]]] = deque()
+        self.jobs: deque[list[tuple[Promise, Any]]] = deque()
         self.claim = 0
 
 
@@ -81,18 +114,18 @@ class Workers:
     ) -> None:
         self.work, self.most, self.cut = work, most, cut
         self.part = part or (lambda job: 1.0)
-        self.alone: set[_Pending] = set()  # those that were at a worker when it died
+        self.alone: set[Promise] = set()  # those that were at a worker when it died
         self.free = memory // FREE // most
         self.room = memory - self.free * most
-        self.waiting: deque[tuple[_Pending, Any]] = deque()
+        self.waiting: deque[tuple[Promise, Any]] = deque()
         self.workers: list[_Worker] = []
         self.asking: deque[tuple[_Worker, int]] = deque()
         self.selector = selectors.DefaultSelector()
         self._start()
 
-    def submit(self, job: Any) -> Future[Any]:
+    def submit(self, job: Any) -> Promise:
         """A job to be done; nothing happens before somebody waits for a result."""
-        future = _Pending(self)
+        future = Promise(self)
         self.waiting.append((future, job))
         return future
 
@@ -111,29 +144,35 @@ class Workers:
                 self.asking.append((worker, asked))
             else:
                 for (future, _), result in zip(worker.jobs.popleft(), results, strict=True):
-                    future.set_result(result)
+                    future.end(result)
         self._grant()
 
     def _hand_out(self) -> None:
-        while len(self.workers) < self.most and len(self.waiting) > sum(not worker.jobs for worker in self.workers):
+        self._give(0)
+        while self.waiting and len(self.workers) < self.most:
             try:
                 self._start()
             except OSError:
                 if not self.workers:
                     raise
                 break
-        for have in range(AT_HAND):
-            for worker in self.workers if have == 0 or len(self.waiting) > len(self.workers) else ():
-                if len(worker.jobs) == have and (pairs := self._next()):
-                    worker.jobs.append(pairs)
-                    busy = sum(bool(worker.jobs) for worker in self.workers)
-                    threads = max(1, available_cores() // min(self.most, busy + len(self.waiting)))
-                    with suppress(OSError):  # it has died, which shows when it is listened to
-                        worker.connection.send(([job for _, job in pairs], threads))
+            self._give(0)  # it works while the next one is started
+        for have in range(1, AT_HAND):
+            self._give(have)
 
-    def _next(self) -> list[tuple[_Pending, Any]]:
+    def _give(self, have: int) -> None:
+        """Jobs for the workers that have so many messages."""
+        for worker in self.workers if have == 0 or len(self.waiting) > len(self.workers) else ():
+            if len(worker.jobs) == have and (pairs := self._next()):
+                worker.jobs.append(pairs)
+                busy = sum(bool(worker.jobs) for worker in self.workers)
+                threads = max(1, available_cores() // min(self.most, busy + len(self.waiting)))
+                with suppress(OSError):  # it has died, which shows when it is listened to
+                    worker.connection.send(([job for _, job in pairs], threads))
+
+    def _next(self) -> list[tuple[Promise, Any]]:
         """What a worker is given next: no more than leaves something for all the others."""
-        pairs: list[tuple[_Pending, Any]] = []
+        pairs: list[tuple[Promise, Any]] = []
         most, room = len(self.waiting) // (AT_HAND * self.most) + 1, 1.0
         while self.waiting and len(pairs) < most and room > 0:
             future, job = self.waiting[0]
@@ -141,7 +180,8 @@ class Workers:
             if pairs and room < 0:
                 break
             self.waiting.popleft()
-            if future.running() or future.set_running_or_notify_cancel():
+            if not future.cancelled():
+                future.state = "running"
                 pairs.append((future, job))
         return pairs
 
@@ -184,7 +224,7 @@ class Workers:
         worker.connection.close()
         worker.process.join()
         if worker.jobs and len(worker.jobs[0]) == 1:
-            worker.jobs.popleft()[0][0].set_exception(Died(worker.process.exitcode))
+            worker.jobs.popleft()[0][0].end(problem=Died(worker.process.exitcode))
         elif worker.jobs:
             self.alone.update(future for future, _ in worker.jobs[0])
         self.waiting.extendleft(pair for pairs in reversed(worker.jobs) for pair in reversed(pairs))

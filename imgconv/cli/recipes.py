@@ -42,9 +42,9 @@ def embedded(ctx: click.Context) -> tuple[str, str]:
 
 def key(ctx: click.Context) -> str:
     """What tells this recipe from others, in a journal."""
-    from hashlib import sha256  # here, because one picture has no journal
+    from imgconv.native.kept import sha256
 
-    return sha256(recipe_text(ctx).encode()).hexdigest()[:16]
+    return sha256(recipe_text(ctx).encode())[:16]
 
 
 def versions() -> dict[str, str]:

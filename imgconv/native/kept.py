@@ -193,7 +193,8 @@ def _hash() -> Any:
         return import_module("hashlib").sha256
 
 
-def _sha256(data: bytes) -> str:
+def sha256(data: bytes) -> str:
+    """In hexadecimal digits."""
     digest: str = _hash()(data).hexdigest()
     return digest
 
@@ -202,7 +203,7 @@ def _sha256(data: bytes) -> str:
 def _version() -> str:
     """The versions of Numba and LLVM's package, found without importing them."""
     texts = [_source(name).with_name("_version.py").read_bytes() for name in ("numba", "llvmlite")]
-    return _sha256(b"\0".join(texts))
+    return sha256(b"\0".join(texts))
 
 
 def _source(module: str) -> Path:
@@ -214,7 +215,7 @@ def _source(module: str) -> Path:
 def _sources(module: str) -> str:
     """The sources that shape a loop: what is here, and the loops beside its own."""
     paths = sorted([*Path(__file__).parent.glob("*.py"), *_source(module).parent.glob("*_loop.py")])
-    return _sha256(b"\0".join(path.read_bytes() for path in paths))
+    return sha256(b"\0".join(path.read_bytes() for path in paths))
 
 
 @cache
@@ -224,7 +225,7 @@ def _key(function: Function) -> str:
 
 
 def _path(function: Function) -> Path:
-    return directory() / (_sha256(_key(function).encode())[:32] + ".code")
+    return directory() / (sha256(_key(function).encode())[:32] + ".code")
 
 
 def _private(folder: Path, *, make: bool) -> None:
@@ -285,7 +286,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _digest(symbol: str, code: bytes) -> str:
-    return _sha256(symbol.encode() + b"\0" + code)
+    return sha256(symbol.encode() + b"\0" + code)
 
 
 def _write(function: Function, symbol: str, code: bytes) -> None:
