@@ -118,22 +118,40 @@ def _frames_of(
         kind = "TEXT"
     elif kind == "RAW" and format_of(start) is None:
         raise PictureError("is raw by its name; --raw WxH:rgb24 says how large its frames are")
+    frames = _own_frames_of(file, size, start, kind, wanted, limits, threads)
+    if frames is not None:
+        yield from frames
+        return
+    from imgconv.formats import pillow
+
+    if start.startswith(b"GIF8") and isinstance(file, io.FileIO):  # what is elsewhere would be fetched three times
+        with open(file.fileno(), "rb", closefd=False) as buffered:
+            yield from pillow.frames_of(partial(decode, start, limits, ending, (buffered, size)), wanted, limits)
+        return
+    if size > LARGEST_FILE:
+        raise PictureError(f"{size:,} bytes, more than the {LARGEST_FILE:,} allowed here")
+    file.seek(0)
+    yield from pillow.frames_of(partial(decode, file.read(), limits, ending), wanted, limits)
+
+
+def _own_frames_of(
+    file: BinaryIO, size: int, start: bytes, kind: str | None, wanted: Sequence[int] | None, limits: Limits,
+    threads: int | None,
+) -> Iterator[Frame] | None:  # fmt: skip
+    """The frames by a module of their format's own; None where Pillow reads them."""
     frame = None
     if kind in ("NPY", "TEXT", "CSV"):
         from imgconv.formats import arrays
 
-        wanted_of(wanted, 1)
-        yield arrays.frame_of(file, size, kind, limits)
-        return
-    if start.startswith(b"\x89PNG"):
+        frame = arrays.frame_of(file, size, kind, limits)
+    elif start.startswith(b"\x89PNG"):
         from imgconv.formats.png import codec
 
         if b"acTL" in start:
             from imgconv.formats.png import animation
 
             if (frames := animation.frames_of(file, size, limits, threads, wanted)) is not None:
-                yield from frames
-                return
+                return frames
             file.seek(0)
         frame = codec.frame_of(file, size, limits, threads)
     elif start[:2] in (b"P5", b"P6", b"Pf", b"PF"):
@@ -143,40 +161,23 @@ def _frames_of(
     elif start[:4] in TIFF_STARTS:
         from imgconv.formats.tiff import pages
 
-        yield from pages.frames_of(file, size, limits, wanted)
-        return
-    if frame is not None:
-        wanted_of(wanted, 1)
-        yield frame
-        return
-    if start[4:8] == b"ftyp" and (form := format_of(start[:32])) and form.name == "HEIF":
+        return pages.frames_of(file, size, limits, wanted)
+    elif start[4:8] == b"ftyp" and (form := format_of(start[:32])) and form.name == "HEIF":
         from imgconv.formats import heif
 
-        file.seek(0)
-        yield from heif.frames_of(file.read(), limits, wanted)
-        return
-    from imgconv.formats import pillow
-
-    if kind == "MPO" and start.startswith(b"\xff\xd8\xff"):
+        return heif.frames_of(file.read(), limits, wanted)
+    elif kind == "MPO" and start.startswith(b"\xff\xd8\xff"):
         from imgconv.formats import mpo
 
-        if (frames := mpo.frames_of(file, size, limits, wanted)) is not None:
-            yield from frames
-            return
-    if ANIMATED_WEBP.match(start):
+        return mpo.frames_of(file, size, limits, wanted)
+    elif ANIMATED_WEBP.match(start):
         from imgconv.formats import webp
 
-        if (frames := webp.frames_of(file, size, limits, wanted)) is not None:
-            yield from frames
-            return
-    if start.startswith(b"GIF8") and isinstance(file, io.FileIO):  # what is elsewhere would be fetched three times
-        with open(file.fileno(), "rb", closefd=False) as buffered:
-            yield from pillow.frames_of(partial(decode, start, limits, ending, (buffered, size)), wanted, limits)
-        return
-    if size > LARGEST_FILE:
-        raise PictureError(f"{size:,} bytes, more than the {LARGEST_FILE:,} allowed here")
-    file.seek(0)
-    yield from pillow.frames_of(partial(decode, file.read(), limits, ending), wanted, limits)
+        return webp.frames_of(file, size, limits, wanted)
+    if frame is None:
+        return None
+    wanted_of(wanted, 1)
+    return iter([frame])
 
 
 @contextlib.contextmanager

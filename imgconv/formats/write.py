@@ -76,29 +76,7 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
     metadata = {key: about.info[key] for key in by_name(form).keeps if key in about.info}
     given = {key: value for key, value in options.items() if form in ENCODER_OPTIONS[key].formats}
     if form == "PNG":
-        from imgconv.formats.png.chunks import fit
-        from imgconv.formats.png.codec import PngSink
-
-        lost = fit(metadata)
-        # Pillow's `optimize` means the smallest file, whatever the level
-        level = 9 if given.get("optimize") else given.get("compress_level")
-        if about.frames > 1 and mode in ("1", "P"):
-            raise WriteError("PNG holds no palettes or single bits in an animation; --frames first takes one")
-        if about.frames > 1:
-            from imgconv.formats.png.animation import ApngSink
-
-            def plain(shape: tuple[int, ...], info: Mapping[str, Any]) -> PngSink:
-                return PngSink(shape, about.array.dtype, info, level=level, threads=threads)
-
-            sink: Sink = ApngSink(replace(about, info=metadata), plain)
-        else:
-            palette = (about.info["colours"], about.info["alphas"]) if mode == "P" else None
-            sink = PngSink(
-                about.array.shape, about.array.dtype, metadata,
-                level=level, threads=threads, bilevel=mode == "1", palette=palette,
-            )  # fmt: skip
-        sink.notes = (*lost, *sink.notes)
-        return sink
+        return _png_sink(about, mode, metadata, given, threads)
     if form in ("PPM", "PBM", "PFM"):
         from imgconv.formats import ppm
 
@@ -148,6 +126,31 @@ def _sink_of(about: Picture, form: str, options: Mapping[str, Any], threads: int
     large = jpeg.in_strips(about.array.shape, everything)
     sink = jpeg.JpegSink(about.array, mode, everything, threads) if large else PillowSink(form, mode, everything)
     sink.notes = notes
+    return sink
+
+
+def _png_sink(
+    about: Picture, mode: str, metadata: dict[str, Any], given: Mapping[str, Any], threads: int | None
+) -> Sink:
+    from imgconv.formats.png.chunks import fit
+    from imgconv.formats.png.codec import PngSink
+
+    lost = fit(metadata)
+    # Pillow's `optimize` means the smallest file, whatever the level
+    make = partial(PngSink, level=9 if given.get("optimize") else given.get("compress_level"), threads=threads)
+    if about.frames > 1 and mode in ("1", "P"):
+        raise WriteError("PNG holds no palettes or single bits in an animation; --frames first takes one")
+    if about.frames > 1:
+        from imgconv.formats.png.animation import ApngSink
+
+        def plain(shape: tuple[int, ...], info: Mapping[str, Any]) -> PngSink:
+            return make(shape, about.array.dtype, info)
+
+        sink: Sink = ApngSink(replace(about, info=metadata), plain)
+    else:
+        palette = (about.info["colours"], about.info["alphas"]) if mode == "P" else None
+        sink = make(about.array.shape, about.array.dtype, metadata, bilevel=mode == "1", palette=palette)
+    sink.notes = (*lost, *sink.notes)
     return sink
 
 
