@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imgconv.arrayfile import Array
+from imgconv.arrayfile import Array, parse_number
 from imgconv.errors import ImgconvError, UsageError
 from imgconv.formats.picture import Picture
 from imgconv.formats.preview import as_bytes, shown_range, webp
@@ -53,7 +53,10 @@ def _steps(spec: str) -> Iterator[str]:
     if not low_high or ":" not in spec:
         yield spec
         return
-    low, high = map(float, low_high.groups())
+    try:
+        low, high = map(parse_number, low_high.groups())
+    except ValueError as problem:
+        raise UsageError(f"{spec}: {problem}") from None
     rest = spec[low_high.end() :]
     count, slash = rest.partition(",")[0], rest.startswith("/")
     if slash and not (count[1:].isascii() and count[1:].isdigit() and 0 < int(count[1:]) <= MOST):

@@ -7,6 +7,7 @@ import math
 from itertools import product
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -160,8 +161,9 @@ def test_alphas_difference_can_be_seen():
         (["b.png", "--border", "wrap"], "--border is for a kernel"),
         (["-k", "blur", "--tolerance", 1], "--tolerance goes with two pictures"),
         (["b.png", "--save", "d.xyz"], r"d\.xyz: its ending says no format"),
+        (["b.png", "--tolerance", "nan"], "'nan' is not a finite number"),  # from which nothing differs
     ],
 )
 def test_what_does_not_go_together_is_refused(words, said):
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises((UsageError, click.BadParameter), match=said):
         run("a.png", *words)

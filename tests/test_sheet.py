@@ -123,7 +123,7 @@ def test_what_a_kernel_cannot_do_is_left_out_and_said():
     ("words", "said"),
     [
         (["-k", "nothing"], "no kernel named"), (["-o", "s.npy"], r"s\.npy: a sheet is a picture or \.html"),
-        (["-o", "s"], "a sheet is a picture"),
+        (["-o", "s"], "a sheet is a picture"), (["-k", "gaussian:sigma=1..1e999"], "'1e999' is not a finite number"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_before_anything_is_written(words, said):

@@ -12,6 +12,7 @@ import click
 
 from imgconv.cli import DONE, console, print_json
 from imgconv.cli.help import Help
+from imgconv.cli.options import FiniteRange
 from imgconv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ BAR = 24  # cells of the longest bar
 
 
 @click.command(cls=Help)
-@click.option("--size", type=click.FloatRange(0.0001, 200), metavar="X",
+@click.option("--size", type=FiniteRange(0.0001, 200), metavar="X",
               help="Megapixels.  [default: 12; 1.92 with --batch]")  # fmt: skip
 @click.option("--channels", type=click.IntRange(1, 4), default=3, show_default=True, help="Of the picture.")
 @click.option("--rounds", type=click.IntRange(1),

@@ -12,6 +12,7 @@ from imgconv.cli import DONE, FAILED, print_json, print_line
 from imgconv.cli.options import (
     FILE,
     FileCommand,
+    FiniteRange,
     check_free,
     filter_options,
     kernel_option,
@@ -38,7 +39,7 @@ OF_ALL = {"input", "limits", "as_json", "report", "overwrite"}
 @click.command(cls=FileCommand)
 @click.argument("input", metavar="INPUT", type=FILE)
 @click.argument("other", metavar="[OTHER]", type=FILE, required=False)
-@click.option("--tolerance", type=click.FloatRange(0), default=0, show_default=True, metavar="X",
+@click.option("--tolerance", type=FiniteRange(0), default=0, show_default=True, metavar="X",
               help="Differences that count as none. Between samples of INPUT and OTHER.")  # fmt: skip
 @click.option("--save", metavar="FILE", type=FILE,
               help="Write the difference: a picture, or .npy, .txt. In the picture the largest is white; .npy, .txt and"

@@ -106,6 +106,14 @@ class KernelCommand(FileCommand):
         return super().parse_args(ctx, [f" {arg}" if re.match(r"-[\d.]", arg) else arg for arg in args])
 
 
+class FiniteRange(click.FloatRange):
+    """Numbers in a range; NaN, which lies in each, is none, nor is infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value!r} is not a finite number", param, ctx)
+
+
 # what turns an option's text into its value; Click adds the option's name to a BadParameter
 
 
@@ -198,7 +206,7 @@ def to_jobs(text: str) -> int | None:
 
 def to_bytes(text: str) -> int:
     """A size in memory: 2G, 1.5GB, 500M, or bytes; K, M, G, T are powers of 1024."""
-    parts = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", text.strip(), re.ASCII | re.IGNORECASE)
+    parts = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?([KMGT]?)(?:i?B)?", text.strip(), re.ASCII | re.IGNORECASE)
     size = int(float(parts[1]) * 1024 ** " KMGT".index(parts[2].upper() or " ")) if parts else 0
     if not size:
         raise click.BadParameter(f"{text!r} is not a size such as 2G or 500M")

@@ -195,7 +195,7 @@ class EncoderOption(NamedTuple):
 
 def _whole(low: int, high: int) -> tuple[str, Callable[[str], int]]:
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and low <= int(text[:9]) <= high):
+        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
             raise ValueError
         return int(text)
 

@@ -273,7 +273,8 @@ def _mode_of_array(array: Any, form: str) -> str:
 
 def _hint(mode: str, holds: Format) -> str:
     """What to do about a mode that a format does not hold."""
-    better = " or ".join(by_name(name).endings[0] for name in ("PNG", "TIFF") if mode in by_name(name).modes) or ".tif"
+    better = " or ".join(by_name(name).endings[0] for name in ("PNG", "TIFF") if mode in by_name(name).modes)
+    better = better or (".npy" if " " in mode else ".tif")  # what is no mode has a text of several words
     bare = mode.partition(";")[0].replace("A", "")
     if bare not in ("L", "RGB", "I", "F"):
         return f"write {better}"

@@ -155,9 +155,10 @@ def correlation(
         anchor = (size[0] - 1 - anchor[0], size[1] - 1 - anchor[1])
     if options.dilation != (1, 1):
         dy, dx = options.dilation
-        spread = np.zeros(((size[0] - 1) * dy + 1, (size[1] - 1) * dx + 1))
-        if max(spread.shape) > LARGEST_SIDE:
+        extent = (size[0] - 1) * dy + 1, (size[1] - 1) * dx + 1
+        if max(extent) > LARGEST_SIDE:
             raise UsageError(f"dilation {dy},{dx} makes a {size[0]}×{size[1]} kernel larger than {LARGEST_SIDE}")
+        spread = np.zeros(extent)
         spread[::dy, ::dx] = taps
         taps, anchor = spread, (anchor[0] * dy, anchor[1] * dx)
     padding = s.padding
