@@ -75,13 +75,14 @@ def bench(
            animation raw-video, with as many frames of a megapixel as --size says
            with --batch: jpegs pngs small-jpegs small-pngs
     """
-    other = "--costs" if costs else "--scaling" if scaling else "--small" if small else ""
-    if costs + scaling + batch + small > 1 or (as_markdown and (as_json or costs or scaling)):
+    given = {"--costs": costs, "--scaling": scaling, "--batch": batch, "--small": small}
+    instead = next((name for name, wanted in given.items() if wanted), "")
+    if sum(given.values()) > 1 or (as_markdown and (as_json or costs or scaling)):
         raise UsageError(
             "--costs, --scaling, --batch, --small are for one at a time,"
             " --markdown for none of --costs, --scaling, --json"
         )
-    if plot is not None and (other or batch):
+    if plot is not None and instead:
         raise UsageError("--plot draws what is measured by default: neither --costs nor --scaling nor --batch")
     from imgconv.plots import form_of
 
@@ -90,9 +91,9 @@ def bench(
         raise UsageError("--batch has RGB pictures and all cores that it may use; leave out --channels and --threads")
     if files is not None and not (batch or small):
         raise UsageError("--files is for --batch and --small")
-    if other and (only or channels != 3):
-        raise UsageError(f"{other} has kernels and pictures of its own; leave out --only and --channels")
-    from imgconv.bench.measure import Settings, machine, shape_of
+    if instead not in ("", "--batch") and (only or channels != 3):
+        raise UsageError(f"{instead} has kernels and pictures of its own; leave out --only and --channels")
+    from imgconv.bench.measure import Settings, shape_of
     from imgconv.threads import available_cores
 
     size = size or (1.92 if batch else 12)
@@ -100,14 +101,32 @@ def bench(
     settings = Settings(*shape_of(size), channels, rounds, threads or available_cores())
     if batch:
         _show_batch(settings, files or 60, only, as_json, as_markdown)
-        return DONE
-    if small:
+    elif small:
         _show_small(settings, files or 40, as_json, as_markdown)
-        return DONE
-    if other:
+    elif instead:
         (_show_costs if costs else _show_scaling)(settings, size, as_json)
-        return DONE
+    else:
+        _show_works(settings, only, as_json, as_markdown, plot, form)
+    return DONE
+
+
+def _named(only: tuple[str, ...], names: Sequence[str]) -> set[str]:
+    """The names of works that --only gives; all of them without it."""
+    from difflib import get_close_matches
+
+    wanted = [name.strip() for part in only for name in part.split(",") if name.strip()]
+    for name in wanted:
+        if name not in names:
+            near = get_close_matches(name, names, 3)
+            raise UsageError(f"there is no work {name!r}; {'near it: ' + ', '.join(near) if near else ' '.join(names)}")
+    return set(wanted if only else names)
+
+
+def _show_works(
+    settings: Settings, only: tuple[str, ...], as_json: bool, as_markdown: bool, plot: str | None, form: str
+) -> None:
     from imgconv.bench import chart, commands
+    from imgconv.bench.measure import machine
     from imgconv.bench.works import WORKS
 
     wanted = _named(only, [work.name for work in WORKS])
@@ -123,7 +142,7 @@ def bench(
         if not silent:
             (_show_table if terminal else _show_lines)(row)
     if as_json:
-        size_of = {"rows": shape[0], "columns": shape[1], "channels": channels, "rounds": rounds}
+        size_of = {"rows": shape[0], "columns": shape[1], "channels": shape[2], "rounds": settings.rounds}
         print_json({"machine": facts, **size_of, "works": [row.as_dict() for row in rows]})
     elif as_markdown:
         click.echo(chart.markdown(rows, facts, shape), nl=False)
@@ -132,19 +151,6 @@ def bench(
         from imgconv.plots import drawn
 
         write(Path(plot), drawn(lambda: chart.figure(rows, facts, shape), form), overwrite=True)
-    return DONE
-
-
-def _named(only: tuple[str, ...], names: Sequence[str]) -> set[str]:
-    """The names of works that --only gives; all of them without it."""
-    from difflib import get_close_matches
-
-    wanted = [name.strip() for part in only for name in part.split(",") if name.strip()]
-    for name in wanted:
-        if name not in names:
-            near = get_close_matches(name, names, 3)
-            raise UsageError(f"there is no work {name!r}; {'near it: ' + ', '.join(near) if near else ' '.join(names)}")
-    return set(wanted if only else names)
 
 
 def _measured(works: list[Work], settings: Settings) -> Iterator[Row]:

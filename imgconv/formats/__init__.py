@@ -1,1 +1,1 @@
-"""What kernels are applied to: the Picture value, reading it and writing it. Pillow is imported here only."""
+"""What kernels are applied to: the Picture value, reading it and writing it."""
