@@ -34,7 +34,7 @@ Progress = Callable[[str], None]  # is given the name of what is tried next
 SHARE = 16  # of the rows: a trial on this part tells how long all of it takes
 TOO_LONG_S = 6.0  # what takes longer is not run, only estimated from its trial
 PATIENCE_S = 3.0  # for all rounds of one contender
-VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "neon": "NEON"}  # what a CPU has -> its name
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "asimd": "NEON"}  # what a CPU has -> its name
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import NamedTuple
 
@@ -16,6 +17,13 @@ class Cpu(NamedTuple):
     features: frozenset[str]
 
 
+# what Linux says of it: its features, and what tells one from another
+TOLD = {
+    "x86_64": ("flags", "vendor_id", "cpu family", "model", "stepping"),
+    "aarch64": ("Features", "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision"),
+}
+
+
 @cache
 def cpu() -> Cpu:
     """This machine's; on Linux without asking LLVM."""
@@ -24,20 +32,22 @@ def cpu() -> Cpu:
             first = file.read(16_384).partition("\n\n")[0]
         lines = [line.partition(":") for line in first.splitlines()]
         facts = {name.strip(): value.strip() for name, _, value in lines}
-        if "flags" in facts:
-            names = ("vendor_id", "cpu family", "model", "stepping", "flags")
-            identity = " ".join(facts.get(name, "") for name in names)
-            return Cpu(facts.get("model name", "?"), identity, frozenset(facts["flags"].split()))
+        flags, *names = TOLD[os.uname().machine]
+        if flags in facts:  # an emulator may show the file of another machine
+            told = ", ".join(f"{name} {facts.get(name, '?')}" for name in names)
+            return Cpu(facts.get("model name", told), f"{told} {facts[flags]}", frozenset(facts[flags].split()))
     import llvmlite.binding as llvm
 
     name, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     have = frozenset(feature[1:] for feature in features.split(",") if feature.startswith("+"))
+    if llvm.get_process_triple().startswith(("aarch64", "arm64")):  # all have it, and LLVM does not ask every system
+        have |= {"asimd"}
     return Cpu(name, f"{name} {features}", have)
 
 
 def fuses() -> bool:
     """Whether the CPU multiplies and adds in one step."""
-    return bool({"fma", "neon"} & cpu().features)
+    return bool({"fma", "asimd"} & cpu().features)
 
 
 def adds_pairs() -> bool:
