@@ -7,6 +7,7 @@ import math
 import os
 import re
 import stat
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,12 @@ from imgconv.errors import ImgconvError, reason
 
 Array = np.ndarray[Any, np.dtype[Any]]
 ENDINGS = (".npy", ".txt", ".csv")
+
+
+@cache
+def name_of(dtype: np.dtype[Any]) -> str:
+    """The name of a type, which NumPy puts together anew each time that it is asked."""
+    return dtype.name
 
 
 def read_bytes(path: Path, limit: int, error: type[ImgconvError]) -> bytes:

@@ -5,6 +5,7 @@ Touching a new 36 MB buffer for the first time costs as much as a 3×3 filter ov
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import threading
@@ -49,6 +50,14 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if block is None:
         block = np.empty(size, np.uint8)
     return np.asarray(_LentBlock(block, size)).view(dtype).reshape(shape)
+
+
+def address_of(array: Array) -> int:
+    """Where an array's samples begin; NumPy's own word for it takes three times as long."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # read-only, or without samples
+        return array.ctypes.data
 
 
 def with_padding(array: Array) -> Array | None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgconv.arrayfile import Array
+from imgconv.arrayfile import Array, name_of
 from imgconv.batch.targets import Job, Targets, is_skipped
 from imgconv.errors import PictureError, WriteError
 from imgconv.formats.metadata import select
@@ -45,7 +45,7 @@ def count_of(about: Picture, form: str, job: Job, targets: Targets, outcome: Out
 
     Raises PictureError where the format does not hold so many, or --in-place would lose some.
     """
-    outcome.shape, outcome.mode, outcome.dtype = about.array.shape, about.mode, about.array.dtype.name
+    outcome.shape, outcome.mode, outcome.dtype = about.array.shape, about.mode, name_of(about.array.dtype)
     count = len(wanted_of(targets.frames, about.frames))
     many = "several" if about.frames == UNCOUNTED else about.frames
     if count < about.frames:
@@ -97,7 +97,9 @@ def filtered(
         if count > 1 and _stands_apart(frame.about, form):
             continue
         frame.about = fitted(frame.about, form)
-        before = replace(frame.about, array=unread(frame.about.array.shape, frame.about.array.dtype))
+        before = frame.about  # without its pixels
+        if frame.read is None:
+            before = replace(before, array=unread(before.array.shape, before.array.dtype))
         outcome.notes += before.notes
         changes = handling.changes
         settled, top, note = for_picture(recipe, before, changes.depth)
@@ -107,7 +109,8 @@ def filtered(
         remade = count == 1 and form in THUMBNAILS and work.mode in MODES.values() and changes == Changes()
         after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome, remade=remade)
         if count == 1:
-            after = replace(after, info={key: value for key, value in after.info.items() if key not in TIMING})
+            for key in TIMING:
+                after.info.pop(key, None)
         elif after.info.get("duration") and not keeps(form, "duration") and before.format not in (form, "RAW"):
             outcome.notes.append(f"{form} holds no durations; they are left out")
         if handling.embedded:
@@ -135,7 +138,7 @@ def filtered(
             after = change.with_palette(rows(None))
             outcome.notes += after.notes
             made = partial(given, (part for part in (after.array,)))
-        yield replace(after, frames=count), made
+        yield after if after.frames == count else replace(after, frames=count), made
         outcome.put_down(work.report())
         outcome.clipped = (outcome.clipped or 0) + sum(change.clipped) if change else outcome.clipped
         outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0

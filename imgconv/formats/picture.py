@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,8 @@ class Frame:
             pixel = self.about.channels * array.itemsize
             check_whole(self.size, array.shape[1], array.shape[0], pixel, pixel, limits)
 
-    def is_opaque(self) -> bool:
+    @cached_property
+    def opaque(self) -> bool:
         """Whether alpha, the last channel, is full everywhere. Reading begins with the first row after that."""
         array = self.about.array
         if self.read is None:

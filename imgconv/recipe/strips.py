@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from contextlib import closing
-from functools import cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +170,7 @@ def filter_frame(recipe: Recipe, frame: Frame, limits: Limits, *, padded: bool =
     if frame.read is not None:
         dtype, layout = layout_of(about.array, about.mode)
         rows, columns, channels = (*about.array.shape, 1)[:3]
-        known = About(recipe.options, layout, (rows, columns, channels), dtype, cache(frame.is_opaque))
+        known = About(recipe.options, layout, (rows, columns, channels), dtype, lambda: frame.opaque)
         step = next_step(recipe.all_kernels, recipe.family, known)
         if step.local and step.count == len(recipe.all_kernels):
             return InStrips(recipe, step, known, frame)

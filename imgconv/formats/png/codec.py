@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from imgconv.arrayfile import Array
+from imgconv.arrayfile import Array, name_of
 from imgconv.errors import PictureError
 from imgconv.formats.limits import DEFLATE, Limits, check_whole, refuse_ratio
 from imgconv.formats.picture import Frame, Picture, unread
@@ -24,6 +24,7 @@ from imgconv.formats.png.deflate import adler_of_both, deflated
 from imgconv.formats.png.inflate import inflated
 from imgconv.formats.sink import Sink
 from imgconv.formats.table import MODES
+from imgconv.memory import address_of
 from imgconv.native import kept
 from imgconv.threads import ahead, available_cores, in_threads
 
@@ -66,7 +67,7 @@ class PngSink(Sink):
         palette: tuple[bytes, bytes] | None = None,
     ) -> None:
         channels = shape[2] if len(shape) == 3 else 1
-        if len(shape) not in (2, 3) or (dtype.name, channels) not in MODES or 0 in shape:
+        if len(shape) not in (2, 3) or (name_of(dtype), channels) not in MODES or 0 in shape:
             raise ValueError(f"PNG cannot hold an array of {dtype} of shape {shape}")
         rows, columns = shape[:2]
         bits, colour = 1 if bilevel else 8 * dtype.itemsize, 3 if palette else COLOUR_TYPES[channels]
@@ -112,8 +113,8 @@ class PngSink(Sink):
                 lines = source[start - 1 : start + count] if start else np.concatenate([self.above, source[:count]])
                 if lines.itemsize == 2:
                     lines = lines.astype(">u2")
-                at = lines.ctypes.data
-                self.loop.call(filtered.ctypes.data, at + row_bytes, at, count, row_bytes, self.pixel)
+                at = address_of(lines)
+                self.loop.call(address_of(filtered), at + row_bytes, at, count, row_bytes, self.pixel)
                 band = filtered[:count].reshape(-1)
                 data = deflated(band, self.level)
                 if not number and not self.begun:
@@ -164,7 +165,7 @@ def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = No
         array = unread(decoder.shape, decoder.dtype)
     if channels == 1:
         array = array[:, :, 0]
-    about = Picture(array, MODES[decoder.dtype.name, channels], "PNG", info, others=others, notes=notes)
+    about = Picture(array, MODES[name_of(decoder.dtype), channels], "PNG", info, others=others, notes=notes)
     return Frame(about, size, None if decoder.unusual else lambda target: decoder.read(target, threads))
 
 
@@ -267,7 +268,7 @@ class Decoder:
             # 16-bit samples are turned around on their way from the cache to the picture
             direct = self.dtype == np.uint8 and done + size + SLACK <= len(flat)
             band = flat[done:] if direct else np.empty(size + SLACK, np.uint8)
-            given = band.ctypes.data, lines.ctypes.data, self.above.ctypes.data
+            given = address_of(band), lines.ctypes.data, address_of(self.above)
             if self.loop.call(*given, count, self.row_bytes, self.pixel) != count:
                 raise PictureError("is broken: a row has a filter that PNG does not know")
             if self.dtype == np.uint16:
