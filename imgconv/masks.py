@@ -256,16 +256,18 @@ def read_mask(name: str, limits: Limits, *, auto_orient: bool = False) -> Mask:
 
     Raises UsageError when it cannot be read or is no mask: nothing can be filtered then.
     """
+    from imgconv.formats.picture import is_opaque
     from imgconv.formats.read import read  # here, because masks of the library are arrays
 
     try:
         picture = read(Path(name), auto_orient=auto_orient, limits=limits)
         array = picture.array
         if picture.mode and array.ndim == 3:
-            colours = array[:, :, :-1] if picture.mode in ("LA", "RGBA") else array
-            if picture.mode not in ("LA", "RGB", "RGBA") or (colours != colours[:, :, :1]).any():
+            mode = picture.mode.partition(";")[0]
+            colours = array[:, :, :-1] if "A" in mode else array
+            if mode not in ("LA", "RGB", "RGBA") or (colours != colours[:, :, :1]).any():
                 raise PictureError(f"{name}: a mask is a grey picture, not one in {picture.mode} with colours")
-            if colours is not array and (array[:, :, -1] != np.iinfo(array.dtype).max).any():
+            if colours is not array and not is_opaque(array):
                 raise PictureError(f"{name}: a mask is opaque; this one has transparent pixels")
             array = colours[:, :, 0]
         return Mask(array, name)

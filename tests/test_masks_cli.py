@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from makers import png16
 from PIL import Image
 
 import imgconv
@@ -19,6 +21,9 @@ def place(tmp_path, monkeypatch):
     Image.fromarray(mask).convert("RGB").save("grey_rgb.png")
     Image.fromarray(mask).convert("RGBA").save("grey_rgba.png")
     Image.fromarray(mask.astype(np.uint16) * 257).save("mask16.png")
+    deep = np.dstack([mask.astype(np.uint16) * 257] * 3 + [np.full(mask.shape, 65535, np.uint16)])
+    Path("deep_rgba.png").write_bytes(png16(deep))
+    Path("deep_la.png").write_bytes(png16(deep[:, :, 2:]))
     np.save("mask.npy", mask / 255)
     np.savetxt("mask.txt", mask / 255)
     np.save("a.npy", rng.random((20, 30)))
@@ -40,7 +45,10 @@ def pixels(name):
         return np.asarray(image)
 
 
-@pytest.mark.parametrize("name", ["mask.png", "grey_rgb.png", "grey_rgba.png", "mask16.png", "mask.npy", "mask.txt"])
+@pytest.mark.parametrize(
+    "name",
+    ["mask.png", "grey_rgb.png", "grey_rgba.png", "mask16.png", "mask.npy", "mask.txt", "deep_rgba.png", "deep_la.png"],
+)
 def test_masks_in_files(place, name):
     assert run("a.png", "-k", "blur", "-k", "sharpen", "--mask", name, "-o", "b.png").exception is None
     with Image.open("a.png") as image:

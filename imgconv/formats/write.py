@@ -17,7 +17,6 @@ from imgconv.formats.sink import Sink
 from imgconv.formats.table import (
     ARRAYS,
     ENCODER_OPTIONS,
-    FORMATS,
     ICNS_KINDS,
     TIMING,
     Changes,
@@ -207,7 +206,7 @@ def fitted(picture: Picture, form: str) -> Picture:
 
     A frame of a GIF has alpha where any other may have.
     """
-    if picture.format not in (form, "GIF") or picture.mode != "RGBA" or form not in [known.name for known in FORMATS]:
+    if picture.format not in (form, "GIF") or picture.mode != "RGBA" or form in ARRAYS:
         return picture
     if "RGBA" in by_name(form).modes or not is_opaque(picture.array):
         return picture
