@@ -13,9 +13,10 @@ from PIL import Image
 
 from imgconv.arrayfile import opened
 from imgconv.errors import PictureError
-from imgconv.formats.decode import _before_pixels, begin
+from imgconv.formats.decode import begin
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.read import frames_of, read
+from imgconv.formats.segments import before_pixels
 
 
 def read_early(path, begun, auto_orient=False):
@@ -113,9 +114,9 @@ def test_what_has_begun_is_left_when_the_command_is_wrong(jpeg, words):
 def test_a_jpeg_is_looked_through_up_to_its_pixels():
     thumbnail = b"Exif\0\0" + exif().tobytes().removeprefix(b"Exif\0\0") + saved(photo(), "JPEG")
     data = saved(photo(), "JPEG", exif=thumbnail, comment=b"\xff\xda")
-    head = _before_pixels(data)
+    head = before_pixels(data)
     assert data.startswith(head)
     assert data[len(head) :].startswith(b"\xff\xda\0\x0c\x03\x01\0")  # a scan of three channels
     assert b"\xff\xda" not in data[len(head) + 2 :]
     for broken in (data[:2] + b"x" + data[2:], data[: len(head)], data[:2] + b"\xff\xe0\0\1" + data[2:]):
-        assert _before_pixels(broken) == broken  # all of it, where Pillow might go on elsewhere
+        assert before_pixels(broken) == broken  # all of it, where Pillow might go on elsewhere

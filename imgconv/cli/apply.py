@@ -164,7 +164,7 @@ def apply(
     # the first picture is decoded while the rest is being imported
     early = len(inputs) == 1 and list_file is None and inputs[0] != "-" and options["threads"] != 1 and raw is None
     early = early and not (dry_run or skip_existing or newer or resume or watch or watch_kernel or cluster)
-    begun = begin(Path(inputs[0])) if early else None
+    begun = begin(Path(inputs[0]), options["threads"]) if early else None
     settle = partial(make_recipe, kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
     recipe = settle()
     if save_recipe is not None and not inputs and list_file is None:

@@ -31,6 +31,7 @@ SMALL = 2**16  # pixels: so few go sooner through Pillow's codecs
 LARGEST_SPARE = 2**25  # bytes
 LARGE_PAGES_FROM = 2**22  # bytes, as NumPy has it
 PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # 4 in all other modes
+RESTARTS = b"\xff\xdd\0\4"  # the segment of a JPEG with its restart interval
 JPEG_PIECE = 2**23  # bytes decoded in one call, which lets other threads run; between two, Ctrl-C is heard
 
 _pointer_in = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
@@ -74,9 +75,13 @@ class _ArrowArray(ctypes.Structure):
     )
 
 
-def load(image: ImageFile.ImageFile) -> Block | None:
-    """Decodes an image that was opened; returns where its pixels are, if they are in one block."""
-    if image.format in ("JPEG", "MPO"):
+def load(image: ImageFile.ImageFile, data: bytes = b"", threads: int | None = 1) -> Block | None:
+    """Decodes an image that was opened; returns where its pixels are, if they are in one block.
+
+    A JPEG whose file is `data` takes threads, if restart intervals allow that.
+    """
+    jpeg = image.format in ("JPEG", "MPO")
+    if jpeg:
         image.decodermaxblock = JPEG_PIECE
     if not image.tile and type(image).load is ImageFile.ImageFile.load:  # not asked where there is memory already
         raise OSError("it ends before its pixels")
@@ -85,13 +90,21 @@ def load(image: ImageFile.ImageFile) -> Block | None:
     # others do more in it, and once only; or take a picture that has memory for one that is there (ICNS, GBR)
     plain = type(image).load_prepare is ImageFile.ImageFile.load_prepare and (image.tile or image.format == "WEBP")
     if not small and plain:
-        block = _taken(image) if image.format in ("JPEG", "MPO") else None
+        block = _taken(image) if jpeg else None
         if block is not None:
             image.im = block.core
         else:
             with _undivided():
                 image.load_prepare()
             block = block_of(image.im)
+        if jpeg and threads != 1:
+            from imgconv.formats.segments import before_pixels
+
+            header = before_pixels(data)
+            if RESTARTS in header and header != data:
+                from imgconv.formats import intervals  # here, because few files have them
+
+                intervals.decode(image, header, data, threads)
     image.load()
     return block if block is not None and block.core is image.im else None
 

@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from imgconv.errors import PictureError
 from imgconv.formats.limits import DEFAULT, READING, Limits, check_image, check_nested, check_whole
 from imgconv.formats.table import ARRAY_ENDINGS, START_BYTES, by_name, format_of, name_for
+from imgconv.threads import available_cores
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
     from imgconv.formats.blocks import Block
 
-# of JPEG segments that Pillow reads, or passes over, by their length
-HEADER_MARKERS = [bytes([n]) for n in (*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDB, 0xF0), 0xFE)]
 HEADERS = {"FITS": 2880, "DDS": 148, "PCD": 1}  # bytes at the beginning, which say how much there is
 PCD_BASE = 385 * 2048  # bytes of a PhotoCD that has nothing larger
 LARGEST = 2**28  # bytes of a file that is read before its turn
+LONG = 2**23  # bytes of a file whose decoding takes longer than to import what a command needs
 
 
 class Loaded(NamedTuple):
@@ -46,11 +46,16 @@ class Loaded(NamedTuple):
 
 
 def decode(
-    data: bytes, limits: Limits = DEFAULT, ending: str = "", opened: tuple[BinaryIO, int] | None = None
+    data: bytes,
+    limits: Limits = DEFAULT,
+    ending: str = "",
+    opened: tuple[BinaryIO, int] | None = None,
+    threads: int | None = 1,
 ) -> Loaded:
     """Opens and decodes the picture in the bytes of a file; `ending` tells the format where its bytes do not.
 
-    Where `data` is but its beginning, `opened` is the file, which stays open, and its size.
+    Where `data` is but its beginning, `opened` is the file, which stays open, and its size. A JPEG with restart
+    intervals takes so many `threads`, or as many as there are cores.
     Raises PictureError when it claims more than it can hold, or would lose detail; and whatever Pillow raises.
     """
     from PIL import Image
@@ -72,7 +77,7 @@ def decode(
         refuse_cut(data, image)
         frames = pictures_in(image)
         # before its metadata: a PNG may have some behind the pixels, a TIFF is turned upright
-        return Loaded(data, file, size, image, load(image), frames)
+        return Loaded(data, file, size, image, load(image, data, threads), frames)
     except BaseException:
         image.close()
         raise
@@ -94,8 +99,8 @@ def known(data: bytes, ending: str) -> str:
 class Begun:
     """A picture that is being decoded before its turn."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, threads: int) -> None:
+        self.path, self.threads = path, threads
         self._loaded: Loaded | None = None
         # a daemon: a command that ends with an error does not wait for it
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -104,7 +109,7 @@ class Begun:
     def _run(self) -> None:
         # whatever is wrong is found again when the file is read in its turn
         with contextlib.suppress(Exception):
-            self._loaded = decode(self.path.read_bytes())
+            self._loaded = decode(self.path.read_bytes(), threads=self.threads)
 
     def take(self) -> Loaded | None:
         """Waits for the picture, and hands it over; None when that failed, or when it was taken."""
@@ -113,8 +118,11 @@ class Begun:
         return loaded
 
 
-def begin(path: Path) -> Begun | None:
-    """Begins to decode a file, where that lets other threads run: JPEG. None for all others."""
+def begin(path: Path, threads: int | None = None) -> Begun | None:
+    """Begins to decode a file, where that lets other threads run: JPEG. None for all others.
+
+    One of the threads, or of the cores, is left to what is imported meanwhile, unless decoding will take longer.
+    """
     try:
         status = os.stat(path)
         if (
@@ -123,8 +131,9 @@ def begin(path: Path) -> Begun | None:
             or path.suffix.lower() in (*ARRAY_ENDINGS, ".mpo")
         ):
             return None
+        most = max(1, (threads or available_cores()) - (status.st_size < LONG))
         with open(path, "rb", buffering=0) as file:
-            return Begun(path) if file.read(3) == b"\xff\xd8\xff" else None
+            return Begun(path, most) if file.read(3) == b"\xff\xd8\xff" else None
     except (OSError, RuntimeError):  # which is Python's error where no thread can be started
         return None
 
@@ -148,7 +157,9 @@ def _check_tags(data: bytes) -> None:
     """Raises PictureError where the tags of a TIFF, or of EXIF, claim the same bytes again and again."""
     most = 2 * len(data) + 2**20
     if data[:3] == b"\xff\xd8\xff":
-        data = _before_pixels(data)
+        from imgconv.formats.segments import before_pixels
+
+        data = before_pixels(data)
     exif = data.find(b"Exif\0\0", 0, -8) + 6
     if data[:2] in (b"II", b"MM"):
         exif = 0
@@ -163,17 +174,6 @@ def _check_tags(data: bytes) -> None:
         body = data[exif:]
     if claim_more(body, most):
         raise PictureError("is broken: its tags claim more bytes than it has")
-
-
-def _before_pixels(data: bytes) -> bytes:
-    """A JPEG file as far as Pillow reads it before the pixels; all of it where that cannot be told for sure."""
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] in HEADER_MARKERS:
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if length < 2:
-            break
-        at += 2 + length
-    return data[:at] if data[at : at + 2] == b"\xff\xda" else data
 
 
 def refuse_cut(data: bytes, image: Image.Image) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from imgconv.formats.segments import SCAN
+from imgconv.formats.segments import each
 from imgconv.formats.tiff.tags import LONG, Entry, Tags, file_of
 
 MARK = b"MPF\0"
@@ -35,7 +34,7 @@ def parts_of(file: BinaryIO, size: int) -> list[Part]:
     """What the index of a file says that it holds; nothing where there is none, or where it makes no sense."""
     file.seek(0)
     data = file.read(HEADER)
-    index = next((start + 8 for _, start, end in segments(data) if data[start + 4 : end].startswith(MARK)), 0)
+    index = next((start + 8 for _, start, end in each(data) if data[start + 4 : end].startswith(MARK)), 0)
     if not index:
         return []
     try:
@@ -77,18 +76,9 @@ def others_in(parts: list[Part], *, alone: bool = False) -> dict[str, Any]:
     return {"others": len(others)} | ({"other_kinds": kinds} if others else {})
 
 
-def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """The markers of a JPEG up to its pixels, and where each segment begins and ends."""
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at : at + 2] != SCAN and len(data) >= at + 4:
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        yield data[at + 1], at, end
-        at = end
-
-
 def _size(data: bytes) -> bytes:
     """Rows and columns of a JPEG, as they stand in it."""
-    return next((data[start + 5 : start + 9] for marker, start, _ in segments(data) if 0xC0 <= marker <= 0xC3), b"")
+    return next((data[start + 5 : start + 9] for marker, start, _ in each(data) if 0xC0 <= marker <= 0xC3), b"")
 
 
 def index(entries: list[tuple[int, ...]]) -> bytes:

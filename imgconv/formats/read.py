@@ -131,7 +131,7 @@ def _frames_of(
     if size > LARGEST_FILE:
         raise PictureError(f"{size:,} bytes, more than the {LARGEST_FILE:,} allowed here")
     file.seek(0)
-    yield from pillow.frames_of(partial(decode, file.read(), limits, ending), wanted, limits)
+    yield from pillow.frames_of(partial(decode, file.read(), limits, ending, threads=threads), wanted, limits)
 
 
 def _own_frames_of(
@@ -169,7 +169,7 @@ def _own_frames_of(
     elif kind == "MPO" and start.startswith(b"\xff\xd8\xff"):
         from imgconv.formats import mpo
 
-        return mpo.frames_of(file, size, limits, wanted)
+        return mpo.frames_of(file, size, limits, wanted, threads)
     elif ANIMATED_WEBP.match(start):
         from imgconv.formats import webp
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from imgconv.formats import xmp
@@ -21,6 +22,8 @@ SCAN, END = b"\xff\xda", b"\xff\xd9"
 ANY_END = re.compile(b"\xff[\xd9]")  # five times as fast as `bytes.find`, for a set is no part of the text to be found
 PICTURE = b"\xff\xd8\xff"  # the beginning of one
 FILLING = b"\0\xff\r\n"
+# of segments that Pillow reads, or passes over, by their length
+READ_MARKERS = (*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDB, 0xF0), 0xFE)
 TABLES = (0xC4, 0xC8, 0xCC)  # markers that are no frame's, though among theirs
 ARITHMETIC = 0xC8  # and above: frames that are coded so
 
@@ -97,6 +100,25 @@ def coding(image: Any, frame: int) -> dict[str, Any]:
         "keep_rgb": len(layers) == 3 and "jfif" not in said and in_rgb,
         "unlike": tuple(unlike),
     }
+
+
+def each(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The markers of a JPEG up to its pixels, and where each segment begins and ends."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at : at + 2] != SCAN and len(data) >= at + 4:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield data[at + 1], at, end
+        at = end
+
+
+def before_pixels(data: bytes) -> bytes:
+    """A JPEG file as far as Pillow reads it before the pixels; all of it where that cannot be told for sure."""
+    at = 2
+    for marker, start, end in each(data):
+        if marker not in READ_MARKERS or end < start + 4:
+            break
+        at = end
+    return data[:at] if data[at : at + 2] == SCAN else data
 
 
 def frame_in(data: bytes) -> tuple[int, int]:
