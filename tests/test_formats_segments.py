@@ -71,6 +71,34 @@ def test_sampling_and_scans_stay(size, subsampling, progressive):
     assert (get_sampling(after), bool(after.info.get("progressive")), notes) == (subsampling, progressive, ())
 
 
+def interval(data: bytes) -> int:
+    """The restart interval of a file, or 0."""
+    at = data.find(b"\xff\xdd\0\4")
+    return int.from_bytes(data[at + 4 : at + 6], "big") if at >= 0 else 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("more", [{}, {"progressive": True}])
+@pytest.mark.parametrize("restarts", [{}, {"restart_marker_rows": 2}, {"restart_marker_blocks": 5}], ids=str)
+def test_restart_intervals_stay(restarts, more, channels):
+    array = smooth(64, 90)[:, :, :channels].squeeze()
+    given = saved(Image.fromarray(array), "JPEG", **restarts, **more)
+    picture = parse(given, "a")
+    assert interval(encode(picture, "JPEG")[0]) == interval(given)
+    options = {"subsampling": 0} if channels > 1 else {}  # the same rows, or units, of another size
+    other = saved(Image.fromarray(array), "JPEG", **restarts, **more, **options)
+    assert interval(encode(picture, "JPEG", options)[0]) == interval(other)
+    assert interval(encode(picture, "JPEG", {"progressive": True})[0]) == interval(given)
+
+
+def test_what_is_written_in_strips_has_its_own_intervals():
+    array = smooth(*LARGE)
+    with_, without = (
+        parse(saved(Image.fromarray(array), "JPEG", **given), "a") for given in ({"restart_marker_rows": 2}, {})
+    )
+    assert encode(with_, "JPEG")[0] == encode(without, "JPEG")[0]
+
+
 @pytest.mark.parametrize(("name", "factors"), [("411", "4×1, 1×1, 1×1"), ("440", "1×2, 1×1, 1×1")])
 def test_a_sampling_that_cannot_be_written_is_said(name, factors):
     option = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{name}")

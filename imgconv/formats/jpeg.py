@@ -59,7 +59,7 @@ class JpegSink(Sink):
         self.step = self.strip * (MARKERS if threads == 1 else 1)
         self.interval = -(-self.columns // across) * (self.strip // down)
         self.mode, self.threads = mode, threads
-        self.everything = {**options, "restart_marker_blocks": self.interval}
+        self.everything = {**options, "restart_marker_rows": 0, "restart_marker_blocks": self.interval}
         self.options = {key: options[key] for key in CODING if key in options}
         self.strips = 0
 

@@ -25,6 +25,7 @@ FILLING = b"\0\xff\r\n"
 # of segments that Pillow reads, or passes over, by their length
 READ_MARKERS = (*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDB, 0xF0), 0xFE)
 TABLES = (0xC4, 0xC8, 0xCC)  # markers that are no frame's, though among theirs
+RESTARTS, BLOCK = 0xDD, 8  # the marker of the restart interval; columns of samples that are coded together
 ARITHMETIC = 0xC8  # and above: frames that are coded so
 
 
@@ -65,10 +66,11 @@ def about(image: Any, data: bytes) -> dict[str, Any]:
             lost.append(("other", f"{len(behind):,} bytes behind its pixels{kind}"))
         if packet := info.get("xmp", said.get("xmp")):
             info["xmp"] = xmp.alone(packet)
-    return info | coding(image, frame) | {"lost": tuple(dict.fromkeys(lost))}
+    interval = next((int.from_bytes(data[at + 4 : end], "big") for kind, at, end in each(data) if kind == RESTARTS), 0)
+    return info | coding(image, frame, interval) | {"lost": tuple(dict.fromkeys(lost))}
 
 
-def coding(image: Any, frame: int) -> dict[str, Any]:
+def coding(image: Any, frame: int, interval: int = 0) -> dict[str, Any]:
     """How the pixels were coded, for the encoder of the result; `unlike` is what that cannot do as it was.
 
     Each with the option that decides it, if there is one.
@@ -93,7 +95,11 @@ def coding(image: Any, frame: int) -> dict[str, Any]:
         factors = ", ".join(f"{across}×{down}" for _, across, down, _ in layers)
         note = f"had a sampling ({factors}) that cannot be written, and has 4:4:4 now, which loses nothing"
         unlike.append(("subsampling", note))
+    across = BLOCK * max([1, *(layer[1] for layer in layers)]) if len(layers) > 1 else BLOCK
+    rows, part = divmod(interval, -(-image.width // across))
+    restarts = {"restart_marker_blocks": interval} if part else {"restart_marker_rows": rows}
     return {
+        "restarts": restarts if interval else {},
         "qtables": [found[table] for table in tables] if set(tables) <= set(found) else [],
         "subsampling": subsampling,
         "progressive": bool(said.get("progressive")),

@@ -236,7 +236,7 @@ def _encoder_options(picture: Picture, form: str, given: dict[str, Any]) -> dict
     if form == "JPEG" and not info.get("qtables"):  # from another format, or without loss
         return {"quality": 95, "subsampling": 0, **given}
     if form == "JPEG":
-        options: dict[str, Any] = {"progressive": info["progressive"]}
+        options: dict[str, Any] = {"progressive": info["progressive"], **info.get("restarts", {})}
         if "quality" not in given:
             options["qtables"] = info["qtables"]
         if picture.mode == "RGB":  # -1: a subsampling that Pillow cannot write; none loses nothing
