@@ -345,8 +345,8 @@ def test_small_pictures_and_files_are_told(monkeypatch):
     some = {name: programs.PROGRAMS[name] for name in ("imgconv", *small.POOLS)}
     monkeypatch.setattr(programs, "PROGRAMS", some)
     few = [
-        folders.Folder(replace(named(work), name=name), 3, 18, 24)
-        for work, name in (("jpeg", "jpegs"), ("png", "small-pngs"))
+        folders.Folder(replace(named(work), name=name), number, 18, 24)
+        for work, name, number in (("jpeg", "jpegs", 3), ("png", "small-pngs", 40))
     ]
     monkeypatch.setattr(folders, "folders", lambda *_: few)
     told = json.loads(run("--small", "--size", "0.001", "--rounds", "1", "--json"))
@@ -355,7 +355,7 @@ def test_small_pictures_and_files_are_told(monkeypatch):
     assert [*calls["rows"]["5×5 RGB"]] == [*small.CALLS]
     assert all(calls["rows"]["16×16 RGB"].values())
     assert calls["rows"]["5×5 float32"]["Pillow"] is None  # it takes no such pictures
-    assert all(files["rows"]["512×512 PNGs, a command for each"].values())
+    assert all(files["rows"]["4 PNGs of 512×512, a command for each"].values())
     ratios = [row["Pillow"] / row["installed()"] for row in installed["rows"].values()]
     assert [row["times as fast"] for row in installed["rows"].values()] == pytest.approx(ratios)
     assert len(ratios) == 9

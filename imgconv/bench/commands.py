@@ -154,11 +154,12 @@ def command_line(command: Command, values: Mapping[str, Any], ending: str) -> li
 
 
 def measure(
-    work: Work, settings: Settings, progress: Progress = lambda _: None, tools: Sequence[str] = ()
+    work: Work, settings: Settings, progress: Progress = lambda _: None, tools: Sequence[str] = (), times: int = 1
 ) -> Row | None:
     """One piece of work by every program that is there, or by these; None where the format cannot hold the picture.
 
-    Codecs alone are called in this process: no start, and no import, is in their times.
+    A run is the command so many `times`, one after the other. Codecs alone are called in this process: no start, and no
+    import, is in their times.
     """
     if settings.channels not in ((1, 3) if work.ending == ".jpg" else (1, 3, 4)):
         return None
@@ -177,7 +178,8 @@ def measure(
         Image.fromarray(source[:, :, 0] if settings.channels == 1 else source).save(file, quality=QUALITY)
         commands = command_lines(file, folder, settings.channels, settings.threads)
         runs: dict[str, tuple[Run, Path]] = {
-            tool: (partial(run, words, environment), target) for tool, (words, target) in commands.items()
+            tool: (partial(_loop, partial(run, words, environment), times), target)
+            for tool, (words, target) in commands.items()
         }
         for library, done in CODECS[work.ending].items():
             runs[library] = partial(done, file, copy, settings.threads), copy
@@ -198,7 +200,13 @@ def measure(
                 with Image.open(target) as image:
                     timing.error = error(np.asarray(image).reshape(source.shape))
 
-        return compete(work, contenders(), check, settings.rounds, progress)
+        limits_s = (LONGEST_S, LONGEST_S) if times > 1 else None
+        return compete(work, contenders(), check, settings.rounds, progress, limits_s)
+
+
+def _loop(run: Run, times: int) -> None:
+    for _ in range(times):
+        run()
 
 
 def run(

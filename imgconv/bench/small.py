@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ SIDES = (5, 16, 64, 256, 512, 1024)  # rows and columns
 SAMPLE_S = 0.004  # of calls in a row that are timed together
 THUMBNAIL = 256  # rows and columns
 PHOTO_MP = 1.92  # of each of a folder
+LOOP, TURN = 100, 10  # commands of a loop, and how many of them are done before the others have their turn
 # what --batch and whole commands call them -> heading
 ALONE = {"imgconv": "imgconv", "Python + Pillow": "Pillow", "Python + OpenCV": "OpenCV"}
 TOGETHER = {"imgconv": "imgconv", "Pillow Pool": "Pillow", "OpenCV threads": "OpenCV"}
@@ -122,12 +124,14 @@ def _contenders(array: np.ndarray[Any, Any]) -> dict[str, Run]:
 
 
 def _files(settings: Settings, photos: int, progress: Progress) -> Table:
-    """One file by a command of its own, and many by one command."""
+    """Files by a loop of commands, as many as a tenth of the small ones are; and these by one command."""
     (alone,) = (work for work in WORKS if work.name == "small-png")
     (many,) = (folder for folder in folders.folders(5 * photos, 1, 1) if folder.name == "small-pngs")
     rows: dict[str, dict[str, float]] = {}
-    if row := commands.measure(alone, settings, progress, tuple(ALONE)):
-        rows["512×512 PNGs, a command for each"] = _seconds(row, ALONE)
+    turn = max(1, min(TURN, many.files // 10))
+    turns = max(1, min(LOOP, many.files // 10) // turn)
+    if row := commands.measure(alone, replace(settings, rounds=turns), progress, tuple(ALONE), turn):
+        rows[f"{turns * turn} PNGs of 512×512, a command for each"] = _seconds(row, ALONE, 1 / turn)
     row = folders.measure(many, settings.rounds, settings.threads, progress, tuple(TOGETHER)).row
     rows[f"{row.work.about}, a command for all"] = _seconds(row, TOGETHER, 1 / many.files)
     rates = {name: {tool: 1 / seconds for tool, seconds in times.items()} for name, times in rows.items()}

@@ -68,6 +68,7 @@ def bench(
     imgconv bench --scaling --size 200               by megapixels, threads and size of the kernel
     imgconv bench --batch --files 400                folders of files; 60 take three minutes
     imgconv bench --small --markdown                 calls on small pictures, small files, Pillow's own calls
+    imgconv bench --small --files 8                  sooner: a loop of 20 commands, 100 of which take two minutes
 
     \b
     Works: copy edge_enhance 3x3 5x5 7x7 15x15 31x31 gaussian5 gaussian20 box15
