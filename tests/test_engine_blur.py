@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 import imgconv
 from imgconv.compare import compare
-from imgconv.engine.blur import blurred, boxes
+from imgconv.engine.blur import LARGEST_DIVIDED, blurred, box, boxes
 from imgconv.engine.stage import Span
 from imgconv.formats.picture import Picture
 from imgconv.kernels.files import read_kernels
@@ -59,6 +59,40 @@ def test_every_radius(radius, size):
             np.testing.assert_array_equal(ours, np.asarray(source.filter(theirs((x, y)))), f"{theirs} {x} {y}")
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize("cached", [1, 2**15, 2**19])
+@pytest.mark.parametrize("threads", [1, 7])
+def test_parts_fit_together(mode, cached, threads, monkeypatch):
+    """Whether they are narrow, low or all of it, or rows and columns are blurred one after the other."""
+    monkeypatch.setattr("imgconv.engine.blur.CACHED", cached)
+    monkeypatch.setattr("imgconv.engine.blur.WORTH_A_THREAD", 1)
+    source = image_of(mode, 333, 150)
+    samples = np.asarray(source).reshape(150, 333, -1)
+    for radius in (0.7, 2, 9.25, 80):
+        for blur, theirs in (
+            (boxes(radius, radius, 1), ImageFilter.BoxBlur(radius)),
+            (boxes(radius, radius, 3), ImageFilter.GaussianBlur(radius)),
+            (boxes(radius, radius, 3, 130, 2), ImageFilter.UnsharpMask(radius, 130, 2)),
+        ):
+            expected = np.asarray(source.filter(theirs)).reshape(samples.shape)
+            for rows in (Span(0, 150), Span(21, 92)):
+                ours = blurred(samples, rows, blur, threads)
+                np.testing.assert_array_equal(ours, expected[slice(*rows)], f"{theirs} {radius} {rows}")
+
+
+def test_quotients_are_pillows_products():
+    """Of every sum that can be, whatever is on the rim."""
+    for radius in range(1, LARGEST_DIVIDED + 1):
+        size = 2 * radius + 1
+        sums, weight = np.arange(255 * size + 1), 2**24 // size
+        rim = (2**24 - size * weight) // 2
+        _, factor, _, shift = box(radius)
+        assert max(factor, sums[-1] + radius) < 2**16
+        for most in (0, 510):
+            theirs = (sums * weight + most * rim + 2**23) >> 24
+            np.testing.assert_array_equal((sums + radius) * factor >> 16 + shift, theirs, str(radius))
+
+
 def test_an_axis_may_stay():
     source = image_of("RGB", 30, 20)
     assert_as_pillow(source, "gaussian:sigma_x=2,sigma_y=0", ImageFilter.GaussianBlur((2, 0)))
@@ -72,6 +106,9 @@ def test_sharpening_beyond_the_range_and_by_thresholds():
     for percent, threshold in ((0, 0), (1, 0), (10_000, 0), (500, 255), (99, 254), (33, 7)):
         spec = f"unsharp:radius=2,percent={percent},threshold={threshold}"
         assert_as_pillow(source, spec, ImageFilter.UnsharpMask(2, percent, threshold))
+    for percent, threshold in ((-10_000, 0), (-70, 3), (-1, 0)):  # Pillow takes them
+        ours = blurred(np.asarray(source), Span(0, 40), boxes(2, 2, 3, percent, threshold))
+        np.testing.assert_array_equal(ours, np.asarray(source.filter(ImageFilter.UnsharpMask(2, percent, threshold))))
     assert_as_pillow(source, "unsharp:sigma=3,amount=1.29", ImageFilter.UnsharpMask(3, 129, 0))
     assert_as_pillow(source, "unsharp", ImageFilter.UnsharpMask(1, 100, 0))
 

@@ -89,12 +89,12 @@ def warm() -> int:
 
 def _functions() -> list[Function]:
     """Everything that can ever be compiled."""
-    from imgconv.engine.blur import COLUMNS, ROWS, SHARPEN
+    from imgconv.engine.blur import BLUR
     from imgconv.engine.methods import VARIANTS
     from imgconv.formats.image import MOVES
     from imgconv.formats.png.codec import FILTER, UNFILTER
 
-    return [*(variant.function for variant in VARIANTS), ROWS, COLUMNS, SHARPEN, FILTER, UNFILTER, *MOVES.values()]
+    return [*(variant.function for variant in VARIANTS), *BLUR.values(), FILTER, UNFILTER, *MOVES.values()]
 
 
 def _facts() -> dict[str, Any]:

@@ -22,17 +22,17 @@ from imgconv.threads import available_cores, in_threads
 if TYPE_CHECKING:
     from imgconv.engine.correlation import Correlation
 
-MODULE = "imgconv.engine.blur_loop"
-ROWS = Function(MODULE, "rows", (), "ppp" + 7 * "i")
-COLUMNS = Function(MODULE, "columns", (), "ppp" + 9 * "i")
-SHARPEN = Function(MODULE, "sharpen", (), "ppiii")
-ACROSS = 64  # rows or columns that a loop takes at once, as it has it
+BLUR = {unit: Function("imgconv.engine.blur_loop", "blur", (unit,), "pppp" + 21 * "i") for unit in (1, 4)}
+ACROSS = 64  # bytes that the loop takes at once, as it has it
+CACHED = 2**19  # bytes of its memory that stay near
+OVERLAPS = 4  # at least so many times what its neighbours compute again is a part wide or high
 WORTH_A_THREAD = 2**18  # samples times passes; fewer take less time than waking one
-SHARPENED_AT_ONCE = 2**18  # samples
+LARGEST_DIVIDED = 89  # radius; for larger ones the quotient may be another than Pillow's, which is a product
 FLOAT = np.float32  # Pillow's weights are computed in
 
 
-Box = tuple[int, int, int]  # its radius; what each pixel counts and what one on the rim does, over 2 to the 24th
+Box = tuple[int, int, int, int]  # as the loop has it, but for the radius itself
+SAME: Box = 0, 1 << 24, 0, -1
 
 
 class Boxes(NamedTuple):
@@ -61,6 +61,11 @@ class Boxes(NamedTuple):
         """Rows above and below that a row depends on."""
         return self.times * (self.down[0] + 1) if self.down else 0
 
+    @property
+    def side(self) -> int:
+        """Columns left and right that a column depends on."""
+        return self.times * (self.across[0] + 1) if self.across else 0
+
 
 class Passes(NamedTuple):
     """What is said of a blur where others have a Plan."""
@@ -85,8 +90,12 @@ def box(radius: float) -> Box | None:
     if exact == 0:
         return None
     whole = int(exact)
+    size = 2 * whole + 1
+    if whole == exact and whole <= LARGEST_DIVIDED:
+        shift = size.bit_length() - 1
+        return whole, (1 << 16 + shift) // size + 1, 0, shift
     weight = int(FLOAT(1 << 24) / (exact * FLOAT(2) + FLOAT(1)))
-    return whole, weight, ((1 << 24) - (2 * whole + 1) * weight) % 2**32 // 2
+    return whole, weight, ((1 << 24) - size * weight) % 2**32 // 2, -1
 
 
 def gaussian_radius(sigma: float, times: int) -> float:
@@ -105,55 +114,66 @@ def blurred(samples: Array, rows: Span, blur: Boxes, threads: int | None = None,
 
     Those further away than the halo need not be there. The result lies in `target`, if that is given.
     """
-    height, width, channels = samples.shape
-    stride = width * channels
-    across, down, times, percent, threshold = blur
-    workers = min(threads or available_cores(), 1 + samples.size * times // WORTH_A_THREAD)
     if target is None:
-        target = empty((rows.stop - rows.start, width, channels), samples.dtype)
-    middle = empty(samples.shape, samples.dtype) if across else samples
-    before, between, after = (array.ctypes.data for array in (samples, middle, target))
-    if across:
-        call = loop(ROWS).call
-
-        def along_rows(memory: int, y: int) -> None:
-            place, some = y * stride, min(ACROSS, height - y)
-            call(between + place, before + place, memory, some, width, channels, *across, times)
-
-        _each(along_rows, height, stride, workers)
-    if down:
-        finish = loop(COLUMNS).call
-
-        def along_columns(memory: int, x: int) -> None:
-            finish(after + x, between + x, memory, height, stride, min(ACROSS, stride - x), *rows, *down, times)
-
-        _each(along_columns, stride, height, workers)
-    else:
-        target[...] = middle[slice(*rows)]
-    if percent is not None:
-        sharpen, own = loop(SHARPEN).call, before + rows.start * stride
-
-        def piece(x: int) -> int:
-            count = min(SHARPENED_AT_ONCE, target.size - x)
-            return int(sharpen(after + x, own + x, count, percent, threshold))
-
-        pieces = range(0, target.size, SHARPENED_AT_ONCE)
-        in_threads(lambda: piece, pieces, min(workers, len(pieces)))
+        target = empty((rows.stop - rows.start, *samples.shape[1:]), samples.dtype)
+    workers = min(threads or available_cores(), 1 + samples.size * blur.times // WORTH_A_THREAD)
+    across, down = blur._replace(down=None, percent=None), blur._replace(across=None)
+    if not (blur.across or blur.down):
+        target[...] = samples[slice(*rows)]
+    elif not _in_parts(target, samples, samples, rows, blur, workers):
+        middle = empty(samples.shape, samples.dtype)
+        _in_parts(middle, samples, samples, Span(0, len(samples)), across, workers)
+        _in_parts(target, middle, samples, rows, down, workers)
     return target
 
 
-def _each(work: Callable[[int, int], None], lines: int, length: int, workers: int) -> None:
-    """Does the work for every `ACROSS` lines, in threads with memory of their own."""
+def _in_parts(target: Array, source: Array, own: Array, rows: Span, blur: Boxes, workers: int) -> bool:
+    """Blurs part by part, in threads with memory of their own; does not where each axis by itself is sooner done.
 
-    def prepare_worker() -> Callable[[int], int]:
-        memory = empty((2 * ACROSS * length,), np.dtype(np.uint8))
-        address = memory.ctypes.data
+    What a part needs of its neighbours it computes again. What is sharpened is `own`.
+    """
+    (height, width, channels), count = source.shape, rows.stop - rows.start
+    unit = 4 if channels % 4 == 0 else 1
+    at_once, stride, halo, side = ACROSS // unit, width * channels, blur.halo, blur.side
+    across, down = blur.across or SAME, blur.down or SAME
+    times_x, times_y = blur.times if blur.across else 0, blur.times if blur.down else 1
+    ring = 1 << (max(at_once, min(2 * down[0] + 3 + at_once, height)) - 1).bit_length()
 
-        def one(line: int, kept: Array = memory) -> int:
-            work(address, line)
+    # threads that write to rows of their own do not clear the same new pages
+    tall = max(-(-count // workers), OVERLAPS * halo)
+    wide = max(1, CACHED // (channels * (ACROSS // unit + ring * times_y)) // ACROSS) * ACROSS
+    if not side:
+        wide = min(wide, -(-width * -(-count // tall) // (workers * ACROSS)) * ACROSS)
+    parts = [(y, x) for x in range(0, width, max(wide, OVERLAPS * side)) for y in range(rows.start, rows.stop, tall)]
+    if side and halo and (len(parts) < workers or wide < min(width, OVERLAPS * side)):
+        return False
+    wide = max(wide, OVERLAPS * side)
+
+    columns = min(width, wide + 2 * side)
+    blocks = -(-min(width, wide) * channels // ACROSS)
+    turned = (columns + times_x * min(across[0] + 1, columns)) * channels // unit + 20
+    size = ACROSS * (turned + blocks * ((times_y + 1) * ring + 4 * times_y))
+    weights = across[0] + 1, *across[1:], times_x, down[0] + 1, *down[1:], times_y
+    sharpened = (0, -1) if blur.percent is None else (blur.percent, blur.threshold)
+    call, goal, before, unblurred = loop(BLUR[unit]).call, *(array.ctypes.data for array in (target, source, own))
+
+    def prepare_worker() -> Callable[[tuple[int, int]], int]:
+        memory = empty((size + ACROSS,), np.dtype(np.uint8))
+        address = -(-memory.ctypes.data // ACROSS) * ACROSS
+
+        def one(part: tuple[int, int], kept: Array = memory) -> int:
+            y, x = part
+            top, left = max(0, y - halo), max(0, x - side)
+            pixels, lines = min(width, x + wide + side) - left, min(height, y + tall + halo) - top
+            here, given = y * stride + x * channels, (y - rows.start) * stride + x * channels
+            first = before + top * stride + left * channels
+            part_rows = lines, y - top, min(tall, rows.stop - y)
+            part_columns = pixels, pixels * channels, (x - left) * channels, min(wide, width - x) * channels
+            places = goal + given, first, unblurred + here, address, stride
+            call(*places, *part_rows, *part_columns, ring, *weights, *sharpened)
             return 0
 
         return one
 
-    tiles = range(0, lines, ACROSS)
-    in_threads(prepare_worker, tiles, min(workers, len(tiles)))
+    in_threads(prepare_worker, parts, min(workers, len(parts)))
+    return True

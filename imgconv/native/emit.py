@@ -30,14 +30,20 @@ class BytesAtOnce(NamedTuple):
     feature: str
     lanes: int
     pairs: str
+    words: str
     packed: str
+    packed_words: str
+    upper: str
 
 
 BYTES_AT_ONCE = (
-    BytesAtOnce("avx512bw", 64, "avx512.pmaddubs.w.512", "avx512.packuswb.512"),
-    BytesAtOnce("avx2", 32, "avx2.pmadd.ub.sw", "avx2.packuswb"),
-    BytesAtOnce("ssse3", 16, "ssse3.pmadd.ub.sw.128", "sse2.packuswb.128"),
-)
+    BytesAtOnce("avx512bw", 64, *(f"avx512.{name}.512" for name in (
+        "pmaddubs.w", "pmaddw.d", "packuswb", "packssdw", "pmulhu.w"))),
+    BytesAtOnce("avx2", 32, *(f"avx2.{name}" for name in (
+        "pmadd.ub.sw", "pmadd.wd", "packuswb", "packssdw", "pmulhu.w"))),
+    BytesAtOnce("ssse3", 16, "ssse3.pmadd.ub.sw.128", *(f"sse2.{name}" for name in (
+        "pmadd.wd", "packuswb.128", "packssdw.128", "pmulhu.w"))),
+)  # fmt: skip
 
 
 def size_of(kind: Any) -> int:
@@ -147,26 +153,46 @@ class Value:
         """The address that this number is."""
         return Pointer(self.code, self.code.builder.inttoptr(self.ir, POINTER))
 
-    def upper_byte(self) -> Value:
-        """The upper half of 16 bits, as a number from 0 to 255."""
-        return Value(self.code, self.code.builder.lshr(self.ir, self.like(8).ir))
+    def upper(self, bits: int) -> Value:
+        """The upper bits of a whole number, as a number that is not below 0."""
+        return Value(self.code, self.code.builder.lshr(self.ir, self.like(self.kind.width - bits).ir))
 
-    def interleaved(self, other: Value) -> tuple[Value, Value]:
-        """Bytes of this vector and of another one in turn: the first eight of each 16, and the last eight of each."""
-        halves = ([start + i for start in range(first, self.lanes, 16) for i in range(8)] for first in (0, 8))
-        low, high = ([place for i in half for place in (i, i + self.lanes)] for half in halves)
+    def interleaved(self, other: Value, unit: int = 1) -> tuple[Value, Value]:
+        """Units of numbers of this vector and of another one in turn: the first half of each 16 bytes, and the last."""
+        at_once = 16 // size_of(self.kind)
+        low, high = (
+            [n + i for place in range(first, self.lanes, at_once) for start in range(place, place + at_once // 2, unit)
+             for n in (start, start + self.lanes) for i in range(unit)]
+            for first in (0, at_once // 2)
+        )  # fmt: skip
         return self.shuffled(other, low), self.shuffled(other, high)
+
+    def seen_as(self, kind: Any) -> Value:
+        """The same bits as a vector of whole numbers of another kind."""
+        lanes = self.lanes * self.kind.width // kind.width
+        return Value(self.code, self.code.builder.bitcast(self.ir, ir.VectorType(kind, lanes)))
 
     def pairs(self, weights: Value) -> Value:
         """Each two bytes times those of `weights`, which have a sign, added in 16 bits; what is too large is cut."""
         kind = ir.VectorType(I16, self.lanes // 2)
-        weights = Value(self.code, self.code.builder.bitcast(weights.ir, self.ir.type))
-        return self.code.call(f"llvm.x86.{self.code.bytes_at_once.pairs}", kind, self, weights)
+        return self.code.call(f"llvm.x86.{self.code.bytes_at_once.pairs}", kind, self, weights.seen_as(I8))
+
+    def words_times(self, weights: Value) -> Value:
+        """Of each 32 bits both halves, as numbers with a sign, times those of `weights`, added in 32 bits."""
+        name = f"llvm.x86.{self.code.bytes_at_once.words}"
+        return self.code.call(name, self.ir.type, self.seen_as(I16), weights.seen_as(I16))
+
+    def upper_times(self, other: Value) -> Value:
+        """The upper halves of products of numbers of 16 bits, none of which is below 0."""
+        if self.code.adds_pairs:
+            return self.code.call(f"llvm.x86.{self.code.bytes_at_once.upper}", self.ir.type, self, other)
+        return (self.to(I32) * other.to(I32)).upper(16).to(I16)
 
     def packed(self, other: Value) -> Value:
-        """Numbers of 16 bits, cut to 0 to 255, as bytes: what `interleaved` has parted comes together."""
-        kind = ir.VectorType(I8, 2 * self.lanes)
-        return self.code.call(f"llvm.x86.{self.code.bytes_at_once.packed}", kind, self, other)
+        """Numbers of 16 bits, cut to 0 to 255, as bytes; of 32 as 16: what `interleaved` has parted comes together."""
+        names = self.code.bytes_at_once
+        half, name = (I8, names.packed) if self.kind == I16 else (I16, names.packed_words)
+        return self.code.call(f"llvm.x86.{name}", ir.VectorType(half, 2 * self.lanes), self, other)
 
     def fused(self, factor: Value, addend: Value) -> Value:
         """This times a factor plus an addend, rounded once."""
@@ -272,6 +298,7 @@ class Code:
     def __init__(self, builder: ir.IRBuilder, numbers: ir.Value, prototype: str, features: Set[str]) -> None:
         self.builder, self.module = builder, builder.module
         self.wide = "avx512f" in features
+        self.adds_pairs = "ssse3" in features
         self.bytes_at_once = next((kind for kind in BYTES_AT_ONCE if kind.feature in features), BYTES_AT_ONCE[-1])
         builder.function.attributes.add("nounwind")
         given = [Value(self, builder.extract_value(numbers, place)) for place in range(len(prototype))]

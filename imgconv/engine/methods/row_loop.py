@@ -134,7 +134,7 @@ def divided_pairs(code: Code, factor: Value, shift: Value) -> Finish:
 
     def finish(totals: tuple[Value, Value]) -> tuple[Value, Value]:
         low, high = ((total.to(I32, signed=True) * factors >> 16).to(I16) >> shifts for total in totals)
-        return low.packed(high), low.upper_byte().packed(high.upper_byte()).differs(0)
+        return low.packed(high), low.upper(8).packed(high.upper(8)).differs(0)
 
     return finish
 
