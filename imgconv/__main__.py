@@ -24,6 +24,19 @@ for _number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.
         signal.signal(_number, _leave)
 
 
+def _real_type(name: str) -> object:
+    """One of NumPy's types for annotations that are asked for after all: all are the real ones then."""
+    if name.startswith("__"):  # as the import asks
+        raise AttributeError(name)
+    from importlib import import_module
+
+    stand_in = sys.modules.pop("numpy._typing")
+    del stand_in.__getattr__
+    vars(stand_in).update(vars(import_module("numpy._typing")))
+    found: object = getattr(stand_in, name)
+    return found
+
+
 def main() -> NoReturn:
     """Runs the command line."""
     import gc
@@ -35,6 +48,9 @@ def main() -> NoReturn:
     # nor does anybody read the docstrings of NumPy's compiled functions here, which take a tenth of importing it
     for name in ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars"):
         sys.modules[name] = type(sys)(name)
+    # nor its types for annotations, of which it imports one itself, and which take another tenth
+    sys.modules["numpy._typing"] = stand_in = type(sys)("numpy._typing")
+    vars(stand_in).update(NDArray=list, __getattr__=_real_type)
     from imgconv.cli import main as command
 
     command()

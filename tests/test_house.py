@@ -168,11 +168,24 @@ def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
     loaded_after(*words)  # compiles, if that is to do
     loaded = loaded_after(*words)
     unwanted = {"numba", "rich", "PIL", "concurrent.futures", "json", "numpy.typing", "queue", "tempfile", "hashlib"}
+    unwanted |= {"click.shell_completion", "numpy._typing._array_like"}
     assert not loaded & unwanted
     assert not link.possible() or "llvmlite" not in loaded
     unused = {"masks", "recipe.masked", "kernels.formulas", "kernels.foreign"}
     unused |= {f"formats.{name}" for name in ("pillow", "image", "blocks", "jpeg", "ppm", "tiff")}
     assert not loaded & {f"imgconv.{module}" for module in unused}
+
+
+def test_numpys_types_are_there_for_who_asks():
+    code = (
+        "import sys\nsys.argv = ['imgconv', 'kernels']\n"
+        "def leave(status):\n    from numpy.typing import ArrayLike, NDArray\n    import numpy._typing as real\n"
+        "    assert (ArrayLike, NDArray) == (real.ArrayLike, real.NDArray) and NDArray is not list\n"
+        "    assert not hasattr(real, 'nothing')\n    sys.exit('numpy.linalg' in sys.modules)\n"
+        "import os\nos._exit = leave\nfrom imgconv.__main__ import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("words", [["apply", "a.png", "-k", "blur", "--overwrite"], ["kernels", "show", "blur"]])

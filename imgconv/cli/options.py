@@ -10,7 +10,6 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from imgconv.cli.help import Help
 from imgconv.cli.sources import KernelType, MaskType, VaryType, give_way, setting
@@ -32,6 +31,8 @@ from imgconv.errors import UsageError
 from imgconv.formats.table import Changes
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from imgconv.formats.limits import Limits
     from imgconv.formats.raw import Raw
 
@@ -54,6 +55,8 @@ def one_of(*words: str) -> Callable[..., list[str]]:
 def offer_kernels(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """What a shell offers for a kernel: names, formulas, files; a folder only where nothing else fits."""
     from glob import escape, glob
+
+    from click.shell_completion import CompletionItem
 
     from imgconv.kernels.catalogue import names
     from imgconv.kernels.files import ENDINGS
