@@ -80,8 +80,7 @@ class Comparison(Shown):
         return Look(f"Comparison: {same if self.equal else 'other samples'}", facts, bars(times))
 
     def as_dict(self) -> dict[str, Any]:
-        made: dict[str, Any] = as_json(self)
-        return made | {"ratio": self.peer_s / self.imgconv_s if self.imgconv_s else None}
+        return dict(as_json(self)) | {"ratio": self.peer_s / self.imgconv_s if self.imgconv_s else None}
 
 
 def compare(peer: str, picture: Picture, recipe: Recipe, rounds: int = 5) -> Comparison:

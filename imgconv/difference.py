@@ -41,8 +41,7 @@ class Difference:
 
     def as_dict(self) -> dict[str, Any]:
         """Every field, as JSON has it: None for what is not finite."""
-        made: dict[str, Any] = as_json(self)
-        return made
+        return dict(as_json(self))
 
 
 def gaps(one: Array, other: Array) -> Iterator[tuple[int, Array]]:

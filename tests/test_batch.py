@@ -19,7 +19,7 @@ from imgconv.batch import job as job_module
 from imgconv.batch import run as run_module
 from imgconv.batch.inputs import find_inputs
 from imgconv.batch.job import Handling, Work
-from imgconv.batch.report import Outcome, as_json
+from imgconv.batch.report import Outcome
 from imgconv.batch.run import over, run, worth
 from imgconv.batch.targets import Job, Targets, check_encoder_options, make_jobs
 from imgconv.errors import UsageError
@@ -291,7 +291,7 @@ def test_json_has_exactly_the_promised_keys():
     )
     Path("b.png").write_bytes(b"")
     for found in outcomes("a.png", "b.png"):
-        assert list(as_json(found, RECIPE)) == [*keys.split(), "status", "error"]
+        assert list(found.as_dict(RECIPE)) == [*keys.split(), "status", "error"]
 
 
 def test_too_little_memory_is_an_error_of_the_file(monkeypatch):

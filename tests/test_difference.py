@@ -21,12 +21,9 @@ from imgconv.errors import UsageError
 from imgconv.formats.picture import Picture
 from imgconv.page.section import changes
 
+pytestmark = pytest.mark.usefixtures("here")
+
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-
-
-@pytest.fixture(autouse=True)
-def _in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def run(*words):

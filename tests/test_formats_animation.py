@@ -27,14 +27,11 @@ from imgconv.formats.read import frames_of
 from imgconv.kernels.spec import kernel as kernel_of
 from imgconv.recipe import Recipe
 
+pytestmark = pytest.mark.usefixtures("here")
+
 DURATIONS = [100, 250, 40, 70, 1000]
 FORMS = {"png": {}, "gif": {"disposal": 2}, "webp": {"lossless": True, "exact": True}}
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is the oracle")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def drawn(alpha: bool) -> list[Image.Image]:

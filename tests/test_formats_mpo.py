@@ -19,12 +19,9 @@ from imgconv.formats.limits import DEFAULT
 from imgconv.formats.picture import Picture
 from imgconv.formats.read import frames_of
 
+pytestmark = pytest.mark.usefixtures("here")
+
 FULL_HD, PANORAMA, DISPARITY, ANGLE, PRIMARY, GAIN_MAP = 0x010002, 0x020001, 0x020002, 0x020003, 0x030000, 0x050000
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def jpeg(number: int, rows: int = 24, columns: int = 40, **options) -> bytes:

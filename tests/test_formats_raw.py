@@ -16,16 +16,13 @@ from imgconv.formats.limits import DEFAULT
 from imgconv.formats.raw import PIXELS, parse
 from imgconv.formats.read import frames_of
 
+pytestmark = pytest.mark.usefixtures("here")
+
 APPLY = [sys.executable, "-m", "imgconv", "apply"]
 
 
 def apply(*words: str, given: bytes = b"", **options) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([*APPLY, *words], input=given, capture_output=True, **options)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("pixels", PIXELS)

@@ -18,12 +18,9 @@ import imgconv
 from imgconv.kernels.shown import planes, response, step_response
 from imgconv.plots import drawn, kernel_figure
 
+pytestmark = pytest.mark.usefixtures("here")
+
 pytest.importorskip("matplotlib", reason="there is no matplotlib")
-
-
-@pytest.fixture(autouse=True)
-def _in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("spec", ["emboss", "gaussian:sigma=1.5", "1 2 -3 4; 4 7 2 9", "1 2"])

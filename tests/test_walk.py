@@ -13,12 +13,9 @@ import pytest
 from makers import imgconv, noise, saved
 from PIL import Image
 
+pytestmark = pytest.mark.usefixtures("here")
+
 PICTURE = Image.fromarray(noise(6, 8))
-
-
-@pytest.fixture(autouse=True)
-def _in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def put(name, form="PNG", image=PICTURE):

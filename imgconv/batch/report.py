@@ -68,6 +68,31 @@ class Outcome:
         self.clipped = (self.clipped or 0) + report.clipped
         self.frames, self.threads = (self.frames or 0) + 1, report.threads
 
+    def as_dict(self, recipe: Recipe) -> dict[str, Any]:
+        """What `--json` prints of it."""
+        shape = self.shape
+        return {
+            "input": self.job.input,
+            "output": None if self.job.problem else self.job.output,
+            "kernel": recipe.name,
+            "mode": recipe.options.mode,
+            "border": self.border or recipe.options.border,
+            "method": self.method,
+            "size": [shape[1], shape[0]] if shape else None,
+            "channels": (*shape, 1)[2] if shape else None,
+            "dtype": self.dtype or None,
+            "frames": self.frames,
+            "read_s": round(self.read_s, 6),
+            "filter_s": None if self.filter_s is None else round(self.filter_s, 6),
+            "write_s": round(self.write_s, 6),
+            "compile_s": round(self.compile_s, 6),
+            "total_s": round(self.total_s, 6),
+            "clipped": self.clipped,
+            "notes": self.notes,
+            "status": self.status,
+            "error": self.error,
+        }
+
 
 class Count:
     """How many jobs came to which end, over how many pixels, and where the time went."""
@@ -97,29 +122,3 @@ class Count:
     def exit_status(self) -> int:
         """0 when nothing failed, else 1."""
         return int(self.failed > 0)
-
-
-def as_json(outcome: Outcome, recipe: Recipe) -> dict[str, Any]:
-    """What `--json` prints of an outcome."""
-    shape = outcome.shape
-    return {
-        "input": outcome.job.input,
-        "output": None if outcome.job.problem else outcome.job.output,
-        "kernel": recipe.name,
-        "mode": recipe.options.mode,
-        "border": outcome.border or recipe.options.border,
-        "method": outcome.method,
-        "size": [shape[1], shape[0]] if shape else None,
-        "channels": (*shape, 1)[2] if shape else None,
-        "dtype": outcome.dtype or None,
-        "frames": outcome.frames,
-        "read_s": round(outcome.read_s, 6),
-        "filter_s": None if outcome.filter_s is None else round(outcome.filter_s, 6),
-        "write_s": round(outcome.write_s, 6),
-        "compile_s": round(outcome.compile_s, 6),
-        "total_s": round(outcome.total_s, 6),
-        "clipped": outcome.clipped,
-        "notes": outcome.notes,
-        "status": outcome.status,
-        "error": outcome.error,
-    }

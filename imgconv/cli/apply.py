@@ -314,7 +314,6 @@ def _do(
 ) -> Count:  # fmt: skip
     """Has the jobs done by `run.run`, or what does as much, and prints what becomes of them."""
     from imgconv.batch.report import Count
-    from imgconv.batch.report import as_json as outcome_as_json
 
     recipe, ended, started = work.recipe, Count(), time.perf_counter()
     if preview:
@@ -333,7 +332,7 @@ def _do(
                 for place in outcome.trace.splitlines() if verbose else ():
                     warn(place)
             if as_json:
-                print_json(outcome_as_json(outcome, recipe))
+                print_json(outcome.as_dict(recipe))
             elif not quiet and outcome.status != "failed":
                 print_line(human_line(outcome), err=to_stdout)
                 for detail in details(outcome, recipe, explain) if verbose or explain else ():

@@ -99,8 +99,7 @@ class PixelSum:
     channels: tuple[Channel, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        made: dict[str, Any] = as_json(self)
-        return made
+        return dict(as_json(self))
 
 
 class Parting(NamedTuple):

@@ -95,7 +95,7 @@ def converted(about: Picture, form: str, changes: Changes, top: float | None = N
         notes.append(note)
         add(step, "RGB")
     depth = changes.depth
-    if mode in ("LA", "RGBA", *(f"{kind};{tail}" for kind in ("LA", "RGBA") for tail in ("16", "F"))):
+    if mode.partition(";")[0] in ("LA", "RGBA"):
         bare = mode.replace("A", "")
         if changes.background is not None and (
             depth == "1" or not any("A" in held and held != "LAB" for held in modes)
