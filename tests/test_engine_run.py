@@ -283,7 +283,7 @@ def test_wide_gaussians_over_16_bits_are_summed_in_float64(sigma):
     weights = gaussian(sigma, sigma)
     side = len(weights)
     c = Correlation(weights, 1.0, 0.0, (side // 2, side // 2), "reflect", 0.0, "same")
-    chosen = plan(c, "uint16")
+    chosen = plan(c, "uint16", "separable")
     assert chosen.variant.name == "separable_double"
     assert chosen.error_bound >= 1
     src = picture(rng, (90, 70, 2), "uint16")
@@ -477,7 +477,7 @@ def test_no_loop_leaves_its_buffers(method, monkeypatch):
                 correlate(src, weights, scale=weights.sum() or 1, method=method, threads=2)
             except UsageError:
                 continue
-            assert buffers or method == "fourier"
+            assert buffers
             for raw, size in buffers:
                 assert (raw[:4096] == 0xAB).all()
                 assert (raw[4096 + size :] == 0xAB).all()

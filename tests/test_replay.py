@@ -178,7 +178,7 @@ def test_a_mask_that_is_a_file_must_be_given_and_be_the_same():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--method", "fourier"], "method fourier cannot be embedded"),
+        (["--method", "decimated"], "method decimated cannot be embedded"),
         (["--mask", "linear:angle=30"], "a mask of angle 30"),
         (["-o", "b.gif"], "GIF cannot hold a recipe; --embed takes PNG, JPEG, MPO, TIFF, WEBP"),
         (["-o", "b.npy"], "NPY cannot hold a recipe"),
@@ -225,7 +225,7 @@ def test_files_elsewhere_are_replayed():
         ("border = 'wrap'", "its recipe has no kernels"),
         ("a =", "its recipe is not TOML"),
         ("overwrite = true\n[[kernel]]\nweights = [[1]]", "its recipe: 'overwrite' is no setting"),
-        ("method = 'fourier'\n[[kernel]]\nweights = [[1]]", "method fourier cannot be embedded"),
+        ("method = 'decimated'\n[[kernel]]\nweights = [[1]]", "method decimated cannot be embedded"),
         ("vary = 'gaussian:sigma=0..9'\nmask = 'radial'", "its recipe has no kernels with weights"),
         ("mask = 'radial'\n[vary]\nname = 'x'", "its recipe: vary: a family has the keys"),
         ("mask = 'mask.png'\n[[kernel]]\nweights = [[1]]", "its recipe has a mask that is neither"),

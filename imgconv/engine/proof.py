@@ -25,6 +25,7 @@ MOST_OFF_FLOATING = 1e-3  # of the largest sample, or of the largest sum if that
 SUMS_OFF = 0.05  # levels that sums may be off by design
 ROUNDING_OFF = 1e-3  # levels: no more than weights that were rounded when they were written
 DIGITS = 53  # of a float64
+HALVING = {"float32": 4.1, "float64": 80}  # roundings; roots are products of up to eleven others, rounded to float32
 HIGHER_ORDER = 1.01  # roundings of roundings
 LARGEST_SVD = 256  # taps on a side: 20 ms
 MIXED = (4, 6, 8)  # coarse rows that one in between is interpolated from
@@ -90,6 +91,19 @@ def off_separable(c: Correlation, dtype: str, columns: Weights, rows: Weights, o
     sizes = (np.abs(columns[:, ::-1]).T * after_rows).ravel()
     roundings = float(np.abs(columns).sum(axis=1) @ by_rows) + 2 * float(sizes.sum())
     return left_out + (once or unit(dtype)) * (roundings + adding(sizes, start(c, dtype)))
+
+
+def off_fourier(c: Correlation, dtype: str, size: int, sum_type: str) -> float:
+    """How far sums by transforms of `size` rows, in `sum_type`, may be from the exact ones.
+
+    Errors are measured over all values of a column together, by the root of the sum of their squares, which each
+    halving multiplies by the root of 2 (Higham, 24.1). With its root rounded it makes errors of HALVING roundings; and
+    2·columns products are added to each real and each imaginary part. A single sum may have all of the error.
+    """
+    gain = float(np.abs(c.weights).sum() / abs(c.scale)) * math.sqrt(size)
+    steps: float = 2 * HALVING[sum_type] * math.log2(size / 2) + math.sqrt(2) * (2 * c.weights.shape[1] + 1)
+    once = float(np.finfo(sum_type).eps) / 2
+    return once * HIGHER_ORDER * (gain * largest(c, dtype) * steps + reach(c, dtype))
 
 
 def normalised(c: Correlation) -> Correlation:

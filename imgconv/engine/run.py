@@ -12,9 +12,8 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.engine.channels import to_samples
-from imgconv.engine.methods import fourier
 from imgconv.engine.plan import SUM_TYPES, Plan, plan
-from imgconv.engine.stage import Span, Stage, ThreadLoop, Window, border_map, by_axis, frame, inside
+from imgconv.engine.stage import Span, Stage, ThreadLoop, Window, by_axis, frame, inside
 from imgconv.memory import address_of, empty
 from imgconv.native import kept
 from imgconv.threads import available_cores, in_threads
@@ -39,36 +38,29 @@ def execute(chosen: Plan, source: Array, threads: int | None = None) -> Filtered
     Raises PictureError when padding "valid" leaves no pixel.
     """
     c = chosen.correlation
-    if chosen.method != "fourier" and c.border != "renormalize":
+    if c.border != "renormalize":
         return _chain_of_one(chosen, source.shape).run(source, threads=threads)
     stage = Stage(chosen, source.shape)
     inner = stage.inner
-    if c.border == "renormalize" and source.dtype.kind == "f" and bool(np.isnan(source).any()):
+    if source.dtype.kind == "f" and bool(np.isnan(source).any()):
         rows, columns = stage.window  # what is not known is missing everywhere
         inner = Span(rows.start, rows.start), Span(columns.start, columns.start)
-    if chosen.method == "fourier":
-        target = empty(stage.target_shape, source.dtype)
-        clipped = _by_tiles(stage, source, target[inside(inner, stage.window)], threads)
-    else:
-        target, clipped = _chain_of_one(chosen, source.shape).run(source, threads=threads)
+    target, clipped = _chain_of_one(chosen, source.shape).run(source, threads=threads)
     for strip in frame(stage.window, inner):
-        if c.border == "renormalize":
-            part, over = _renormalized(chosen, source, strip, threads)
-            clipped += over
-        else:
-            part = source[inside(strip, WHOLE)]
+        part, over = _renormalized(chosen, source, strip, threads)
+        clipped += over
         target[inside(strip, stage.window)] = part
     return Filtered(target, clipped)
 
 
 def prepare(chosen: Plan) -> float:
     """Loads the code that a plan needs; returns the seconds spent on compiling it, 0 when it was kept."""
-    return 0.0 if chosen.method == "fourier" else kept.prepare(chosen.variant.function)
+    return kept.prepare(chosen.variant.function)
 
 
 def is_local(chosen: Plan) -> bool:
     """Whether a row of the result depends on near rows only, so that it can be a link of a `Chain` of more than one."""
-    return chosen.method != "fourier" and by_axis(chosen.correlation.border)[0] not in ("wrap", "renormalize")
+    return by_axis(chosen.correlation.border)[0] not in ("wrap", "renormalize")
 
 
 @lru_cache(maxsize=8)
@@ -129,7 +121,10 @@ class Chain:
         if target is None:
             target = empty((count, *self.target_shape[1:]), source.dtype)
         workers = workers_for(target.size * sum(stage.plan.cost for stage in self.stages), count, threads)
-        band = _band_rows(count, self.halo, workers, one=len(self.stages) == 1)
+        one, stage = len(self.stages) == 1, self.stages[0]
+        block = stage.block if one else 1
+        before = (rows.start + stage.window[0].start - stage.inner[0].start) % block  # bands begin where blocks do
+        band = _band_rows(count + before, self.halo, workers, block, one=one)
         used: list[list[ThreadLoop]] = []
 
         def prepare_worker() -> Callable[[Span], int]:
@@ -167,7 +162,8 @@ class Chain:
 
             return work
 
-        bands = (Span(start, min(start + band, rows.stop)) for start in range(rows.start, rows.stop, band))
+        starts = range(rows.start - before, rows.stop, band)
+        bands = (Span(max(start, rows.start), min(start + band, rows.stop)) for start in starts)
         clipped = in_threads(prepare_worker, bands, workers)
         if target.nbytes <= SMALL:
             self._idle += used
@@ -243,29 +239,14 @@ def workers_for(work: float, rows: int, threads: int | None) -> int:
     return max(1, min(threads or available_cores(), int(work / THREAD_WORK) + 1, rows))
 
 
-def _band_rows(count: int, halo: int, workers: int, *, one: bool) -> int:
+def _band_rows(count: int, halo: int, workers: int, block: int, *, one: bool) -> int:
     """Rows of a band: a few bands for each thread, but high enough for what they compute twice to be little."""
     if workers == 1 and one:
         return count
-    low = max(HALO_SHARE * halo, min(BAND_ROWS, count // (4 * workers)), 1)
+    low = max(HALO_SHARE * halo if block == 1 else 0, min(BAND_ROWS, count // (4 * workers)), 1)
     bands = max(1, count // low // workers) * workers
     band = -(-count // bands)
-    return band + -band % 4  # loops take up to four rows at once
-
-
-def _by_tiles(stage: Stage, source: Array, target: Array, threads: int | None) -> int:
-    """The fourier method over a stage's inner window, which is `target`; returns how many samples were clipped."""
-    if not target.size:
-        return 0
-    chosen, c = stage.plan, stage.plan.correlation
-    maps = [
-        border_map(span.start - anchor, span.stop - span.start + taps - 1, size, border)
-        for span, anchor, taps, size, border in zip(
-            stage.inner, c.anchor, c.weights.shape, source.shape, by_axis(c.border), strict=False
-        )
-    ]
-    tiles = fourier.tiles(source, target, chosen.weights, maps[0], maps[1], c.outside, chosen.base)
-    return in_threads(lambda: lambda tile: tile(), tiles, workers_for(target.size * chosen.cost, len(target), threads))
+    return band + -band % max(block, 4)  # loops take up to four rows at once
 
 
 def _renormalized(chosen: Plan, source: Array, window: Window, threads: int | None) -> tuple[Array, int]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.engine.band import Band
+from imgconv.engine.methods import fourier
 from imgconv.engine.plan import Plan
 from imgconv.errors import PictureError
 from imgconv.native import kept
@@ -112,6 +113,11 @@ class Stage:
                 inner = [Span(rows.start, rows.start), Span(columns.start, columns.start)]
             self.inner = inner[0], inner[1]
 
+    @property
+    def block(self) -> int:
+        """Rows of the inner window that are computed together or not at all."""
+        return self.plan.grid[0] if self.plan.method == "fourier" else 1
+
     def needed(self, rows: Span) -> Span:
         """The source rows that target rows `rows` are computed from, those on which they lie included."""
         height, start = self.shape[0], self.window[0].start
@@ -170,7 +176,7 @@ class Stage:
                 column_map=np.where(outside < 0, -1, outside * channels + np.arange(channels)).ravel(),
                 ends=chosen.ends,
                 shifts=chosen.shifts * channels,
-                weights=chosen.weights,
+                weights=fourier.tables(chosen) if chosen.method == "fourier" else chosen.weights,
                 outside=c.outside,
                 base=chosen.base,
                 kernel_rows=kernel_rows,

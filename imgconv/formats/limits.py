@@ -60,7 +60,7 @@ _looked = (float("-inf"), 0)  # when free memory was looked at, and what was the
 
 def limits_for(limits: Limits, options: Any, form: str) -> Limits:
     """The limits for filtering with the recipe's options, and writing a format; what is measured, rounded up."""
-    working = 8 if options.method == "fourier" else limits.working
+    working = limits.working
     if options.linear or options.combine:
         working = 34
     elif (options.mask, options.vary, options.channels) != (None, None, "each") or options.after not in (None, "clip"):

@@ -98,6 +98,9 @@ class Value:
         compare = self.code.builder.fcmp_unordered if self.floating else self.code.builder.icmp_signed
         return Value(self.code, compare("!=", self.ir, self.like(other).ir))
 
+    def __neg__(self) -> Value:
+        return Value(self.code, (self.code.builder.fneg if self.floating else self.code.builder.neg)(self.ir))
+
     def like(self, other: Any) -> Value:
         """A number as a value of this type."""
         return other if isinstance(other, Value) else self.code.constant(self.kind, other, self.lanes)

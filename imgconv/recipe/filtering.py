@@ -52,7 +52,7 @@ class Correlator:
     def run(self, view: View, rows: Span | None, threads: int | None, target: Array | None = None) -> Filtered:
         """Rows of the result, or all of them; they may be written into `target`."""
         c, samples = self.plan.correlation, view.samples
-        if self.plan.method != "fourier" and c.border != "renormalize":
+        if c.border != "renormalize":
             return chain_of((self.plan,), self.stage.shape).run(samples, view.first, rows, threads, target)
         done = execute(self.plan, samples, threads)
         if c.border == "renormalize" and samples.dtype.kind == "f" and self.layout.back.kind in "iub":

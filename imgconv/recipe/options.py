@@ -120,8 +120,8 @@ class Options:
     @property
     def _unportable(self) -> str:
         """What is computed by functions that machines have versions of their own of; "" where there is nothing."""
-        if self.method in ("fourier", "decimated"):
-            return f"method {self.method}"
+        if self.method == "decimated":
+            return "method decimated"
         angle = getattr(self.mask, "parameters", {}).get("angle", 0)
         return "" if angle % 45 == 0 else f"a mask of angle {angle:g} (unlike one of 45 or 90)"
 

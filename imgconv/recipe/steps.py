@@ -88,7 +88,7 @@ class Chained:
     def small(self, channels: int | None = None) -> Small | None:
         """What filters a small picture of that shape, or of more channels; None where there is more to do."""
         plan, (rows, columns, count) = self.plans[0], self.alone.stage.shape
-        if self.count > 1 or plan.method == "fourier" or plan.correlation.border == "renormalize":
+        if self.count > 1 or plan.correlation.border == "renormalize":
             return None
         return chain_of(self.plans, (rows, columns, channels or count)).small
 

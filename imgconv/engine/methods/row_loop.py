@@ -51,7 +51,10 @@ SAMPLES = {
     "float32": Sample(F32, F32, None, None, 16),
     "float64": Sample(F64, F64, None, None, 8),
 }
-DOUBLE = Sample(I16, F64, 0.0, below(2.0**16, np.float64), 8)  # 16-bit samples under many taps
+DOUBLE = {  # 8- and 16-bit samples where float32 would be off by a level
+    "uint8": Sample(I8, F64, 0.0, below(2.0**8, np.float64), 8),
+    "uint16": Sample(I16, F64, 0.0, below(2.0**16, np.float64), 8),
+}
 BYTES = Sample(I8, I8, 0.0, 255.0, 64)  # 8-bit samples as they are, in pairs
 WHOLE = Sample(I8, I16, 0.0, 255.0, 32)  # 8-bit samples summed in 16-bit integers
 

@@ -17,7 +17,7 @@ def _terms(code: Code, address: Pointer, dtype: str, *, single: bool, double: bo
     `ends` holds how many terms there are, `weights` for each row of the kernel what each term weighs, then the terms'
     rows.
     """
-    band, sample = code.fields(address, Band), (DOUBLE if double else SAMPLES[dtype]).fitting(code)
+    band, sample = code.fields(address, Band), (DOUBLE if double else SAMPLES)[dtype].fitting(code)
     kind, rows, room = sample.sum, band.kernel_rows, band.tile + band.slack
     weights, base = band.weights.to(kind), band.base.to(kind)
     terms = code.number(1) if single else band.ends.to(I64)[0]
