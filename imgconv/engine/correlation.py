@@ -73,7 +73,7 @@ class Plan(Shown):
     # rows and columns of the result, counted from the first that the loop computes, after which sums are taken anew: a
     # part of a picture has the same sums to the last bit if it begins on the grid
     grid: tuple[int, int] = (1, 1)
-    portable: bool = True  # the same sums on every machine: not where NumPy's transforms or LAPACK have a part in them
+    portable: bool = True  # the same sums on every machine: not where LAPACK has a part in them
 
     def _look(self) -> Look:
         c = self.correlation

@@ -2,7 +2,7 @@
 
 Overlap-save (Oppenheim and Schafer, Discrete-Time Signal Processing, 8.7.3) in one direction: a block of rows and the
 kernel's columns are transformed, and what is kept are the sums whose windows lie inside the block. To transform the
-rows, too, would take turning blocks over and telling channels apart, and saves time from some 60 columns on.
+rows, too, would take turning blocks over and telling channels apart, and could pay for very wide kernels only.
 """
 
 from __future__ import annotations
