@@ -97,7 +97,7 @@ def section_of(outcome: Outcome, recipe_name: str, details: Sequence[str], numbe
     facts = [
         ["picture", f"{size} {outcome.mode or outcome.dtype}" + (", 16 bits" if outcome.dtype == "uint16" else "")],
         ["kernel", recipe_name],
-        ["computed", f"{outcome.how}, {outcome.threads} thread{'s' * (outcome.threads > 1)}"],
+        ["computed", f"{outcome.how}, {count(outcome.threads, 'thread')}"],
         *(["why", line] for line in details),
         *(["note", note] for note in outcome.notes),
         ["shown", "what filtering gives, before its depth, colours or encoding are changed"],

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imgconv.arrayfile import Array, number_text
-from imgconv.conventions import LIKES, MODES
+from imgconv.conventions import LIKES, MODES, border_text
 from imgconv.errors import ImgconvError, UsageError
 from imgconv.kernels.value import Kernel
 from imgconv.match.problem import FLIPS, Candidate, Geometry, Problem, Scaling
@@ -84,7 +84,7 @@ def _options(p: Problem, kernel: Kernel, candidate: Candidate, like: str | None,
     if s.after != after and not (after == "float" and p.dtype.kind == "f" and not p.mode):
         changes["after"] = after
     if candidate.border and (s.border, s.outside) != (candidate.border, candidate.outside):
-        changes["border"] = candidate.border_option
+        changes["border"] = border_text(candidate.border, candidate.outside)
     if s.padding != geometry.padding and (s.padding, geometry.padding) != ("tf-same", "same"):
         changes["padding"] = geometry.padding
     if s.scale != scaling.scale:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imgconv.arrayfile import Array
-from imgconv.conventions import border_text
 from imgconv.engine.channels import to_samples
 from imgconv.errors import PictureError
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
@@ -62,11 +61,6 @@ class Candidate(NamedTuple):
     outside: float = 0.0
     order: int = 0
     like: str | None = None
-
-    @property
-    def border_option(self) -> str:
-        """As --border has it: "wrap", "constant:255"."""
-        return border_text(self.border, self.outside)
 
 
 class Problem:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imgconv.arrayfile import Array
+from imgconv.conventions import border_text
 from imgconv.difference import gap
 from imgconv.errors import ImgconvError, PictureError
 from imgconv.kernels.value import high_anchor, low_anchor
@@ -128,7 +129,7 @@ def _compared(p: Problem, candidate: Candidate, options: Any, matrix: str, made:
     word = names.get(anchor, f"{anchor[0]},{anchor[1]}") if geometry.padding == "same" else ""
     return Explanation(
         **geometry._asdict() | scaling._asdict() | {"anchor": word},
-        border=candidate.border_option,
+        border=border_text(candidate.border, candidate.outside),
         options=options,
         matrix=matrix,
         samples=differs.size,
