@@ -143,13 +143,17 @@ def _prepared(recipe: Recipe, mode: str, size: tuple[int, int]) -> Change | None
         return own
     bands = Image.getmodebands(mode)
     array = unread((rows, columns, bands)[: 3 if bands > 1 else 2], np.dtype(np.uint8))
-    step = only_step(recipe, array, mode) if array.nbytes <= LARGEST else None
-    small = step.small(PIXELS[mode]) if isinstance(step, Chained) else None
+    step = only_step(recipe, array, mode)
+    small = step.small(PIXELS[mode]) if isinstance(step, Chained) and array.nbytes <= LARGEST else None
     if small is not None and small.target_shape[:2] == (rows, columns):
         return partial(changed, change=small.fill)
     if isinstance(step, Blurred):
-        return lambda core: changed(core, lambda old, new: blurred(old, Span(0, rows), step.boxes, target=new))
+        return partial(_blurred, blur=step.boxes, threads=recipe.options.threads)
     return None
+
+
+def _blurred(core: Any, blur: Boxes, threads: int | None = None) -> Any:
+    return changed(core, lambda old, new: blurred(old, Span(0, len(new)), blur, threads, new), by_parts=True)
 
 
 def _pillows_own(recipe: Recipe) -> Change | None:
@@ -210,7 +214,7 @@ def _filter(self: Image.Image, filter: Any) -> Image.Image:
         blur, kernel = _boxes_of(made), _kernel_of(made)
         rows, core, result = Span(0, self.height), None, None
         if blur is not None:
-            core = changed(self.im, lambda old, new: blurred(old, rows, blur, target=new))
+            core = _blurred(self.im, blur)
             if core is None:
                 result = blurred(to_array(self).reshape(self.height, self.width, -1), rows, blur)
         elif kernel is not None:

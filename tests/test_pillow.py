@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 
 import imgconv
 from imgconv import pillow
+from imgconv.formats import blocks
 
 NUMBERS = st.floats(-9, 9).map(lambda number: round(number, 3)) | st.integers(-5, 20)
 RADII = st.floats(0, 40) | st.integers(0, 9) | st.tuples(st.floats(0, 9), st.integers(0, 9))
@@ -185,3 +186,30 @@ def test_pillows_own_tests_pass(tmp_path):
     env = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, cwd=os.path.dirname(tests), env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "LA"])
+def test_images_in_several_places_are_blurred_from_there(mode, monkeypatch):
+    """As Pillow has those above 16 MB."""
+    before = Image.core.get_block_size()
+    try:
+        Image.core.set_block_size(2**15)
+        source = image_of(mode, 401, 300).copy()
+    finally:
+        Image.core.set_block_size(before)
+    assert blocks.block_of(source.im) is None
+    monkeypatch.setattr("imgconv.pillow.to_array", None)
+    with pillow.installed():
+        assert source.filter(ImageFilter.BoxBlur(0)).tobytes() == source.tobytes()
+    for theirs in (ImageFilter.BoxBlur(2), ImageFilter.GaussianBlur(60), ImageFilter.UnsharpMask(40)):
+        with pillow.installed():
+            ours = source.filter(theirs)
+        assert ours.tobytes() == source.filter(theirs).tobytes()
+
+
+def test_large_images_are_blurred_so_from_the_second_call_on(monkeypatch):
+    source, ours = image_of("RGB", 1500, 1000), pillow.PillowFilter("box:2", threads=1)
+    expected = source.filter(ImageFilter.BoxBlur(2)).tobytes()
+    assert source.filter(ours).tobytes() == expected
+    monkeypatch.setattr("imgconv.pillow.filtered", None)
+    assert source.filter(ours).tobytes() == expected

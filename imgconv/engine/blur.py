@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,12 +22,14 @@ from imgconv.threads import available_cores, in_threads
 if TYPE_CHECKING:
     from imgconv.engine.correlation import Correlation
 
-BLUR = {unit: Function("imgconv.engine.blur_loop", "blur", (unit,), "pppp" + 21 * "i") for unit in (1, 4)}
+BLUR = {unit: Function("imgconv.engine.blur_loop", "blur", (unit,), "pppp" + 22 * "i") for unit in (1, 4)}
 ACROSS = 64  # bytes that the loop takes at once, as it has it
 CACHED = 2**19  # bytes of its memory that stay near
+LOW = 256  # rows of a part that is a copy, which stays near
 OVERLAPS = 4  # at least so many times what its neighbours compute again is a part wide or high
 WORTH_A_THREAD = 2**18  # samples times passes; fewer take less time than waking one
 LARGEST_DIVIDED = 89  # radius; for larger ones the quotient may be another than Pillow's, which is a product
+BYTES = np.dtype(np.uint8)
 FLOAT = np.float32  # Pillow's weights are computed in
 
 
@@ -109,38 +111,52 @@ def gaussian_radius(sigma: float, times: int) -> float:
     return float(whole + part / (FLOAT(6) * (variance - more * more)))
 
 
-def blurred(samples: Array, rows: Span, blur: Boxes, threads: int | None = None, target: Array | None = None) -> Array:
-    """Some rows of a picture, blurred; of 8-bit samples of shape (rows, columns, channels), C-contiguous.
+class Pixels(Protocol):
+    """8-bit samples, of which parts are taken: an array, or what makes one of them."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, place: Any) -> Array: ...
+
+
+def blurred(samples: Pixels, rows: Span, blur: Boxes, threads: int | None = None, target: Array | None = None) -> Array:
+    """Some rows of a picture, blurred; of 8-bit samples of shape (rows, columns, channels), each row without gaps.
 
     Those further away than the halo need not be there. The result lies in `target`, if that is given.
     """
+    height, width, channels = samples.shape
     if target is None:
-        target = empty((rows.stop - rows.start, *samples.shape[1:]), samples.dtype)
-    workers = min(threads or available_cores(), 1 + samples.size * blur.times // WORTH_A_THREAD)
+        target = empty((rows.stop - rows.start, width, channels), BYTES)
+    workers = min(threads or available_cores(), 1 + height * width * channels * blur.times // WORTH_A_THREAD)
     across, down = blur._replace(down=None, percent=None), blur._replace(across=None)
+    every = slice(0, height), slice(0, width)
     if not (blur.across or blur.down):
-        target[...] = samples[slice(*rows)]
+        target[...] = samples[slice(*rows), every[1]]
     elif not _in_parts(target, samples, samples, rows, blur, workers):
-        middle = empty(samples.shape, samples.dtype)
-        _in_parts(middle, samples, samples, Span(0, len(samples)), across, workers)
-        _in_parts(target, middle, samples, rows, down, workers)
+        own = samples[every]
+        middle = empty(own.shape, BYTES)
+        _in_parts(middle, own, own, Span(0, height), across, workers)
+        _in_parts(target, middle, own, rows, down, workers)
     return target
 
 
-def _in_parts(target: Array, source: Array, own: Array, rows: Span, blur: Boxes, workers: int) -> bool:
+def _in_parts(target: Array, source: Pixels, own: Pixels, rows: Span, blur: Boxes, workers: int) -> bool:
     """Blurs part by part, in threads with memory of their own; does not where each axis by itself is sooner done.
 
     What a part needs of its neighbours it computes again. What is sharpened is `own`.
     """
     (height, width, channels), count = source.shape, rows.stop - rows.start
     unit = 4 if channels % 4 == 0 else 1
-    at_once, stride, halo, side = ACROSS // unit, width * channels, blur.halo, blur.side
+    at_once, halo, side = ACROSS // unit, blur.halo, blur.side
     across, down = blur.across or SAME, blur.down or SAME
     times_x, times_y = blur.times if blur.across else 0, blur.times if blur.down else 1
     ring = 1 << (max(at_once, min(2 * down[0] + 3 + at_once, height)) - 1).bit_length()
 
     # threads that write to rows of their own do not clear the same new pages
     tall = max(-(-count // workers), OVERLAPS * halo)
+    if not isinstance(source, np.ndarray):
+        tall = min(tall, max(LOW, 4 * OVERLAPS * halo))
     wide = max(1, CACHED // (channels * (ACROSS // unit + ring * times_y)) // ACROSS) * ACROSS
     if not side:
         wide = min(wide, -(-width * -(-count // tall) // (workers * ACROSS)) * ACROSS)
@@ -155,22 +171,24 @@ def _in_parts(target: Array, source: Array, own: Array, rows: Span, blur: Boxes,
     size = ACROSS * (turned + blocks * ((times_y + 1) * ring + 4 * times_y))
     weights = across[0] + 1, *across[1:], times_x, down[0] + 1, *down[1:], times_y
     sharpened = (0, -1) if blur.percent is None else (blur.percent, blur.threshold)
-    call, goal, before, unblurred = loop(BLUR[unit]).call, *(array.ctypes.data for array in (target, source, own))
+    call, goal, stride = loop(BLUR[unit]).call, target.ctypes.data, width * channels
 
     def prepare_worker() -> Callable[[tuple[int, int]], int]:
-        memory = empty((size + ACROSS,), np.dtype(np.uint8))
+        memory = empty((size + ACROSS,), BYTES)
         address = -(-memory.ctypes.data // ACROSS) * ACROSS
 
         def one(part: tuple[int, int], kept: Array = memory) -> int:
             y, x = part
+            bottom, right = min(y + tall, rows.stop), min(x + wide, width)
             top, left = max(0, y - halo), max(0, x - side)
-            pixels, lines = min(width, x + wide + side) - left, min(height, y + tall + halo) - top
-            here, given = y * stride + x * channels, (y - rows.start) * stride + x * channels
-            first = before + top * stride + left * channels
-            part_rows = lines, y - top, min(tall, rows.stop - y)
-            part_columns = pixels, pixels * channels, (x - left) * channels, min(wide, width - x) * channels
-            places = goal + given, first, unblurred + here, address, stride
-            call(*places, *part_rows, *part_columns, ring, *weights, *sharpened)
+            taken = slice(top, min(height, bottom + halo)), slice(left, min(width, right + side))
+            piece = source[taken]
+            unblurred = (piece if own is source else own[taken])[y - top :, x - left :]
+            lines, pixels = piece.shape[:2]
+            first = goal + (y - rows.start) * stride + x * channels
+            places = first, piece.ctypes.data, unblurred.ctypes.data, address, stride, piece.strides[0]
+            part_columns = pixels, pixels * channels, (x - left) * channels, (right - x) * channels
+            call(*places, lines, y - top, bottom - y, *part_columns, ring, *weights, *sharpened)
             return 0
 
         return one

@@ -53,7 +53,7 @@ class Line(NamedTuple):
 
 
 def blur(
-    code: Code, target: Pointer, source: Pointer, own: Pointer, memory: Pointer, stride: Value,
+    code: Code, target: Pointer, source: Pointer, own: Pointer, memory: Pointer, target_stride: Value, stride: Value,
     rows: Value, top: Value, height: Value, pixels: Value, samples: Value, left: Value, width: Value, ring: Value,
     reach_x: Value, whole_x: Value, rim_x: Value, shift_x: Value, times_x: Value,
     reach_y: Value, whole_y: Value, rim_y: Value, shift_y: Value, times_y: Value,
@@ -108,8 +108,8 @@ def blur(
         first = y - times_y * delay
         with code.loop(first.most(top), (first + at_once).least(top + height)) as row:
             results = rings + (times_y * blocks * ring + (row & (at_once - 1)) * ACROSS)
-            place = (row - top) * stride
-            _give(code, target + place, own + place, results, ring, width, percent, threshold)
+            here, there = target + (row - top) * target_stride, own + (row - top) * stride
+            _give(code, here, there, results, ring, width, percent, threshold)
     return code.number(0)
 
 

@@ -51,15 +51,16 @@ class Block(NamedTuple):
     core: Any
 
 
-class Lent:
-    """Lends the memory of an image through the array interface, and keeps it as long as an array is over it.
-
-    Then it is kept for the next image of that mode and size: Pillow clears what it makes.
-    """
+class Held:
+    """Lends the memory of an image through the array interface, and keeps it as long as an array is over it."""
 
     def __init__(self, block: Block, shape: tuple[int, ...], kind: str) -> None:
         self.block = block
         self.__array_interface__ = {"version": 3, "data": (block.address, False), "shape": shape, "typestr": kind}
+
+
+class Lent(Held):
+    """Keeps it for the next image of that mode and size then: Pillow clears what it makes."""
 
     def __del__(self) -> None:
         _spare[:] = [self.block] if self.block.size <= LARGEST_SPARE else []
@@ -151,6 +152,13 @@ def block_of(core: Any) -> Block | None:
     block = Block(array.buffers[1], pixels * PIXEL_BYTES.get(core.mode, 4), core)
     _ask_for_large_pages(block)
     return block
+
+
+def part_of(core: Any, rows: slice, columns: slice) -> Block | None:
+    """A copy of part of an image, whatever memory that lies in."""
+    with _undivided():
+        part = core.crop((columns.start, rows.start, columns.stop, rows.stop))
+    return block_of(part)
 
 
 @contextlib.contextmanager

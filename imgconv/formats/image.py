@@ -162,22 +162,40 @@ def from_array(array: Array, mode: str) -> Image.Image:
     return blocks.image_of(block)
 
 
-def changed(core: Any, change: Callable[[Array, Array], object]) -> Any:
+class Divided:
+    """The pixels of an image as Pillow has them, wherever they are: what is taken of them is a copy."""
+
+    def __init__(self, core: Any) -> None:
+        self.core = core
+        self.shape = *core.size[::-1], 1 if core.bands == 1 else 4
+
+    def __getitem__(self, place: tuple[slice, slice]) -> Array:
+        from imgconv.formats import blocks
+
+        rows, columns = place
+        block = blocks.part_of(self.core, rows, columns)
+        if block is None:
+            raise MemoryError
+        shape = rows.stop - rows.start, columns.stop - columns.start, self.shape[2]
+        return np.asarray(blocks.Held(block, shape, "|u1"))
+
+
+def changed(core: Any, change: Callable[[Any, Array], object], *, by_parts: bool = False) -> Any:
     """Pillow's memory of a new image like `core`, into which `change` writes what it makes of the old one's pixels.
 
     Both are arrays of shape (rows, columns, bytes of a pixel), as Pillow has them. None where it does not say where
-    they are, or has divided them: then taking samples and giving them back is sooner done than copying pixels.
+    they are, or has divided them: then taking samples and giving them back is sooner done than copying pixels, unless
+    that is done `by_parts`, which are taken of a `Divided`.
     """
     from imgconv.formats import blocks
 
     before = blocks.block_of(core) if blocks.TELLS_OF_ALL else None
-    after = blocks.new(core.mode, core.size) if before else None
-    if before is None or after is None:
+    after = blocks.new(core.mode, core.size) if before or by_parts else None
+    if after is None:
         return None
-    old, new = _memory(before, BYTES), _memory(after, BYTES)
-    if old.ndim == 2:
-        old, new = old[:, :, None], new[:, :, None]
-    change(old, new)
+    divided = Divided(core)
+    old = divided if before is None else _memory(before, BYTES).reshape(divided.shape)
+    change(old, _memory(after, BYTES).reshape(divided.shape))
     return after.core
 
 
