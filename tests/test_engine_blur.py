@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 import imgconv
 from imgconv.compare import compare
-from imgconv.engine.blur import LARGEST_DIVIDED, blurred, box, boxes
+from imgconv.engine.blur import LARGEST_DIVIDED, _parts, blurred, box, boxes
 from imgconv.engine.stage import Span
 from imgconv.formats.picture import Picture
 from imgconv.kernels.files import read_kernels
@@ -65,6 +65,7 @@ def test_every_radius(radius, size):
 def test_parts_fit_together(mode, cached, threads, monkeypatch):
     """Whether they are narrow, low or all of it, or rows and columns are blurred one after the other."""
     monkeypatch.setattr("imgconv.engine.blur.CACHED", cached)
+    monkeypatch.setattr("imgconv.engine.blur._parts", _parts.__wrapped__)
     monkeypatch.setattr("imgconv.engine.blur.WORTH_A_THREAD", 1)
     source = image_of(mode, 333, 150)
     samples = np.asarray(source).reshape(150, 333, -1)

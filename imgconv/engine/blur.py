@@ -129,48 +129,66 @@ def blurred(samples: Pixels, rows: Span, blur: Boxes, threads: int | None = None
     if target is None:
         target = empty((rows.stop - rows.start, width, channels), BYTES)
     workers = min(threads or available_cores(), 1 + height * width * channels * blur.times // WORTH_A_THREAD)
-    across, down = blur._replace(down=None, percent=None), blur._replace(across=None)
     every = slice(0, height), slice(0, width)
     if not (blur.across or blur.down):
         target[...] = samples[slice(*rows), every[1]]
     elif not _in_parts(target, samples, samples, rows, blur, workers):
         own = samples[every]
         middle = empty(own.shape, BYTES)
-        _in_parts(middle, own, own, Span(0, height), across, workers)
-        _in_parts(target, middle, own, rows, down, workers)
+        _in_parts(middle, own, own, Span(0, height), blur._replace(down=None, percent=None), workers)
+        _in_parts(target, middle, own, rows, blur._replace(across=None), workers)
     return target
 
 
-def _in_parts(target: Array, source: Pixels, own: Pixels, rows: Span, blur: Boxes, workers: int) -> bool:
-    """Blurs part by part, in threads with memory of their own; does not where each axis by itself is sooner done.
+class _Parts(NamedTuple):
+    """How a picture is divided: height and width of a part, what the loop is told of each, and what memory it needs."""
 
-    What a part needs of its neighbours it computes again. What is sharpened is `own`.
-    """
-    (height, width, channels), count = source.shape, rows.stop - rows.start
+    unit: int
+    tall: int
+    wide: int
+    told: tuple[int, ...]
+    memory: int
+
+
+@lru_cache(maxsize=64)
+def _parts(shape: tuple[int, ...], count: int, blur: Boxes, workers: int, low: int | None) -> _Parts | None:
+    """Divides a picture of which `count` rows are wanted; None where each axis by itself is sooner done."""
+    height, width, channels = shape
     unit = 4 if channels % 4 == 0 else 1
     at_once, halo, side = ACROSS // unit, blur.halo, blur.side
     across, down = blur.across or SAME, blur.down or SAME
     times_x, times_y = blur.times if blur.across else 0, blur.times if blur.down else 1
     ring = 1 << (max(at_once, min(2 * down[0] + 3 + at_once, height)) - 1).bit_length()
-
     # threads that write to rows of their own do not clear the same new pages
     tall = max(-(-count // workers), OVERLAPS * halo)
-    if not isinstance(source, np.ndarray):
-        tall = min(tall, max(LOW, 4 * OVERLAPS * halo))
-    wide = max(1, CACHED // (channels * (ACROSS // unit + ring * times_y)) // ACROSS) * ACROSS
+    if low is not None:
+        tall = min(tall, max(low, 4 * OVERLAPS * halo))
+    below = -(-count // tall)
+    near = max(1, CACHED // (channels * (ACROSS // unit + ring * times_y)) // ACROSS) * ACROSS
     if not side:
-        wide = min(wide, -(-width * -(-count // tall) // (workers * ACROSS)) * ACROSS)
-    parts = [(y, x) for x in range(0, width, max(wide, OVERLAPS * side)) for y in range(rows.start, rows.stop, tall)]
-    if side and halo and (len(parts) < workers or wide < min(width, OVERLAPS * side)):
-        return False
-    wide = max(wide, OVERLAPS * side)
-
-    columns = min(width, wide + 2 * side)
-    blocks = -(-min(width, wide) * channels // ACROSS)
+        near = min(near, -(-width * below // (workers * ACROSS)) * ACROSS)
+    wide = min(width, max(near, OVERLAPS * side))
+    if side and halo and (below * -(-width // wide) < workers or near < wide):
+        return None
+    columns, blocks = min(width, wide + 2 * side), -(-wide * channels // ACROSS)
     turned = (columns + times_x * min(across[0] + 1, columns)) * channels // unit + 20
-    size = ACROSS * (turned + blocks * ((times_y + 1) * ring + 4 * times_y))
-    weights = across[0] + 1, *across[1:], times_x, down[0] + 1, *down[1:], times_y
     sharpened = (0, -1) if blur.percent is None else (blur.percent, blur.threshold)
+    told = ring, across[0] + 1, *across[1:], times_x, down[0] + 1, *down[1:], times_y, *sharpened
+    return _Parts(unit, tall, wide, told, ACROSS * (turned + blocks * ((times_y + 1) * ring + 4 * times_y)))
+
+
+def _in_parts(target: Array, source: Pixels, own: Pixels, rows: Span, blur: Boxes, workers: int) -> bool:
+    """Blurs part by part, in threads with memory of their own; does not where `_parts` has none.
+
+    What a part needs of its neighbours it computes again. What is sharpened is `own`.
+    """
+    height, width, channels = source.shape
+    low = None if isinstance(source, np.ndarray) else LOW
+    parts = _parts(source.shape, rows.stop - rows.start, blur, workers, low)
+    if parts is None:
+        return False
+    unit, tall, wide, told, size = parts
+    halo, side = blur.halo, blur.side
     call, goal, stride = loop(BLUR[unit]).call, target.ctypes.data, width * channels
 
     def prepare_worker() -> Callable[[tuple[int, int]], int]:
@@ -183,15 +201,17 @@ def _in_parts(target: Array, source: Pixels, own: Pixels, rows: Span, blur: Boxe
             top, left = max(0, y - halo), max(0, x - side)
             taken = slice(top, min(height, bottom + halo)), slice(left, min(width, right + side))
             piece = source[taken]
-            unblurred = (piece if own is source else own[taken])[y - top :, x - left :]
-            lines, pixels = piece.shape[:2]
-            first = goal + (y - rows.start) * stride + x * channels
-            places = first, piece.ctypes.data, unblurred.ctypes.data, address, stride, piece.strides[0]
+            (lines, pixels, _), apart, start = piece.shape, piece.strides[0], piece.ctypes.data
+            unblurred = piece if own is source else own[taken]
+            same = start if own is source else unblurred.ctypes.data
+            same += (y - top) * apart + (x - left) * channels
+            places = goal + (y - rows.start) * stride + x * channels, start, same, address, stride, apart
             part_columns = pixels, pixels * channels, (x - left) * channels, (right - x) * channels
-            call(*places, lines, y - top, bottom - y, *part_columns, ring, *weights, *sharpened)
+            call(*places, lines, y - top, bottom - y, *part_columns, *told)
             return 0
 
         return one
 
-    in_threads(prepare_worker, parts, min(workers, len(parts)))
+    places = [(y, x) for x in range(0, width, wide) for y in range(rows.start, rows.stop, tall)]
+    in_threads(prepare_worker, places, min(workers, len(places)))
     return True
