@@ -96,7 +96,7 @@ def correlate(array: Any, kernel: Any = None, *, out: Array | None = None, **opt
         like : {"pillow", "scipy", "ndimage", "opencv", "keras", "imagemagick"}
             The tool whose conventions hold; single options still win. With "pillow" the formulas gaussian, box and
             unsharp are GaussianBlur, BoxBlur and UnsharpMask on 8-bit samples, by the byte; these take no more options.
-        method : {"auto", "direct", "fused", "integer", "separable", "decimated", "box", "fourier"}
+        method : {"auto", "direct", "fused", "integer", "fixed", "separable", "decimated", "box", "fourier"}
             How it is computed; "auto", the default, chooses.
         threads : int from 1 up
             Default: all cores that the process may use.

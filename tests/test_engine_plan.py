@@ -75,7 +75,8 @@ EDGE = [[-1, -1, -1], [-1, 10, -1], [-1, -1, -1]]
         ([[0, -1, 0], [-1, 10, -1], [0, -1, 0]], {"scale": 6.0}, "integer"),
         (np.ones((31, 31)), {"scale": 961.0}, "box"),
         (np.outer(np.arange(1, 22), np.arange(1, 22)) * 0.1, {"scale": 5000.0}, "separable"),
-        (np.random.default_rng(0).random((7, 7)), {"scale": 25.0}, "fused"),
+        (np.random.default_rng(0).random((7, 7)), {"scale": 25.0}, "fixed"),
+        (np.random.default_rng(0).normal(size=(6, 6)) * 9, {"scale": 1.0}, "fused"),  # too large for fixed point
         (np.random.default_rng(0).random((9, 9)), {"scale": 40.0}, "fourier"),
         (np.random.default_rng(0).random((9, 9)), {"scale": 40.0, "exact": True}, "direct"),
         (np.random.default_rng(0).random((3, 3)), {"scale": 4.0}, "direct"),
@@ -94,6 +95,9 @@ def test_the_planner_takes_the_fastest_way_that_it_may(weights, changes, method)
         ([[0.3]], "uint8", "integer", "whole numbers"),
         (EDGE, "uint16", "integer", "8-bit"),
         ([[1000, 1000]], "uint8", "integer", "16 bits"),
+        (EDGE, "uint16", "fixed", "8-bit"),
+        (np.random.default_rng(0).random((9, 9)) * 9, "uint8", "fixed", "could be off by"),
+        ([[1e6, 0.1]], "uint8", "fixed", "do not fit"),
         (EDGE, "uint8", "box", "not all the same"),
         (EDGE, "uint8", "separable", "rank 1"),
         (np.eye(4), "float32", "fused", "taps of zero"),
@@ -117,6 +121,22 @@ def test_divisions_are_exact_for_every_sum():
         factor, shift = found
         for n in range(-300, 256 * divisor + 1, 1 if divisor < 30 else 7):
             assert min(max((n * factor >> 16) >> shift, -1), 256) == min(max(n // divisor, -1), 256), (n, divisor)
+
+
+def test_sums_in_fixed_point_are_off_by_no_more_than_half_a_step_of_each_weight():
+    """The bound, from the weights that the loop is given, against the picture that is the worst for them."""
+    rng = np.random.default_rng(3)
+    for shape in ((3, 3), (4, 7), (13, 12), (31, 31)):
+        weights = rng.normal(size=shape)
+        chosen = plan(correlation(weights, scale=float(np.abs(weights).sum()), offset=9.25), "uint8", "fixed")
+        shift = int(chosen.weights[-1])
+        exact = weights / np.abs(weights).sum()
+        off = np.rint(exact * 2.0**shift) / 2.0**shift - exact
+        assert 255 * max(off[off > 0].sum(), -off[off < 0].sum()) < 0.05
+        assert np.abs(exact).max() * 2.0**shift < 2**15 <= np.abs(exact).max() * 2.0 ** (shift + 2)
+        assert chosen.error_bound == 1
+    # no weight is rounded: the direct method's bytes
+    assert plan(correlation(np.arange(9).reshape(3, 3), scale=64.0), "uint8", "fixed").error_bound == 0
 
 
 def test_whole_terms_that_leave_something_out_prove_nothing():

@@ -408,7 +408,7 @@ def kinds_of_weights(rng, number):
     return rng.random((rows, columns)), 7.0
 
 
-@pytest.mark.parametrize("method", ["auto", "fused", "integer", "separable", "decimated", "box", "fourier"])
+@pytest.mark.parametrize("method", ["auto", "fused", "integer", "fixed", "separable", "decimated", "box", "fourier"])
 @pytest.mark.parametrize("dtype", SAMPLE_TYPES)
 def test_every_method_keeps_its_bound(method, dtype):
     rng = np.random.default_rng(9)
@@ -439,7 +439,7 @@ def test_every_method_keeps_its_bound(method, dtype):
             assert difference <= chosen.error_bound * largest, (weights, how, chosen.reason)
     floating = ("auto", "separable", "fused")
     methods = {
-        "uint8": (*floating, "fourier", "box", "integer", "decimated"),
+        "uint8": (*floating, "fourier", "box", "integer", "fixed", "decimated"),
         "uint16": (*floating, "fourier", "box"),
         "int32": ("auto", "separable", "fourier"),
         "float32": floating,
@@ -448,7 +448,7 @@ def test_every_method_keeps_its_bound(method, dtype):
     assert (done > 0) == (method in methods[dtype])
 
 
-@pytest.mark.parametrize("method", ["direct", "fused", "separable", "decimated", "box", "integer", "fourier"])
+@pytest.mark.parametrize("method", ["direct", "fused", "fixed", "separable", "decimated", "box", "integer", "fourier"])
 def test_no_loop_leaves_its_buffers(method, monkeypatch):
     """Every buffer is given with a margin that must not change."""
     rng = np.random.default_rng(10)

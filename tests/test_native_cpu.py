@@ -29,7 +29,7 @@ if target:
     made = have._replace(features=narrow | set(more), identity=f"{target}")
     cpus.cpu = kept.cpu = lambda: made
     if more:
-        # no CPU here has the two instructions: what they do, as Intel's manual defines them
+        # no CPU here has these instructions: what they do, as Intel's manual defines them
         from imgconv.native.emit import I8, I16, I32, Value
         def pairs(self, weights):
             weights = Value(self.code, self.code.builder.bitcast(weights.ir, self.ir.type))
@@ -38,12 +38,22 @@ if target:
                 for places in (list(range(0, self.lanes, 2)), list(range(1, self.lanes, 2)))
             )
             return (first + second).most(-(2**15)).least(2**15 - 1).to(I16)
+        def words_times(self, weights):
+            first, second = (
+                a.shuffled(a, places).to(I32, signed=True) * b.shuffled(b, places).to(I32, signed=True)
+                for a, b in [(self.seen_as(I16), weights.seen_as(I16))]
+                for places in (list(range(0, a.lanes, 2)), list(range(1, a.lanes, 2)))
+            )
+            return first + second
+        def upper_times(self, other):
+            return (self.to(I32) * other.to(I32)).upper(16).to(I16)
         def packed(self, other):
-            eights = [list(range(first, first + 8)) for first in range(0, self.lanes, 8)]
-            places = [place for eight in eights for place in (*eight, *(self.lanes + n for n in eight))]
-            low, high = (value.most(0).least(255).to(I8) for value in (self, other))
-            return low.shuffled(high, places)
-        Value.pairs, Value.packed = pairs, packed
+            half, low, high, lane = (I8, 0, 255, 8) if self.kind == I16 else (I16, -(2**15), 2**15 - 1, 4)
+            runs = [list(range(first, first + lane)) for first in range(0, self.lanes, lane)]
+            places = [place for run in runs for place in (*run, *(self.lanes + n for n in run))]
+            first, second = (value.most(low).least(high).to(half) for value in (self, other))
+            return first.shuffled(second, places)
+        Value.pairs, Value.packed, Value.words_times, Value.upper_times = pairs, packed, words_times, upper_times
 import imgconv
 from imgconv.conventions import METHODS
 rng = np.random.default_rng(0)
@@ -76,6 +86,7 @@ AVX2 = "x86-64-v3", "+fma,+avx2,+avx"
 TARGETS = {
     "AVX2": (*AVX2, ()),
     "AVX": ("x86-64-v2", "+fma,+avx,-avx2", ()),  # whole numbers 16 bytes wide
+    "no pairs": ("x86-64", "+fma,+avx,-avx2,-ssse3", ()),  # what stands for multiplying and adding in pairs
     "AVX-512 in halves": (*AVX2, ("avx512f", "avx512bw")),  # 64 bytes wide: LLVM splits each vector
 }
 
@@ -95,7 +106,7 @@ def hashes(target, folder):
 
 @pytest.mark.skipif(not link.possible(), reason="code for another x86 is compiled on Linux only")
 @pytest.mark.skipif(not {"fma", "avx2"} <= cpu().features, reason="this CPU does not fuse, or has no AVX2")
-@pytest.mark.parametrize("name", ["AVX2"] if "avx512bw" in cpu().features else ["AVX", "AVX-512 in halves"])
+@pytest.mark.parametrize("name", ["AVX2"] if "avx512bw" in cpu().features else ["AVX", "no pairs", "AVX-512 in halves"])
 def test_vectors_of_another_width_give_the_same_bytes(native, name, tmp_path):
     other = hashes(TARGETS[name], tmp_path)
     assert len(native) > 320

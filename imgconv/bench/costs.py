@@ -18,7 +18,9 @@ from imgconv.recipe.settings import correlation
 
 
 def _dense(n: int) -> str:
-    return "; ".join(" ".join(str((7 * i + 3 * j) % 11 / 10 + 0.15) for j in range(n)) for i in range(n))
+    rows = [[(7 * i + 3 * j) % 11 / 10 + 0.15 for j in range(n)] for i in range(n)]
+    total = sum(map(sum, rows))
+    return "; ".join(" ".join(str(weight / total) for weight in row) for row in rows)
 
 
 CASES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from functools import cache
 from typing import NamedTuple
 
@@ -48,6 +49,11 @@ def cpu() -> Cpu:
 def fuses() -> bool:
     """Whether the CPU multiplies and adds in one step."""
     return bool({"fma", "asimd"} & cpu().features)
+
+
+def products_at_once(features: Set[str]) -> int:
+    """How many products a 32-bit sum takes in one step: of four bytes, or of two numbers of 16 bits."""
+    return 4 if {"dotprod", "asimddp"} & features else 2
 
 
 def adds_pairs() -> bool:

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
+from imgconv.native.cpu import products_at_once
+
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 F32, F64 = ir.FloatType(), ir.DoubleType()
 POINTER = ir.PointerType()
@@ -86,6 +88,9 @@ class Value:
     __truediv__ = _operator("sdiv", "fdiv")
     __mod__ = _operator("srem", "frem")
     __and__ = _operator("and_", "")
+    __or__ = _operator("or_", "")
+    __xor__ = _operator("xor", "")
+    __lshift__ = _operator("shl", "")
     __rshift__ = _operator("ashr", "")
     __lt__ = _comparison("<")
     __le__ = _comparison("<=")
@@ -191,6 +196,19 @@ class Value:
             return self.code.call(f"llvm.x86.{self.code.bytes_at_once.upper}", self.ir.type, self, other)
         return (self.to(I32) * other.to(I32)).upper(16).to(I16)
 
+    def grouped(self, weights: Value, addend: Value) -> Value:
+        """Parts of each 32 bits times those of `weights`, all with a sign, added to the addend.
+
+        There are as many parts as the CPU multiplies at once.
+        """
+        if self.code.products_at_once == 4:
+            parts = self.seen_as(I8), weights.seen_as(I8)
+            return self.code.call("llvm.aarch64.neon.sdot.v4i32.v16i8", self.ir.type, addend, *parts)
+        if self.code.adds_pairs:
+            return addend + self.words_times(weights)
+        (low, high), (low_weights, high_weights) = ((each << 16 >> 16, each >> 16) for each in (self, weights))
+        return addend + low * low_weights + high * high_weights
+
     def packed(self, other: Value) -> Value:
         """Numbers of 16 bits, cut to 0 to 255, as bytes; of 32 as 16: what `interleaved` has parted comes together."""
         names = self.code.bytes_at_once
@@ -295,6 +313,10 @@ class Code:
     arguments : list of Pointer or Value
     wide : bool
         The CPU has 32 vector registers of 512 bits.
+    adds_pairs : bool
+        The CPU adds products in pairs, in one step.
+    products_at_once : int
+        Products that a 32-bit sum takes in one step: of four bytes, or of two numbers of 16 bits.
     bytes_at_once : BytesAtOnce
     """
 
@@ -302,6 +324,7 @@ class Code:
         self.builder, self.module = builder, builder.module
         self.wide = "avx512f" in features
         self.adds_pairs = "ssse3" in features
+        self.products_at_once = products_at_once(features)
         self.bytes_at_once = next((kind for kind in BYTES_AT_ONCE if kind.feature in features), BYTES_AT_ONCE[-1])
         builder.function.attributes.add("nounwind")
         given = [Value(self, builder.extract_value(numbers, place)) for place in range(len(prototype))]

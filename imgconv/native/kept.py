@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from imgconv.errors import ImgconvError, reason
 from imgconv.native import link
-from imgconv.native.cpu import cpu
+from imgconv.native.cpu import cpu, products_at_once
 
 FORMAT = 2
 LONGEST_HEADER = 16_384
@@ -377,8 +377,11 @@ def _target() -> Any:
     llvm.initialize_native_asmprinter()
     # code that can lie anywhere, with everything it refers to near by, can be linked without LLVM
     kind = {"reloc": "pic", "codemodel": "small"} if link.possible() else {"codemodel": "jitdefault", "jit": True}
+    features = llvm.get_host_cpu_features().flatten()
+    if products_at_once(cpu().features) == 4:  # which LLVM does not ask every system for
+        features += ",+dotprod"
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, **kind
+        cpu=llvm.get_host_cpu_name(), features=features, opt=3, **kind
     )
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from imgconv.engine.band import Variant
 from imgconv.engine.correlation import Correlation, Plan
-from imgconv.engine.methods import box, decimated, direct, fourier, fused, integer, separable
+from imgconv.engine.methods import box, decimated, direct, fixed, fourier, fused, integer, separable
 
 
 class Method(Protocol):
@@ -24,6 +24,7 @@ class Method(Protocol):
 
 # in the order in which they are tried
 METHODS: dict[str, Method] = {
-    "integer": integer, "box": box, "separable": separable, "decimated": decimated, "fused": fused, "fourier": fourier,
+    "integer": integer, "box": box, "separable": separable, "decimated": decimated, "fixed": fixed, "fused": fused,
+    "fourier": fourier,
 }  # fmt: skip
 VARIANTS = (*direct.VARIANTS, *(variant for method in METHODS.values() for variant in method.VARIANTS))

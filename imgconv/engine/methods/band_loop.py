@@ -26,9 +26,9 @@ def banded(
     # what sums so many output rows at once, the most first; not more than the kernel has rows, unless it knows them
     sweeps: dict[int, Sweep],
     *,
-    # (line, source row, begin, end): makes a line; by default it is widened, and floating samples are read where they
-    # lie, where no border is near
-    fill: Callable[[Pointer, Value, Value, Value], None] | None = None,
+    # (line, the line before, source row, begin, end): makes a line; by default it is widened, and floating samples are
+    # read where they lie, where no border is near
+    fill: Callable[[Pointer, Pointer, Value, Value, Value], None] | None = None,
     slot: Value | None = None,  # elements from one line of the ring to the next
     kernel_rows: int = 0,  # 0 where it is known only when the loop runs
 ) -> Value:
@@ -61,7 +61,7 @@ def banded(
                 with code.when(inside.choose(at < 0, 1)):
                     line = ring + row % window * slot
                     if fill:
-                        fill(line, at, begin, end + reach)
+                        fill(line, ring + (row + window - 1) % window * slot, at, begin, end + reach)
                     else:
                         fill_line(code, band, own, line, at, begin, end + reach)
                 filled.value = row + 1

@@ -50,7 +50,7 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         method="fourier",
         reason=f"many dense rows: columns of {size} samples are transformed" + ", in float64" * double,
         error_bound=proof.bound(c, dtype, error, exact=False),
-        cost=_cost(size, rows, columns) * (1 + double) + 20,
+        cost=_cost(size, rows, columns) * (1 + double) + 15,
         variant=Variant("fourier", "fourier" if kind == SUM_TYPES[dtype] else "fourier_double", dtype),
         weights=c.weights / c.scale,
         ends=np.array([size // 2, kept], np.int64),

@@ -25,7 +25,7 @@ def _terms(code: Code, address: Pointer, dtype: str, *, single: bool, double: bo
     widened = band.ring.to(kind) + (rows + 3) * terms * room  # behind all lines
     along = weights + rows * terms
 
-    def fill(line: Pointer, at: Value, begin: Value, end: Value) -> None:
+    def fill(line: Pointer, before: Pointer, at: Value, begin: Value, end: Value) -> None:
         fill_line(code, band, sample.own, widened, at, begin, end)
         with code.loop(0, terms) as term:
             row, to = along + term * columns, line + term * room
