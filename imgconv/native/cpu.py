@@ -56,6 +56,6 @@ def products_at_once(features: Set[str]) -> int:
     return 4 if {"dotprod", "asimddp"} & features else 2
 
 
-def adds_pairs() -> bool:
-    """Whether the CPU multiplies bytes and adds the products in pairs, in one step."""
-    return "ssse3" in cpu().features
+def multiplies_bytes() -> bool:
+    """Whether the CPU multiplies bytes and adds the products to numbers of 16 bits, in one step or two."""
+    return bool({"ssse3", "asimd"} & cpu().features)

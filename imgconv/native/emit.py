@@ -165,6 +165,11 @@ class Value:
         """The upper bits of a whole number, as a number that is not below 0."""
         return Value(self.code, self.code.builder.lshr(self.ir, self.like(self.kind.width - bits).ir))
 
+    def halves(self) -> tuple[Value, Value]:
+        """The first half of a vector, and the second."""
+        half = self.lanes // 2
+        return self.shuffled(self, [*range(half)]), self.shuffled(self, [*range(half, 2 * half)])
+
     def interleaved(self, other: Value, unit: int = 1) -> tuple[Value, Value]:
         """Units of numbers of this vector and of another one in turn: the first half of each 16 bytes, and the last."""
         at_once = 16 // size_of(self.kind)
@@ -210,10 +215,28 @@ class Value:
         return addend + low * low_weights + high * high_weights
 
     def packed(self, other: Value) -> Value:
-        """Numbers of 16 bits, cut to 0 to 255, as bytes; of 32 as 16: what `interleaved` has parted comes together."""
+        """Numbers of 16 bits, cut to 0 to 255, as bytes; of 32 as 16: what `interleaved` has parted comes together.
+
+        Where the CPU does not add pairs, only bytes, of what `halves` has parted.
+        """
+        if not self.code.adds_pairs:
+            return self.shuffled(other, [*range(2 * self.lanes)]).most(0).least(255).to(I8)
         names = self.code.bytes_at_once
         half, name = (I8, names.packed) if self.kind == I16 else (I16, names.packed_words)
         return self.code.call(f"llvm.x86.{name}", ir.VectorType(half, 2 * self.lanes), self, other)
+
+    def upper_bytes(self, other: Value) -> Value:
+        """The upper halves of numbers of 16 bits, as bytes in the order of `packed`."""
+        if self.code.adds_pairs:
+            return self.upper(8).packed(other.upper(8))
+        return self.seen_as(I8).shuffled(other.seen_as(I8), [*range(1, 4 * self.lanes, 2)])
+
+    def scaled(self, factor: Value, shift: Value) -> Value:
+        """(this * factor >> 16) >> shift, of numbers of 16 bits with a sign; the factor is not negative."""
+        product = self.to(I32, signed=True) * factor.to(I32, signed=True)
+        if self.code.adds_pairs:  # LLVM makes one instruction of the product: pmulhw
+            return (product >> 16).to(I16) >> shift
+        return (product >> 15).least(2**15 - 1).to(I16) >> shift + 1  # or sqdmulh
 
     def fused(self, factor: Value, addend: Value) -> Value:
         """This times a factor plus an addend, rounded once."""

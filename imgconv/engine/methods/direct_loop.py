@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 from imgconv.engine.band import Band
 from imgconv.engine.methods.band_loop import ROWS_AT_ONCE, Sweep, banded
 from imgconv.engine.methods.row_loop import BYTES, SAMPLES, WHOLE, Sample, divided, divided_pairs, write_row
-from imgconv.native.emit import I16, I64, Code, Pointer, Value, Variable
+from imgconv.native.emit import I8, I16, I64, Code, Pointer, Value, Variable
 
 
 def direct(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None = None) -> Value:
@@ -21,37 +22,55 @@ def integer(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None
 
 
 def pairs(code: Code, address: Pointer, dtype: str, shape: tuple[int, int]) -> Value:
-    """8-bit samples as they are; those of two taps are multiplied and added in one step, in 16 bits."""
+    """8-bit samples as they are, summed in 16 bits: those of two taps in one step, or of one by a long multiply-add.
+
+    The latter takes bytes that have a sign: samples are less by 128, which the base makes up for.
+    """
     band, sample = code.fields(address, Band), BYTES._replace(lanes=code.bytes_at_once.lanes)
     rows, columns = shape
     weights, lanes, high = band.weights.to(I16), sample.lanes, (columns + 1) // 2
-    factor, shift = weights[rows * high], weights[rows * high + 1]
+    factor, shift, base = weights[rows * high], weights[rows * high + 1], band.base.to(I16)
+
+    def by_pairs(at: Pointer, j: int) -> Callable[[Value], tuple[Value, Value]]:
+        both = [at.load(band.step * min(column, columns - 1), lanes) for column in (2 * j, 2 * j + 1)]
+        low, up = both[0].interleaved(both[1])
+        return lambda tap: (low.pairs(tap), up.pairs(tap))
+
+    def by_bytes(at: Pointer, j: int) -> Callable[[Value], tuple[Value, Value]]:
+        samples = (at.load(band.step * j, lanes) + -128).to(I16, signed=True)
+        return lambda tap: (samples * tap.to(I16, signed=True)).halves()
+
+    if code.adds_pairs:
+        products, across, tap_lanes = by_pairs, high, lanes // 2
+    else:
+        products, across, tap_lanes, weights = by_bytes, 2 * high, lanes, band.weights.to(I8)
+        for tap in range(rows * across):
+            base = base + weights[tap].to(I16, signed=True) * 128
 
     def sweep(at_once: int) -> Sweep:
         most = code.number(lanes * (255 // at_once))  # samples whose clipped ones, of all rows, a byte can count
 
         def emit(ring: Pointer, lines: Pointer, target: Pointer, starts: Pointer, width: Value) -> Value:
             line = [ring + lines[i] for i in range(rows + at_once - 1)]
-            taps = [[weights[i * high + j].spread(lanes // 2) for j in range(high)] for i in range(rows)]
-            bases = band.base.to(I16).spread(lanes // 2)
+            places = range(min(across, columns))  # the last of two bytes may be none
+            taps = [[weights[i * across + j].spread(tap_lanes) for j in places] for i in range(rows)]
+            bases = base.spread(lanes // 2)
             finish, clipped = divided_pairs(code, factor, shift), code.variable(0)
 
             with code.loop(0, width, most) as begin:
 
                 def sums(x: Value, vectors: int) -> list[list[tuple[Value, Value]]]:
                     totals = [[(bases, bases)] * vectors for _ in range(at_once)]
-                    for i, j, n in product(range(len(line)), range(high), range(vectors)):
-                        at = line[i] + (begin + x + n * lanes)
-                        both = [at.load(band.step * min(column, columns - 1), lanes) for column in (2 * j, 2 * j + 1)]
-                        low, up = both[0].interleaved(both[1])
+                    for i, j, n in product(range(len(line)), places, range(vectors)):
+                        times = products(line[i] + (begin + x + n * lanes), j)
                         for r in range(at_once):
                             if 0 <= i - r < rows:
-                                tap, (left, right) = taps[i - r][j], totals[r][n]
-                                totals[r][n] = left + low.pairs(tap), right + up.pairs(tap)
+                                (left, right), (low, up) = totals[r][n], times(taps[i - r][j])
+                                totals[r][n] = left + low, right + up
                     return totals
 
-                places, count = [starts[r] + begin for r in range(at_once)], most.least(width - begin)
-                over = write_row(code, sample, target, places, count, 1, sums, finish=finish, again=True)
+                to, count = [starts[r] + begin for r in range(at_once)], most.least(width - begin)
+                over = write_row(code, sample, target, to, count, 1, sums, finish=finish, again=True)
                 clipped.value = clipped.value + over
             return clipped.value
 

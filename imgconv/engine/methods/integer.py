@@ -11,11 +11,11 @@ from imgconv.engine import proof
 from imgconv.engine.band import SHAPES, Variant
 from imgconv.engine.correlation import Correlation, Plan
 from imgconv.engine.costs import COSTS
-from imgconv.native.cpu import adds_pairs
+from imgconv.native.cpu import multiplies_bytes
 
 VARIANTS = (
     *(Variant("integer", "integer", "uint8", shape) for shape in (None, *SHAPES)),
-    *(Variant("integer", "pairs", "uint8", shape) for shape in SHAPES if adds_pairs()),
+    *(Variant("integer", "pairs", "uint8", shape) for shape in SHAPES if multiplies_bytes()),
 )
 
 
@@ -43,7 +43,7 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         return "no exact division was found for its sums"
     used = taps[::-1][taps[::-1] != 0]
     pairs = _pairs(taps) if taps.shape in SHAPES else None
-    if pairs is not None and adds_pairs():
+    if pairs is not None and multiplies_bytes():
         variant, ordered = Variant("integer", "pairs", "uint8", taps.shape), pairs
     else:
         variant = Variant("integer", "integer", "uint8", direct.variant.shape)

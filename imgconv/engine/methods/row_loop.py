@@ -131,13 +131,13 @@ def divided(sample: Sample, factor: Value, shift: Value) -> Finish:
 
 
 def divided_pairs(code: Code, factor: Value, shift: Value) -> Finish:
-    """As `divided`, of sums as `Value.interleaved` has parted them."""
+    """As `divided`, of sums in two parts, as `Value.packed` takes them."""
     lanes = code.bytes_at_once.lanes // 2
-    factors, shifts = factor.spread(lanes).to(I32, signed=True), shift.spread(lanes)
+    factors, shifts = factor.spread(lanes), shift.spread(lanes)
 
     def finish(totals: tuple[Value, Value]) -> tuple[Value, Value]:
-        low, high = ((total.to(I32, signed=True) * factors >> 16).to(I16) >> shifts for total in totals)
-        return low.packed(high), low.upper(8).packed(high.upper(8)).differs(0)
+        low, high = (total.scaled(factors, shifts) for total in totals)
+        return low.packed(high), low.upper_bytes(high).differs(0)
 
     return finish
 
