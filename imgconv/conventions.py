@@ -97,7 +97,10 @@ def border_text(border: str, outside: float) -> str:
 
 def is_finite(value: object) -> bool:
     """Whether it is a number that a sum can take."""
-    return isinstance(value, Real) and math.isfinite(float(value))
+    try:
+        return isinstance(value, Real) and math.isfinite(float(value))
+    except OverflowError:  # a whole number of more than 308 digits
+        return False
 
 
 def is_pair(value: Any, lowest: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,10 @@ def kernels(spec: KernelLike) -> list[Kernel]:
     if isinstance(spec, os.PathLike):
         return read_kernels(Path(spec))
     if not isinstance(spec, str):
-        return [Kernel(np.atleast_2d(spec), name="array")]
+        weights: Any = spec
+        with suppress(ValueError):  # of rows that are not equally long, as the kernel says
+            weights = np.atleast_2d(spec)
+        return [Kernel(weights, name="array")]
     text = spec.strip()
     if not text:
         raise KernelError("the kernel is empty; give a name, a file or a matrix")

@@ -154,6 +154,8 @@ def _checked(values: npt.ArrayLike) -> Array:
         weights = weights.real.astype(np.float64) + 0.0  # a copy; a minus in front of 0 means nothing here
     except (TypeError, ValueError):
         raise ValueError("weights must be rows of numbers, all rows equally long") from None
+    except OverflowError:
+        raise ValueError("weights must be finite numbers") from None
     if is_complex:
         raise ValueError("weights must be real numbers, not complex")
     if weights.ndim not in (2, 3, 4):
