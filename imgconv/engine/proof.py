@@ -51,6 +51,12 @@ def reach(c: Correlation, dtype: str) -> float:
     return float(np.abs(c.weights).sum() / abs(c.scale)) * largest(c, dtype) + start(c, dtype)
 
 
+def odd_outside(c: Correlation, top: float) -> str:
+    """Why the value outside is no whole sample up to `top`; "" where it is one."""
+    fits = c.outside == int(c.outside) and 0 <= c.outside <= top
+    return "" if fits else f"the value outside must be a whole number from 0 to {top:g}"
+
+
 def start(c: Correlation, dtype: str) -> float:
     """The largest magnitude of what a sum starts from: the offset, and for integers one half."""
     return abs(c.offset) + (1.0 if dtype[0] in "ui" else 0.0)

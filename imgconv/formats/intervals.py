@@ -19,13 +19,12 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from imgconv.formats.segments import each
+from imgconv.formats.segments import BLOCK, RESTARTS, coded_together, each
 from imgconv.threads import available_cores, in_threads
 
 BAND_PIXELS = 2**18  # at least: 2 ms of decoding
 PIXEL_BYTES = 0.3  # which take as long to be decoded as a pixel to be made of what they say
-BLOCK = 8  # rows and columns of samples that are coded together
-BASELINE, EXTENDED, RESTARTS = 0xC0, 0xC1, 0xDD  # markers: frames with Huffman codes, restart interval
+BASELINE, EXTENDED = 0xC0, 0xC1  # markers of frames with Huffman codes
 END = b"\xff\xd9"
 COUNTED = bytes(range(0xD0, 0xD8))  # markers between intervals, in turn
 MARKER = re.compile(b"\xff[^\0]")
@@ -80,12 +79,11 @@ def _bands(image: ImageFile.ImageFile, header: bytes, data: bytes, threads: int)
     frame, restarts, scan = parts.get(BASELINE) or parts.get(EXTENDED), parts.get(RESTARTS), len(header)
     if not frame or not restarts or data[scan + 4 : scan + 5] != header[frame + 9 : frame + 10]:
         return []
-    interval, channels = int.from_bytes(header[restarts + 4 : restarts + 6], "big"), header[frame + 9]
+    interval = int.from_bytes(header[restarts + 4 : restarts + 6], "big")
     if not interval:
         return []
     first = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")  # of the coded bytes
-    factors = header[frame + 11 :: 3][:channels] if channels > 1 else b"\x11"
-    across, down = (BLOCK * max([1, *(factor >> shift & 15 for factor in factors)]) for shift in (4, 0))
+    across, down = coded_together(header, frame)
     wide = -(-image.width // across)  # units in a row
     units = wide * -(-image.height // down)
     count = -(-units // interval)

@@ -22,14 +22,14 @@ from imgconv.arrayfile import Array
 from imgconv.formats.image import BYTES
 from imgconv.formats.pillow import Pieces, encoded, save
 from imgconv.formats.place import put
+from imgconv.formats.segments import RESTARTS, coded_together, each
 from imgconv.formats.sink import Sink
 from imgconv.threads import available_cores, in_threads
 
 SMALLEST = 2**20  # pixels; smaller pictures get no restart markers, and one thread
 STRIP_PIXELS = 2**18  # four of them in the smallest picture, and 1 MB of Pillow's memory for each thread
 MARKERS = 8  # that follow each other between strips
-BLOCK = 8  # rows and columns of samples that are coded together
-FRAMES, RESTARTS, SCAN = (0xC0, 0xC1), 0xDD, 0xDA  # markers: sequential frames, restart interval, start of scan
+FRAMES = 0xC0, 0xC1  # markers of sequential frames
 CODING = ("quality", "qtables", "subsampling", "keep_rgb")  # the options that the pixels' bytes depend on
 
 
@@ -121,13 +121,9 @@ def in_strips(shape: tuple[int, ...], options: Mapping[str, Any]) -> bool:
 
 def segments(data: bytes | bytearray) -> Segments:
     """The segments of a JPEG file by Pillow."""
-    at, frame, restarts = 2, 0, 0
-    while data[at + 1] != SCAN:
-        if data[at + 1] in FRAMES:
-            frame = at
-        elif data[at + 1] == RESTARTS:
-            restarts = at
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    parts = list(each(data))
+    frame, restarts = (next((at for kind, at, _ in parts if kind in kinds), 0) for kinds in (FRAMES, (RESTARTS,)))
+    at = parts[-1][2]  # of the scan
     return Segments(frame, restarts, at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
 
 
@@ -136,12 +132,7 @@ def _coded_together(mode: str, subsampling: int | None, keep_rgb: bool) -> tuple
     """Columns and rows of the pixels that are coded together: blocks of all channels, whatever their sampling."""
     options = {"keep_rgb": keep_rgb} | ({} if subsampling is None else {"subsampling": subsampling})
     data = _encoded(np.zeros((1, 1, len(mode)), BYTES), mode, options)
-    parts = segments(data)
-    channels = data[parts.frame + 9]
-    if channels == 1:
-        return BLOCK, BLOCK
-    factors = data[parts.frame + 11 :: 3][:channels]
-    return BLOCK * max(factor >> 4 for factor in factors), BLOCK * max(factor & 15 for factor in factors)
+    return coded_together(data, segments(data).frame)
 
 
 def _encoded(array: Array, mode: str, options: Mapping[str, Any]) -> bytes:

@@ -25,7 +25,8 @@ FILLING = b"\0\xff\r\n"
 # of segments that Pillow reads, or passes over, by their length
 READ_MARKERS = (*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDB, 0xF0), 0xFE)
 TABLES = (0xC4, 0xC8, 0xCC)  # markers that are no frame's, though among theirs
-RESTARTS, BLOCK = 0xDD, 8  # the marker of the restart interval; columns of samples that are coded together
+RESTARTS = 0xDD  # the marker of the restart interval
+BLOCK = 8  # rows and columns of samples that are coded together
 ARITHMETIC = 0xC8  # and above: frames that are coded so
 
 
@@ -108,13 +109,21 @@ def coding(image: Any, frame: int, interval: int = 0) -> dict[str, Any]:
     }
 
 
-def each(data: bytes) -> Iterator[tuple[int, int, int]]:
+def each(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
     """The markers of a JPEG up to its pixels, and where each segment begins and ends."""
     at = 2
     while data[at : at + 1] == b"\xff" and data[at : at + 2] != SCAN and len(data) >= at + 4:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         yield data[at + 1], at, end
         at = end
+
+
+def coded_together(data: bytes | bytearray, frame: int) -> tuple[int, int]:
+    """Columns and rows of the pixels that are coded together, by the segment of a frame that begins there."""
+    channels = data[frame + 9]
+    factors = data[frame + 11 :: 3][:channels] if channels > 1 else b"\x11"
+    across, down = (BLOCK * max([1, *(factor >> shift & 15 for factor in factors)]) for shift in (4, 0))
+    return across, down
 
 
 def before_pixels(data: bytes) -> bytes:

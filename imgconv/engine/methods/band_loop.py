@@ -19,6 +19,11 @@ GUARD = 64  # samples that may be read behind the last one of a row; vectors of 
 Sweep = Callable[[Pointer, Pointer, Pointer, Pointer, Value], Value]
 
 
+def vectors_at_once(code: Code) -> dict[int, int]:
+    """For so many output rows at once, the vectors of each that there are registers for, the most rows first."""
+    return {4: 4, 2: 6, 1: 8} if code.wide else {4: 2, 2: 3, 1: 4}
+
+
 def banded(
     code: Code,
     band: SimpleNamespace,  # fields of a `Band`

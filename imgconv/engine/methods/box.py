@@ -26,8 +26,8 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     error = 4 * proof.unit(dtype) * proof.reach(c, dtype)
     if error + proof.off_direct(c, dtype) > proof.MOST_OFF:
         return "the direct method's own sums are off by more than a level"
-    if c.outside != int(c.outside) or not 0 <= c.outside <= top:
-        return f"the value outside must be a whole number from 0 to {top}"
+    if refused := proof.odd_outside(c, top):
+        return refused
     columns = c.weights.shape[1]
     short = dtype == "uint8" and columns * top < 2**16
     return replace(

@@ -28,8 +28,8 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         return f"fewer than {SMOOTH_ROWS} rows are not worth it"
     if c.border == "renormalize":
         return "missing samples have no rows between"
-    if c.outside != int(c.outside) or not 0 <= c.outside <= top:
-        return f"the value outside must be a whole number from 0 to {top:g}"
+    if refused := proof.odd_outside(c, top):
+        return refused
     factors = proof.terms(c.weights, proof.ROUNDING_OFF / top * abs(c.scale), 1)
     if factors is None:
         return "the weights are not of rank 1"

@@ -25,8 +25,8 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     """Sums of whole numbers: the weights are rounded once, and no sum is."""
     if dtype != "uint8":
         return "it takes 8-bit samples"
-    if c.outside != int(c.outside) or not 0 <= c.outside <= 255:
-        return "the value outside must be a whole number from 0 to 255"
+    if refused := proof.odd_outside(c, 255):
+        return refused
     weights, start = c.weights / c.scale, c.offset + 0.5
     most = 255 * float(np.abs(weights).sum()) + abs(start) + 1
     room = min(LARGEST_WEIGHT / float(np.abs(weights).max() or 1), LARGEST_SUM / most)

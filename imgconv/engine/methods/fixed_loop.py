@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imgconv.engine.band import Band
-from imgconv.engine.methods.band_loop import Sweep, banded
+from imgconv.engine.methods.band_loop import Sweep, banded, vectors_at_once
 from imgconv.engine.methods.row_loop import Sample, fill_line, write_row
 from imgconv.native.emit import I8, I32, Code, Pointer, Value, Variable
 
@@ -78,5 +78,4 @@ def fixed(code: Code, address: Pointer, dtype: str) -> Value:
 
         return emit
 
-    blocks = {4: 4, 2: 6, 1: 8} if code.wide else {4: 2, 2: 3, 1: 4}
-    return banded(code, band, sample, {n: sweep(n, block) for n, block in blocks.items()}, fill=fill)
+    return banded(code, band, sample, {n: sweep(n, block) for n, block in vectors_at_once(code).items()}, fill=fill)

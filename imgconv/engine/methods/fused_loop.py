@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from imgconv.engine.band import Band
-from imgconv.engine.methods.band_loop import Sweep, banded
+from imgconv.engine.methods.band_loop import Sweep, banded, vectors_at_once
 from imgconv.engine.methods.row_loop import SAMPLES, Sample, write_row
 from imgconv.native.emit import Code, Pointer, Value
 
@@ -13,13 +13,12 @@ from imgconv.native.emit import Code, Pointer, Value
 def _dense(code: Code, address: Pointer, dtype: str, *, by_rows: bool) -> Value:
     band, sample = code.fields(address, Band), SAMPLES[dtype].fitting(code)
     weights, base, columns = band.weights.to(sample.sum), band.base.to(sample.sum), band.reach / band.step + 1
-    blocks = {4: 4, 2: 6, 1: 8} if code.wide else {4: 2, 2: 3, 1: 4}
     sweeps = {
         at_once: fused_rows(
             code, sample, weights, band.kernel_rows, base, at_once, block,
             columns=columns, step=band.step, by_rows=by_rows, stream=band.stream,
         )
-        for at_once, block in blocks.items()
+        for at_once, block in vectors_at_once(code).items()
     }  # fmt: skip
     return banded(code, band, sample, sweeps)
 

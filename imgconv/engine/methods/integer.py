@@ -27,8 +27,8 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     if whole is None:
         return "weights and scale must be whole numbers"
     weights, scale = whole
-    if c.outside != int(c.outside) or not 0 <= c.outside <= 255:
-        return "the value outside must be a whole number from 0 to 255"
+    if refused := proof.odd_outside(c, 255):
+        return refused
     for power in range(8):  # a larger numerator and denominator may be easier to divide
         factor = 2**power
         start = (c.offset + 0.5) * scale * factor
