@@ -9,13 +9,16 @@ import re
 import stat
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from imgconv.errors import ImgconvError, reason
 
-Array = np.ndarray[Any, np.dtype[Any]]
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+else:
+    Array = Any  # NumPy is imported when it is used
 ENDINGS = (".npy", ".txt", ".csv")
 
 

@@ -29,8 +29,6 @@ LOW = 256  # rows of a part that is a copy, which stays near
 OVERLAPS = 4  # at least so many times what its neighbours compute again is a part wide or high
 WORTH_A_THREAD = 2**18  # samples times passes; fewer take less time than waking one
 LARGEST_DIVIDED = 89  # radius; for larger ones the quotient may be another than Pillow's, which is a product
-BYTES = np.dtype(np.uint8)
-FLOAT = np.float32  # Pillow's weights are computed in
 
 
 Box = tuple[int, int, int, int]  # as the loop has it, but for the radius itself
@@ -88,7 +86,7 @@ def boxes(x: float, y: float, times: int, percent: int | None = None, threshold:
 
 def box(radius: float) -> Box | None:
     """A box that reaches so many pixels from its middle."""
-    exact = FLOAT(radius)
+    exact = np.float32(radius)
     if exact == 0:
         return None
     whole = int(exact)
@@ -96,19 +94,19 @@ def box(radius: float) -> Box | None:
     if whole == exact and whole <= LARGEST_DIVIDED:
         shift = size.bit_length() - 1
         return whole, (1 << 16 + shift) // size + 1, 0, shift
-    weight = int(FLOAT(1 << 24) / (exact * FLOAT(2) + FLOAT(1)))
+    weight = int(np.float32(1 << 24) / (exact * np.float32(2) + np.float32(1)))
     return whole, weight, ((1 << 24) - size * weight) % 2**32 // 2, -1
 
 
 def gaussian_radius(sigma: float, times: int) -> float:
     """The radius of a box that comes close to a Gaussian when it is taken some times (Gwosdek et al. 2011)."""
-    one, exact = FLOAT(1), FLOAT(sigma)
-    variance = exact * exact / FLOAT(times)
-    length = float(FLOAT(math.sqrt(12.0 * float(variance) + 1.0)))
-    whole = FLOAT(math.floor((length - 1.0) / 2.0))
+    one, exact = np.float32(1), np.float32(sigma)
+    variance = exact * exact / np.float32(times)
+    length = float(np.float32(math.sqrt(12.0 * float(variance) + 1.0)))
+    whole = np.float32(math.floor((length - 1.0) / 2.0))
     more = whole + one
-    part = (FLOAT(2) * whole + one) * (whole * more - FLOAT(3) * variance)
-    return float(whole + part / (FLOAT(6) * (variance - more * more)))
+    part = (np.float32(2) * whole + one) * (whole * more - np.float32(3) * variance)
+    return float(whole + part / (np.float32(6) * (variance - more * more)))
 
 
 class Pixels(Protocol):
@@ -127,14 +125,14 @@ def blurred(samples: Pixels, rows: Span, blur: Boxes, threads: int | None = None
     """
     height, width, channels = samples.shape
     if target is None:
-        target = empty((rows.stop - rows.start, width, channels), BYTES)
+        target = empty((rows.stop - rows.start, width, channels), np.dtype(np.uint8))
     workers = min(threads or available_cores(), 1 + height * width * channels * blur.times // WORTH_A_THREAD)
     every = slice(0, height), slice(0, width)
     if not (blur.across or blur.down):
         target[...] = samples[slice(*rows), every[1]]
     elif not _in_parts(target, samples, samples, rows, blur, workers):
         own = samples[every]
-        middle = empty(own.shape, BYTES)
+        middle = empty(own.shape, np.dtype(np.uint8))
         _in_parts(middle, own, own, Span(0, height), blur._replace(down=None, percent=None), workers)
         _in_parts(target, middle, own, rows, blur._replace(across=None), workers)
     return target
@@ -192,7 +190,7 @@ def _in_parts(target: Array, source: Pixels, own: Pixels, rows: Span, blur: Boxe
     call, goal, stride = loop(BLUR[unit]).call, target.ctypes.data, width * channels
 
     def prepare_worker() -> Callable[[tuple[int, int]], int]:
-        memory = empty((size + ACROSS,), BYTES)
+        memory = empty((size + ACROSS,), np.dtype(np.uint8))
         address = -(-memory.ctypes.data // ACROSS) * ACROSS
 
         def one(part: tuple[int, int], kept: Array = memory) -> int:
