@@ -257,12 +257,11 @@ def _parts(chunks: Sequence[int], stage: Stage, axis: int, places: range, incomp
         near, end = begin + low - anchor, begin + high - 1 - anchor + taps
         if c.border in WRAPPING:
             skipped = (places[first] - begin - low) // stride
-            source, free = border_map(near, end - near, size, border), None
+            source, free = np.array(border_map(near, end - near, size, border)), None
         else:
             near, end = min(near, places[first] - anchor), max(end, places[stop - 1] - anchor + taps)
-            under = border_map(near, end - near, size, border)
-            under = under[under >= 0]
-            near, end = int(under.min(initial=near)), int(under.max(initial=end - 1)) + 1
+            under = [at for at in border_map(near, end - near, size, border) if at >= 0]
+            near, end = min([near, *under]), max([end - 1, *under]) + 1
             more = stride if incomplete else 0
             near = min(max(near - more, 0), size - 1) // (stride * grid) * (stride * grid)
             end = size - (size - min(max(end + more, 1), size)) // stride * stride

@@ -1,6 +1,7 @@
-"""Large arrays whose memory is used again when nobody holds them any more.
+"""Memory for samples: arrays whose memory is used again, and what stands for arrays where NumPy is not imported.
 
 Touching a new 36 MB buffer for the first time costs as much as a 3×3 filter over it: the system clears every page.
+Importing NumPy takes longer than filtering a small picture: a command that needs nothing of it goes without.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import ctypes
 import math
 import os
 import threading
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,11 +19,113 @@ from imgconv.arrayfile import Array
 SMALLEST = 2**20  # bytes; below that the allocator of the C library does as well
 MOST_IDLE = 2  # blocks that are kept without a user: what a loop that drops its last result needs
 LARGEST_IDLE = 2**28  # bytes
+ITEMSIZES = {"uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8}
 
 _idle: list[Array] = []
 _lock = threading.RLock()  # the collector may end a loan while this thread holds it
 if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+class SampleType:
+    """A type of samples, such as uint8, without NumPy; equal to NumPy's, which does whatever else is asked of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.kind, self.itemsize = name, name[0], ITEMSIZES[name]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's."""
+        return np.dtype(self.name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.dtype, name)
+
+    def __eq__(self, other: object) -> bool:
+        return other.name == self.name if isinstance(other, SampleType) else bool(self.dtype == other)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Samples:
+    """An array without NumPy, C-contiguous, as far as reading, filtering and writing a picture need it.
+
+    NumPy's functions take it for an array, and an array does whatever else is asked of it. `data` are its bytes;
+    without any, all its samples are one 0, as `formats.picture.unread` has them.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: SampleType, data: memoryview | None = None) -> None:
+        self.shape, self.dtype, self._data = shape, dtype, data
+        self.ndim, self.itemsize, self.size = len(shape), dtype.itemsize, math.prod(shape)
+        self.nbytes = self.size * self.itemsize
+
+    @property
+    def data(self) -> memoryview:
+        return memoryview(bytes(self.nbytes)) if self._data is None else self._data
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """In bytes."""
+        if self._data is None:
+            return (0,) * self.ndim
+        return tuple(math.prod(self.shape[axis + 1 :]) * self.itemsize for axis in range(self.ndim))
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        unread = self._data is None
+        address = address_of(_NOTHING if self._data is None else self._data) if self.size else 0
+        place = {"data": (address, unread), "strides": self.strides if unread else None}
+        return {"version": 3, "shape": self.shape, "typestr": self.dtype.str, **place}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(np.asarray(self), name)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        """Rows, which are a view of these."""
+        if not isinstance(index, slice) or index.step is not None or self._data is None:
+            return np.asarray(self)[index]
+        start, stop, _ = index.indices(len(self))
+        row, count = self.nbytes // len(self), max(0, stop - start)
+        return Samples((count, *self.shape[1:]), self.dtype, self._data[start * row : (start + count) * row])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(index, slice) and isinstance(value, Samples) and (part := self[index]).shape == value.shape:
+            part.data[:] = value.data
+        else:
+            np.asarray(self)[index] = value
+
+
+def copy_pixels(target: Array, to: tuple[slice, slice], source: Array, at: tuple[slice, slice]) -> None:
+    """Copies rows and columns of pixels of one array into another's, of the same type and channels."""
+    if not isinstance(target, Samples):
+        target[to] = source[at]
+        return
+    pixel = target.shape[2] * target.itemsize
+    rows, columns = (axis.stop - axis.start for axis in to)
+    wide, width, gap = target.shape[1] * pixel, columns * pixel, source.shape[1] * pixel
+    into, out = (
+        a.data[place[0].start * row + place[1].start * pixel :]
+        for a, place, row in ((target, to, wide), (source, at, gap))
+    )
+    if width == wide == gap:
+        into[: rows * wide] = out[: rows * wide]
+    elif width < rows:
+        for byte in range(width):
+            into[byte : rows * wide : wide] = out[byte : rows * gap : gap]
+    else:
+        for row in range(rows):
+            into[row * wide : row * wide + width] = out[row * gap : row * gap + width]
 
 
 class _LentBlock:
@@ -40,8 +143,10 @@ class _LentBlock:
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An array as `numpy.empty` makes it, from memory that was used before if some fits."""
+    """An array as `numpy.empty` makes it, from memory that was used before if some fits; or `Samples`, by its type."""
     size = math.prod(shape) * dtype.itemsize
+    if isinstance(dtype, SampleType):
+        return cast(Array, Samples(shape, dtype, fresh(size)))
     if size < SMALLEST:
         return np.empty(shape, dtype)
     with _lock:
@@ -52,12 +157,29 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return np.asarray(_LentBlock(block, size)).view(dtype).reshape(shape)
 
 
-def address_of(array: Array) -> int:
-    """Where an array's samples begin; NumPy's own word for it takes three times as long."""
+def fresh(size: int) -> memoryview:
+    """So many bytes, whatever is in them; those of a large block are touched by whoever fills it."""
+    if size < SMALLEST:
+        return memoryview(bytearray(size))
+    import mmap
+
+    pages = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # as NumPy does
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(pages)
+
+
+def address_of(array: Any) -> int:
+    """Where the samples of an array, or bytes, begin; NumPy's own word for it takes three times as long."""
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # read-only, or without samples
-        return array.ctypes.data
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):
+        if isinstance(array, Samples):
+            return address_of(array.data)
+        return int(np.asarray(array).ctypes.data)  # read-only, or without samples
+
+
+_NOTHING = memoryview(bytearray(max(ITEMSIZES.values())))  # what samples that were not read are
 
 
 def with_padding(array: Array) -> Array | None:

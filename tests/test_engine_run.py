@@ -459,13 +459,16 @@ def test_no_loop_leaves_its_buffers(method, monkeypatch):
             return getattr(np, name)
 
         def empty(self, shape, dtype=float):
-            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-            raw = np.full(size + 8192, 0xAB, np.uint8)
-            buffers.append((raw, size))
-            return raw[4096 : 4096 + size].view(dtype).reshape(shape)
+            return fresh(int(np.prod(shape)) * np.dtype(dtype).itemsize).view(dtype).reshape(shape)
 
-    for module in (run, stage, memory):
+    def fresh(size):
+        raw = np.full(size + 8192, 0xAB, np.uint8)
+        buffers.append((raw, size))
+        return raw[4096 : 4096 + size]
+
+    for module in (run, memory):
         monkeypatch.setattr(module, "np", Guarded())
+    monkeypatch.setattr(stage, "fresh", fresh)
     monkeypatch.setattr(run, "THREAD_WORK", 1e5)
     for number in range(40):
         weights, _ = kinds_of_weights(rng, number)

@@ -6,17 +6,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from imgconv.arrayfile import Array
-from imgconv.engine.channels import to_samples
-from imgconv.engine.plan import SUM_TYPES, Plan, plan
 from imgconv.engine.stage import Span, Stage, ThreadLoop, Window, by_axis, frame, inside
-from imgconv.memory import address_of, empty
+from imgconv.memory import ITEMSIZES, address_of, copy_pixels, empty
 from imgconv.native import kept
 from imgconv.threads import available_cores, in_threads
+
+if TYPE_CHECKING:
+    from imgconv.engine.correlation import Plan
 
 BAND_ROWS = 128
 HALO_SHARE = 8  # a band has this many times the rows that its neighbours compute again
@@ -151,7 +152,7 @@ class Chain:
                         size = give.stop - give.start
                         held = between[number]
                         if held is None or len(held) < size:
-                            held = between[number] = np.empty((size, *stage.target_shape[1:]), source.dtype)
+                            held = between[number] = empty((size, *stage.target_shape[1:]), source.dtype)
                         out = held[:size]
                     for part in (Span(give.start, own.start), own, Span(own.stop, give.stop)):
                         if part.stop > part.start:
@@ -178,7 +179,7 @@ class Small:
 
     def __init__(self, stage: Stage, make: Callable[[], ThreadLoop], work: float) -> None:
         (top, left), (rows, columns) = (span.start for span in stage.window), stage.inner
-        itemsize = np.dtype(stage.plan.variant.dtype).itemsize
+        itemsize = ITEMSIZES[stage.plan.variant.dtype]
         self.target_shape, self.work = stage.target_shape, work
         self._make, self._rows = make, Span(0, rows.stop - rows.start)
         self._computes = rows.stop > rows.start and columns.stop > columns.start
@@ -229,8 +230,8 @@ def _fill(
             (*middle, left, begin), (*middle, end, right),
         ):  # fmt: skip
             if top < bottom and near < far:
-                part = source[top + start : bottom + start, near:far]
-                target[top - target_first : bottom - target_first, near - left : far - left] = part
+                to = slice(top - target_first, bottom - target_first), slice(near - left, far - left)
+                copy_pixels(target, to, source, (slice(top + start, bottom + start), slice(near, far)))
     return clipped
 
 
@@ -255,6 +256,9 @@ def _renormalized(chosen: Plan, source: Array, window: Window, threads: int | No
     Known samples lie inside the picture and are not NaN. Where their taps sum to 0 there is nothing to rescale by: the
     result is NaN in floating pictures, the offset in integer ones.
     """
+    from imgconv.engine.channels import to_samples  # here, as the planner: few kernels are rescaled
+    from imgconv.engine.plan import SUM_TYPES, plan
+
     c = chosen.correlation
     sum_type = np.dtype(SUM_TYPES[chosen.variant.dtype])
     needed = [

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from imgconv.arrayfile import Array
 from imgconv.engine.band import Band
-from imgconv.engine.methods import fourier
-from imgconv.engine.plan import Plan
 from imgconv.errors import PictureError
+from imgconv.memory import ITEMSIZES, address_of, fresh
 from imgconv.native import kept
+
+if TYPE_CHECKING:
+    from imgconv.engine.correlation import Plan
 
 # Samples in a tile. Lines of 1024 stay in the first-level cache; those of direct and fused sums over larger samples,
 # and of bytes that are read where they lie, are as long as a row, so that the CPU reads ahead by itself: float32 3×3
@@ -54,7 +54,7 @@ class ThreadLoop:
     def __init__(
         self,
         call: Any,
-        row_map: Array,
+        row_map: array[int],
         itemsize: int,
         ring_size: int,
         line_type: str,
@@ -64,10 +64,12 @@ class ThreadLoop:
     ) -> None:
         self._call, self._row_map, self._itemsize, self._streamed = call, row_map, itemsize, streamed
         # arrays are held here: the band has only their addresses
-        self._fields = fields | {"ring": aligned(ring_size, line_type), "lines": np.empty(lines, np.int64)}
-        values = {name: v.ctypes.data if isinstance(v, np.ndarray) else v for name, v in self._fields.items()}
+        self._fields = fields | {
+            "ring": aligned(ring_size * ITEMSIZES[line_type]), "lines": fresh(lines * ITEMSIZES["int64"])
+        }  # fmt: skip
+        values = {name: v if isinstance(v, (int, float)) else address_of(v) for name, v in self._fields.items()}
         self._band = Band(**values)
-        self._at, self._rows_at = ctypes.addressof(self._band), row_map.ctypes.data
+        self._at, self._rows_at = ctypes.addressof(self._band), address_of(row_map)
 
     def __call__(self, source: int, target: int, target_bytes: int, rows: Span) -> int:
         """Computes rows of the window; returns how many samples were clipped.
@@ -122,13 +124,12 @@ class Stage:
         """The source rows that target rows `rows` are computed from, those on which they lie included."""
         height, start = self.shape[0], self.window[0].start
         on = Span(min(max(rows.start + start, 0), height), min(max(rows.stop + start, 0), height))
-        under = self._row_map(Span(start + rows.start, start + rows.stop))
-        under = under[under >= 0]
-        if not len(under):
+        under = [row for row in self._row_map(Span(start + rows.start, start + rows.stop)) if row >= 0]
+        if not under:
             return on
-        return Span(min(on.start, int(under.min())), max(on.stop, int(under.max()) + 1))
+        return Span(min(on.start, min(under)), max(on.stop, max(under) + 1))
 
-    def _row_map(self, rows: Span) -> Array:
+    def _row_map(self, rows: Span) -> list[int]:
         """The source rows under the windows of some rows, in the source's coordinates."""
         c, (above, below) = self.plan.correlation, self.plan.halo
         count = rows.stop - rows.start + c.weights.shape[0] - 1
@@ -151,11 +152,11 @@ class Stage:
         column_map = border_map(begin, length, self.shape[1], by_axis(c.border)[1])
         left = min(max(0, -begin), length)
         middle = max(0, min(length, self.shape[1] - begin) - left)
-        outside = np.concatenate([column_map[:left], column_map[left + middle :]])[:, None]
-        itemsize = np.dtype(chosen.variant.dtype).itemsize
+        outside = column_map[:left] + column_map[left + middle :]
+        itemsize = ITEMSIZES[chosen.variant.dtype]
         samples = (columns.stop - columns.start) * channels
         reach = (kernel_columns - 1) * channels
-        fitting = RING_BYTES // (chosen.ring_lines * np.dtype(chosen.line_type).itemsize) - reach
+        fitting = RING_BYTES // (chosen.ring_lines * ITEMSIZES[chosen.line_type]) - reach
         short = chosen.line_type != "uint8" and chosen.variant.dtype in ("uint8", "uint16")
         short = short or chosen.method in ("separable", "box", "decimated")
         most = TILE if short else LONG_TILE
@@ -166,17 +167,17 @@ class Stage:
         return partial(
             ThreadLoop,
             kept.loop(chosen.variant.function).call,
-            self._row_map(rows),
+            _words(self._row_map(rows)),
             itemsize,
             ring_size=chosen.ring_lines * (tile + reach + slack),
             line_type=chosen.line_type,
             lines=kernel_rows + sum(chosen.halo) + 16,
             streamed=(rows.stop - rows.start) * samples * itemsize > STREAMED_BYTES,
             fields=dict(
-                column_map=np.where(outside < 0, -1, outside * channels + np.arange(channels)).ravel(),
+                column_map=_words(at * channels + c if at >= 0 else -1 for at in outside for c in range(channels)),
                 ends=chosen.ends,
-                shifts=chosen.shifts * channels,
-                weights=fourier.tables(chosen) if chosen.method == "fourier" else chosen.weights,
+                shifts=_words(at * channels for at in chosen.shifts.tolist()),
+                weights=_weights(chosen),
                 outside=c.outside,
                 base=chosen.base,
                 kernel_rows=kernel_rows,
@@ -193,12 +194,24 @@ class Stage:
         )
 
 
-def aligned(count: int, dtype: str) -> Array:
-    """Memory that begins on a cache line: a store across two lines takes twice as long."""
-    size = np.dtype(dtype).itemsize
-    memory = np.empty(count + LINE_BYTES // size, dtype)
-    start = -memory.ctypes.data % LINE_BYTES // size
-    return memory[start : start + count]
+def _weights(chosen: Plan) -> Any:
+    """What the loop is given for weights."""
+    if chosen.method == "fourier":
+        from imgconv.engine.methods import fourier  # here, because few plans are by transforms
+
+        return fourier.tables(chosen)
+    return chosen.weights
+
+
+def _words(numbers: Iterable[int]) -> array[int]:
+    return array("q", [*numbers, 0])  # never empty: it has an address
+
+
+def aligned(size: int) -> memoryview:
+    """So many bytes that begin on a cache line: a store across two lines takes twice as long."""
+    memory = fresh(size + LINE_BYTES)
+    start = -address_of(memory) % LINE_BYTES
+    return memory[start : start + size]
 
 
 def _span(size: int, taps: int, anchor: int, padding: str) -> Span:
@@ -215,22 +228,26 @@ def by_axis(border: str) -> tuple[str, str]:
     return ("edge", "wrap") if border == "wrap-x" else (border, border)
 
 
-def border_map(start: int, count: int, size: int, border: str) -> Array:
+def border_map(start: int, count: int, size: int, border: str) -> list[int]:
     """Which of `size` pixels stands at each of the indices start, start + 1, …; -1 for the value outside."""
-    index = np.arange(start, start + count, dtype=np.int64)
+    stop = start + count
+    before, behind = range(start, min(stop, 0)), range(max(start, size), stop)
+    pixel = partial(_pixel_outside, size=size, border=border)
+    return [*map(pixel, before), *range(max(start, 0), min(stop, size)), *map(pixel, behind)]
+
+
+def _pixel_outside(index: int, size: int, border: str) -> int:
     if border == "wrap":
         return index % size
     if border == "reflect":
-        if size == 1:
-            return np.zeros_like(index)
-        folded = index % (2 * size - 2)
-        return np.minimum(folded, 2 * size - 2 - folded)
+        folded = index % max(1, 2 * size - 2)
+        return min(folded, 2 * size - 2 - folded)
     if border == "symmetric":
         folded = index % (2 * size)
-        return np.minimum(folded, 2 * size - 1 - folded)
+        return min(folded, 2 * size - 1 - folded)
     if border in ("constant", "renormalize"):
-        return np.where((index < 0) | (index >= size), -1, index)
-    return np.clip(index, 0, size - 1)
+        return -1
+    return 0 if index < 0 else size - 1
 
 
 def inside(window: Sequence[Span], origin: Sequence[Span]) -> tuple[slice, ...]:

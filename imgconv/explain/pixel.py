@@ -206,7 +206,8 @@ class Pixel:
         for axis in (0, 1):
             start, size = self.home[axis] - c.anchor[axis], f.shape[axis]
             at.append(np.arange(start, start + c.weights.shape[axis])[:: steps[axis]])
-            lines.append(border_map(start, c.weights.shape[axis], size, by_axis(c.border)[axis])[:: steps[axis]])
+            places = border_map(start, c.weights.shape[axis], size, by_axis(c.border)[axis])
+            lines.append(np.array(places[:: steps[axis]]))
         out = [(place < 0) | (place >= size) for place, size in zip(at, f.shape, strict=False)]
         made = out[0][:, None] | out[1][None, :]
         if c.border == "keep" and not all(

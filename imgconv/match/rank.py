@@ -248,7 +248,7 @@ def _sums(p: Problem, geometry: Geometry, tile: Tile, border: str) -> tuple[Arra
     borders = by_axis("edge" if border in ("constant", "renormalize") else border)
     for axis, at in enumerate(p.windows(geometry, tile)):
         start, stop = at.start, at[-1] + taps.shape[axis]
-        index.append(border_map(start, stop - start, p.source.shape[axis], borders[axis]))
+        index.append(np.array(border_map(start, stop - start, p.source.shape[axis], borders[axis])))
         known.append(index[-1] == np.arange(start, stop))
 
     def slide(values: Array) -> Array:

@@ -174,7 +174,7 @@ def _region(
         "at": list(spot),
         "first": firsts,
         "size": list(before.shape[:2]),
-        "maps": [indices.tolist() for indices in maps],
+        "maps": maps,
         "step": list(stride),
         "before": _packed(windows),
         "after": _packed(result),
