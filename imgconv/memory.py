@@ -20,6 +20,7 @@ SMALLEST = 2**20  # bytes; below that the allocator of the C library does as wel
 MOST_IDLE = 2  # blocks that are kept without a user: what a loop that drops its last result needs
 LARGEST_IDLE = 2**28  # bytes
 ITEMSIZES = {"uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8}
+ANY_BUFFER = 0x11C  # PyBUF_FULL_RO: also read-only, and of any strides
 
 _idle: list[Array] = []
 _lock = threading.RLock()  # the collector may end a loan while this thread holds it
@@ -170,13 +171,17 @@ def fresh(size: int) -> memoryview:
 
 
 def address_of(array: Any) -> int:
-    """Where the samples of an array, or bytes, begin; NumPy's own word for it takes three times as long."""
+    """Where the samples of an array, or a buffer's bytes, begin; NumPy's own word for it takes three times as long."""
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # no buffer itself; or one that is read-only, has gaps, or is empty
         if isinstance(array, Samples):
             return address_of(array.data)
-        return int(np.asarray(array).ctypes.data)  # read-only, or without samples
+        view = (ctypes.c_void_p * 16)()  # a Py_buffer, which begins with the address, and room behind it
+        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(array), view, ANY_BUFFER)
+        address = view[0]
+        ctypes.pythonapi.PyBuffer_Release(view)
+        return address or 0
 
 
 _NOTHING = memoryview(bytearray(max(ITEMSIZES.values())))  # what samples that were not read are

@@ -110,6 +110,16 @@ def test_a_view_is_written_as_its_copy():
     array = noise(60, 80, 4)
     for view in (array[::2, ::-1], array[5:, 3:, :3], array.transpose(1, 0, 2)):
         assert encode_png(view) == encode_png(view.copy())
+        bits = view[:, :, 0] // 128 * 255
+        assert encode_png(bits, bilevel=True) == encode_png(bits.copy(), bilevel=True)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_read_only_and_turned_samples_are_written_as_others(dtype):
+    array = noise(500, 400, dtype=dtype)
+    for same in (array.view(), array.astype(f">u{array.itemsize}"), array.T.astype(f"<u{array.itemsize}").T):
+        same.flags.writeable = False
+        assert encode_png(same) == encode_png(array)
 
 
 def test_photographs_are_about_as_small_as_pillow_has_them():

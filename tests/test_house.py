@@ -25,7 +25,8 @@ MODULES = {
 FLOORS = (
     ("errors",),
     ("conventions", "arrayfile", "notebook", "threads"),
-    ("memory", "native"),
+    ("memory",),
+    ("native",),
     ("engine",),
     ("kernels", "formats"),
     ("masks", "peers"),

@@ -1,6 +1,9 @@
 import gc
+import mmap
 
 import numpy as np
+import pytest
+from makers import noise
 
 from imgconv import memory
 
@@ -47,3 +50,22 @@ def test_idle_memory_is_bounded():
     del huge
     gc.collect()
     assert all(block.nbytes <= memory.LARGEST_IDLE for block in memory._idle)
+
+
+@pytest.mark.parametrize("array", [noise(5, 6, 3), noise(5, 6, 3).astype(">u2"), noise(5, 6, 3).astype(np.float16)])
+def test_addresses_are_those_that_numpy_says(array):
+    only_read = array.view()
+    only_read.flags.writeable = False
+    for base in (array, only_read):
+        for view in (base, base[1:], base[::2, ::-1].T, base[:0]):
+            assert memory.address_of(view) == memory.address_of(view.data) == address(view)
+
+
+def test_buffers_that_are_no_arrays_have_addresses_too():
+    with mmap.mmap(-1, 9) as mapped:
+        for buffer in (bytes(9), bytearray(9), mapped):
+            where = address(np.frombuffer(buffer, np.uint8))
+            assert memory.address_of(buffer) == where
+            for view in (memoryview(buffer), memoryview(buffer).toreadonly()):
+                assert (memory.address_of(view), memory.address_of(view[4:])) == (where, where + 4)
+                view.release()

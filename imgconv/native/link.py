@@ -15,7 +15,7 @@ import struct
 import sys
 from typing import NamedTuple
 
-import numpy as np
+from imgconv.memory import address_of
 
 RELOCATION_SECTION, SYMBOL_SECTION = 4, 2
 X86_64, AARCH64 = 62, 183  # machines, in an object's header
@@ -133,7 +133,7 @@ def load(image: bytes, helpers: dict[str, int]) -> int:
             memory = mmap.mmap(file.fileno(), len(filled), prot=mmap.PROT_READ | mmap.PROT_EXEC)
     # never given back, even when Python is taken apart: a thread whose join was interrupted may still run there
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
-    start = int(np.frombuffer(memory, np.uint8).ctypes.data)
+    start = address_of(memory)
     if os.uname().machine == "aarch64":  # where the cache of instructions does not see what was written
         ctypes.CDLL("libgcc_s.so.1").__clear_cache(ctypes.c_void_p(start), ctypes.c_void_p(start + len(filled)))
     return start
@@ -149,8 +149,7 @@ def _run_after_write(code: bytes | bytearray) -> mmap.mmap | None:
     memory.write(code)
     protect = ctypes.CDLL(None).mprotect
     protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    start = np.frombuffer(memory, np.uint8).ctypes.data
-    return None if protect(start, len(memory), mmap.PROT_READ | mmap.PROT_EXEC) else memory
+    return None if protect(address_of(memory), len(memory), mmap.PROT_READ | mmap.PROT_EXEC) else memory
 
 
 def _text(code: bytes, table: Section, at: int) -> str:

@@ -24,7 +24,7 @@ from imgconv.formats.png.deflate import adler_of_both, deflated
 from imgconv.formats.png.inflate import inflated
 from imgconv.formats.sink import Sink
 from imgconv.formats.table import MODES
-from imgconv.memory import address_of
+from imgconv.memory import address_of, fresh
 from imgconv.native import kept
 from imgconv.threads import ahead, available_cores, in_threads
 
@@ -84,10 +84,10 @@ class PngSink(Sink):
         self.ending = b"".join(map(bytes, behind))
         self.line = columns * channels * dtype.itemsize + 1  # bytes of a filtered row
         self.step = max(1, max(BAND_BYTES, min(4 * BAND_BYTES, rows * self.line // BANDS)) // self.line)
-        self.pixel = channels * dtype.itemsize
+        self.pixel, self.wide = channels * dtype.itemsize, bits == 16
         self.threads = threads
         self.left = rows
-        self.above: Array = np.zeros((1, columns * channels), dtype)
+        self.above = bytes(self.line - 1)
         self.adler = 1
         self.begun = False
         self.loop = kept.loop(FILTER)
@@ -96,26 +96,32 @@ class PngSink(Sink):
     def write(self, rows: Array) -> None:
         put(self.file, b"".join(self._chunks(rows)))
 
+    def _samples(self, rows: Array) -> memoryview:
+        """The bytes of the samples, without gaps."""
+        if self.bilevel:
+            rows = np.packbits(rows > 127, axis=1)
+        if not rows.data.c_contiguous or rows.data.format not in ("B", "H"):  # or not in this machine's order
+            rows = np.ascontiguousarray(rows, rows.dtype.newbyteorder("="))
+        return rows.data.cast("B")
+
     def _chunks(self, array: Array) -> list[bytes]:
-        rows = len(array)
-        source = np.ascontiguousarray(np.packbits(array > 127, axis=1) if self.bilevel else array).reshape(rows, -1)
-        row_bytes = self.line - 1
+        rows, row_bytes, source = len(array), self.line - 1, self._samples(array)
         starts = range(0, rows, self.step)
         done: list[tuple[bytes, int, int]] = [(b"", 0, 0)] * len(starts)
 
         def prepare_worker() -> Callable[[int], int]:
-            filtered = np.empty((min(self.step, rows), self.line), np.uint8)
+            filtered = fresh(min(self.step, rows) * self.line)
 
             def work(number: int) -> int:
                 start = starts[number]
                 count = min(self.step, rows - start)
-                # with the row above
-                lines = source[start - 1 : start + count] if start else np.concatenate([self.above, source[:count]])
-                if lines.itemsize == 2:
-                    lines = lines.astype(">u2")
-                at = address_of(lines)
-                self.loop.call(address_of(filtered), at + row_bytes, at, count, row_bytes, self.pixel)
-                band = filtered[:count].reshape(-1)
+                lines: Any = source[start * row_bytes : (start + count) * row_bytes]
+                above: Any = source[(start - 1) * row_bytes : start * row_bytes] if start else self.above
+                if self.wide:
+                    lines, above = (np.frombuffer(samples, np.uint16).astype(">u2") for samples in (lines, above))
+                given = address_of(filtered), address_of(lines), address_of(above)
+                self.loop.call(*given, count, row_bytes, self.pixel)
+                band = filtered[: count * self.line]
                 data = deflated(band, self.level)
                 if not number and not self.begun:
                     data = HEADER + data
@@ -124,11 +130,11 @@ class PngSink(Sink):
 
             return work
 
-        workers = min(self.threads or available_cores(), len(starts)) if source.nbytes > THREAD_BYTES else 1
+        workers = min(self.threads or available_cores(), len(starts)) if len(source) > THREAD_BYTES else 1
         in_threads(prepare_worker, range(len(starts)), workers)
         self.begun = True
         self.left -= rows
-        self.above = source[-1:].copy()
+        self.above = source[-row_bytes:].tobytes()
         parts = []
         for number, (data, adler, checksum) in enumerate(done):
             self.adler = adler_of_both(self.adler, adler, min(self.step, rows - starts[number]) * self.line)
@@ -161,11 +167,10 @@ def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = No
             channels += 1
         if b"acTL" in bodies:
             others = max(1, int.from_bytes(bodies[b"acTL"][:4], "big")) - 1
+        array = array if channels > 1 else array[:, :, 0]
     else:
-        array = unread(decoder.shape, decoder.dtype)
-    if channels == 1:
-        array = array[:, :, 0]
-    about = Picture(array, MODES[name_of(decoder.dtype), channels], "PNG", info, others=others, notes=notes)
+        array = unread(decoder.shape[: 2 + (channels > 1)], np.dtype(decoder.dtype))
+    about = Picture(array, MODES[decoder.dtype, channels], "PNG", info, others=others, notes=notes)
     return Frame(about, size, None if decoder.unusual else lambda target: decoder.read(target, threads))
 
 
@@ -190,8 +195,8 @@ def decoder_of(file: BinaryIO, size: int, threads: int | None = 1) -> Decoder | 
     unusual = interlaced or not names.isdisjoint(UNUSUAL)
     if (unusual and depth == 8) or any(name[:1].isupper() and name not in UNDERSTOOD for name in names):
         return None
-    shape, dtype = (rows, columns, CHANNELS[colour]), np.dtype(f"uint{depth}")
-    decoder = Decoder(file, chunks, pixels, shape, dtype, interlaced, threads)
+    shape = (rows, columns, CHANNELS[colour])
+    decoder = Decoder(file, chunks, pixels, shape, depth, interlaced, threads)
     if decoder.left > DEFLATE * min(size, sum(length for _, length in pixels)):
         refuse_ratio(size, columns, rows)
     decoder.unusual = unusual
@@ -215,15 +220,15 @@ class Decoder:
         chunks: list[Chunk],
         pixels: list[tuple[int, int]],
         shape: tuple[int, int, int],
-        dtype: np.dtype[Any],
+        depth: int,
         interlaced: bool,
         threads: int | None,
     ) -> None:
-        self.shape, self.dtype = shape, dtype
+        self.shape, self.dtype = shape, f"uint{depth}"  # by its name
         self.chunks = chunks
         self.unusual = interlaced  # or, as `decoder_of` finds, animated, or with a transparent colour
         rows, columns, channels = shape
-        self.pixel = channels * dtype.itemsize
+        self.pixel, self.wide = channels * depth // 8, depth == 16
         self.passes = [
             each for each in (PASSES if interlaced else ((0, 0, 1, 1),)) if each[0] < rows and each[1] < columns
         ]
@@ -232,21 +237,21 @@ class Decoder:
             for row, column, down, across in self.passes
         )
         self.parts = inflated(file, pixels, self.left, threads or available_cores())
-        self.waiting: Array = np.zeros(SLACK, np.uint8)  # filtered rows, and room behind them
+        self.waiting = memoryview(bytearray(SLACK))  # filtered rows, and room behind them
         self.loop = kept.loop(UNFILTER)
         self.begin(columns)
 
     def begin(self, columns: int) -> None:
         """Begins with rows of so many columns, above the first of which there is nothing."""
         self.row_bytes = columns * self.pixel
-        self.above: Array = np.zeros(self.row_bytes + SLACK, np.uint8)
+        self.above = memoryview(bytearray(self.row_bytes + SLACK))
 
     def read_passes(self) -> Array:
         """The whole picture."""
         array = np.empty(self.shape, self.dtype)
         for row, column, down, across in self.passes:
             target = array[row::down, column::across]
-            part = np.empty(target.shape, self.dtype)
+            part: Array = np.empty(target.shape, self.dtype)
             self.begin(part.shape[1])
             self.read(part, 1)
             target[...] = part
@@ -258,7 +263,7 @@ class Decoder:
         Two threads work on many, one on what the other has inflated, unless `threads` is 1. Raises PictureError when
         the file is damaged.
         """
-        flat = target.reshape(-1).view(np.uint8)
+        flat = target.data.cast("B")
         done = 0  # bytes
         filtered = self._filtered(len(target))
         if target.nbytes >= RELAY_BYTES and (threads or available_cores()) > 1:
@@ -266,32 +271,32 @@ class Decoder:
         for lines, count in filtered:
             size = count * self.row_bytes
             # 16-bit samples are turned around on their way from the cache to the picture
-            direct = self.dtype == np.uint8 and done + size + SLACK <= len(flat)
-            band = flat[done:] if direct else np.empty(size + SLACK, np.uint8)
-            given = address_of(band), lines.ctypes.data, address_of(self.above)
+            direct = not self.wide and done + size + SLACK <= len(flat)
+            band = flat[done:] if direct else fresh(size + SLACK)
+            given = address_of(band), address_of(lines), address_of(self.above)
             if self.loop.call(*given, count, self.row_bytes, self.pixel) != count:
                 raise PictureError("is broken: a row has a filter that PNG does not know")
-            if self.dtype == np.uint16:
-                flat[done : done + size].view(np.uint16)[:] = band[:size].view(">u2")
+            if self.wide:
+                np.frombuffer(flat[done : done + size], np.uint16)[:] = np.frombuffer(band[:size], ">u2")
             elif not direct:
                 flat[done : done + size] = band[:size]
             self.above = band[size - self.row_bytes :]
             done += size
 
-    def _filtered(self, rows: int) -> Iterator[tuple[Array, int]]:
+    def _filtered(self, rows: int) -> Iterator[tuple[memoryview, int]]:
         """The next filtered rows, many at a time, and how many."""
         line = self.row_bytes + 1
         while rows:
             have = len(self.waiting) - SLACK
             if have < line:
-                parts = [self.waiting[:have].tobytes()]
+                parts: list[bytes | memoryview] = [self.waiting[:have]]
                 for part in self.parts:
                     parts.append(part)
                     have += len(part)
                     self.left -= len(part)
                     if self.left and have >= max(line, BAND_BYTES):
                         break
-                self.waiting = np.frombuffer(b"".join([*parts, bytes(SLACK)]), np.uint8)
+                self.waiting = memoryview(bytearray().join([*parts, bytes(SLACK)]))
             count = min(have // line, rows)
             yield self.waiting, count
             self.waiting = self.waiting[count * line :]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from imgconv.arrayfile import Array
-
 # how many bytes runs alone squeeze into one: where it is more, matches are looked for at a level
 LEVELS = ((16, 7), (3, 5))
 SAMPLED_BELOW = 16  # a ratio up to which matches are tried on a sample first: they are slow there, and save little
@@ -11,7 +9,7 @@ PIECE, PIECES_APART = 2048, 8  # bytes of the sample: so many out of so many tim
 WORTH = 0.98  # of the size that runs alone give: a 12-megapixel photograph is written in half the time
 
 
-def deflated(lines: Array, level: int | None) -> bytes:
+def deflated(lines: memoryview, level: int | None) -> bytes:
     """Bytes as raw deflate blocks that end on a byte, none of them the last.
 
     Filtered photographs are full of chance matches of 3 to 8 bytes that cost more than they save: looking only for runs
@@ -23,15 +21,15 @@ def deflated(lines: Array, level: int | None) -> bytes:
     """
     from zlib_ng import zlib_ng  # here, because it takes 3 ms
 
-    def compressed(data: Array, level: int, strategy: int) -> bytes:
+    def compressed(data: bytes | memoryview, level: int, strategy: int) -> bytes:
         stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, -15, 9, strategy)
-        return stream.compress(data.data) + stream.flush(zlib_ng.Z_FULL_FLUSH)
+        return stream.compress(data) + stream.flush(zlib_ng.Z_FULL_FLUSH)
 
     def worth_it(level: int) -> bool:
         block = PIECE * PIECES_APART
-        sample = lines[: len(lines) // block * block].reshape(-1, block)[:, :PIECE].reshape(-1)
+        sample = b"".join(lines[at : at + PIECE] for at in range(0, len(lines) - block + 1, block))
         runs, matches = compressed(sample, 1, zlib_ng.Z_RLE), compressed(sample, level, zlib_ng.Z_DEFAULT_STRATEGY)
-        return not len(sample) or len(matches) < WORTH * len(runs)
+        return not sample or len(matches) < WORTH * len(runs)
 
     if level == 0:
         return compressed(lines, 0, zlib_ng.Z_DEFAULT_STRATEGY)
