@@ -117,6 +117,15 @@ def test_files_in_a_recipe_lie_beside_it(monkeypatch):
     assert np.array_equal(pixels("--recipe", "../r.toml"), wanted)
 
 
+@pytest.mark.parametrize("more", [["--save-recipe", "r.toml"], ["--embed"], ["--resume"]])
+def test_all_frames_may_be_asked_for_where_a_recipe_is_written_down(more):
+    Path("first.toml").write_text("kernel = 'blur'\nframes = [1]\n")
+    assert "\nframes all: command line\n" in "\n" + done(
+        "--recipe", "first.toml", "--frames", "all", "--explain", *more
+    )
+    assert not Path("r.toml").exists() or Path("r.toml").read_text() == 'kernel = ["blur"]\n'
+
+
 def test_a_recipe_is_not_overwritten_unasked():
     Path("r.toml").write_text("kept")
     assert refused("-k", "blur", "--save-recipe", "r.toml").endswith("r.toml: exists; --overwrite replaces it\n")

@@ -65,8 +65,8 @@ def recipe_text(ctx: click.Context, folder: Path | None = None) -> str:
 
     lines, tables = "", ""
     for option in ctx.command.params:
-        if isinstance(option, Setting) and origin(ctx, option):
-            value = ctx.params[option.name or ""]
+        value = ctx.params.get(option.name or "")
+        if isinstance(option, Setting) and origin(ctx, option) and value is not None:  # all frames, the default
             weights = _weights(option, value, inline=folder is None)
             tables += weights
             lines += "" if weights else f"{key_of(option)} = {toml_value(_as_toml(option, value, folder))}\n"

@@ -315,7 +315,9 @@ def given_lines(ctx: click.Context) -> Iterator[str]:
 
     for option in ctx.command.params:
         if isinstance(option, click.Option) and option.name in ctx.params and (where := origin(ctx, option)):
-            value = "" if option.callback else f" {hidden(_shown(ctx.params[option.name]))}"
+            given = ctx.params[option.name]
+            shown = _shown(option.default if given is None else given)  # all frames, as many jobs as pay
+            value = "" if option.callback else f" {hidden(shown)}"
             yield f"{key_of(option)}{value}: {where}"
 
 
