@@ -18,7 +18,7 @@ import imgconv
 from imgconv.cli import cli
 from imgconv.errors import ImgconvError, UsageError
 from imgconv.formats.picture import Picture
-from imgconv.formats.preview import contact_sheet, reduced
+from imgconv.formats.preview import as_bytes, contact_sheet, reduced, shown_range
 from imgconv.kernels.catalogue import names
 from imgconv.recipe.options import Options
 from imgconv.sheet import STEPS, cells, spread
@@ -79,6 +79,25 @@ def test_the_sheet_shows_every_cell_whole():
     assert len(np.argwhere(found.all(axis=(2, 3)))) == 1
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 2)])
+def test_the_smallest_pictures_have_sheets(shape):
+    Path("b.png").write_bytes(saved(Image.fromarray(noise(*shape)), "PNG"))
+    assert run("b.png", "-k", "blur", "-k", "sobel_x")[0] == 0
+
+
+def test_every_number_has_a_shade():
+    large = 2.0**62
+    for samples, shades in (
+        (np.full((2, 2), large), {0}), ([[-1.7e308, 0], [0, 0]], {0, 255}), ([[1e300, 2e300]], {0, 255}),
+        (np.array([[2**62, 2**62 + 2**50]]), {0, 255}), (np.int32(10**9) + np.arange(256)[None], {*range(256)}),
+        ([[large, np.nan, np.inf]], {0, 255}), (np.float32([[1e-44, 3e-44]]) - 1, {0}), ([[-5e-324, 0]], {0, 255}),
+    ):  # fmt: skip
+        array = np.asarray(samples)
+        assert {*as_bytes(array, *shown_range(array)).ravel().tolist()} == shades
+    np.save("b.npy", np.full((9, 9), large))
+    assert run("b.npy", "-k", "blur")[0] == 0
+
+
 @pytest.mark.parametrize("deep", [False, True])
 def test_any_picture_gives_the_same_bytes_again(deep):
     grey = saved(Image.fromarray(noise(50, 70)), "PNG")
@@ -117,6 +136,12 @@ def test_what_a_kernel_cannot_do_is_left_out_and_said():
     assert "laplacian is left out: " in said
     found = json.loads(out)
     assert (found["kernels"], [one["kernel"] for one in found["left_out"]]) == (["blur"], ["laplacian"])
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/"])
+def test_a_folder_has_no_sheet(name):
+    with pytest.raises(ImgconvError, match="is a folder, not a file"):
+        run(name)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def sheet(
     imgconv sheet photo.jpg -k gaussian:sigma=1..8/8 -o blurs.png
     imgconv sheet photo.jpg -k sharpen:amount=0.5..3/6 --crop -o sharper.html
     """
-    target = Path(output) if output else Path(picture).with_name(f"{Path(picture).stem}.sheet.png")
+    target = Path(output) if output else Path(f"{os.path.splitext(picture)[0]}.sheet.png")
     form = "" if target.suffix.lower() in PAGES else name_for(target.suffix)
     if form is None or target.suffix.lower() in ARRAY_ENDINGS:
         raise UsageError(f"{target}: a sheet is a picture or .html; it takes {endings()}, .html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +36,7 @@ def shown_range(*arrays: Array) -> tuple[float, float]:
     high = max((float(array.max()) for array in finite if array.size), default=1.0)
     if dtype.kind in "fb" and low >= 0 and high <= 1:
         return 0.0, 1.0
-    return (low, high) if high > low else (low, low + 1)
+    return low, high if high > low else max(low + 1, math.nextafter(low, math.inf))
 
 
 def as_bytes(array: Array, low: float, high: float) -> Array:
@@ -44,8 +45,10 @@ def as_bytes(array: Array, low: float, high: float) -> Array:
         return array
     if array.dtype == np.uint16:
         return (array >> 8).astype(np.uint8)
-    share = (array.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
-    return np.asarray(np.nan_to_num(np.clip(share + np.float32(0.5), 0, 255), nan=0), np.uint8)
+    wide = array.astype(np.result_type(array, np.float32))  # of 32 bits and more small steps far from 0 are to be seen
+    with np.errstate(all="ignore"):  # NaN, infinities
+        share = (wide - low) * (255 / (high - low)) + 0.5
+    return np.asarray(np.nan_to_num(np.clip(share, 0, 255), nan=0), np.uint8)
 
 
 def image_of(array: Array, mode: str) -> Image.Image:
@@ -111,7 +114,7 @@ def contact_sheet(cells: Sequence[tuple[str, Array, str]], columns: int) -> Pict
     from PIL import Image, ImageDraw, ImageFont
 
     images = [image_of(array, mode).convert("RGBA") for _, array, mode in cells]
-    width, height = (max(image.size[axis] for image in images) for axis in (0, 1))
+    width, height = (max(LABEL, *(image.size[axis] for image in images)) for axis in (0, 1))  # a label needs room
     font = ImageFont.load_default(LABEL)
     rows = -(-len(cells) // columns)
     across, down = width + GAP, height + 2 * LABEL + GAP
