@@ -12,6 +12,7 @@ import pytest
 from makers import imgconv, noise, saved
 from PIL import Image
 
+from imgconv.batch import inputs
 from imgconv.batch import targets as targets_module
 from imgconv.batch.inputs import Patterns, find_inputs, listed_in
 from imgconv.batch.targets import Targets, is_skipped, make_jobs
@@ -116,6 +117,16 @@ def test_a_list_has_a_line_or_a_nul_for_each_name():
         listed_in("list", nul=False)
     with pytest.raises(UsageError, match="--files-from none: no such file"):
         listed_in("none", nul=False)
+
+
+def test_what_has_no_end_is_neither_a_list_nor_a_picture(monkeypatch):
+    monkeypatch.setattr(inputs, "LARGEST_LIST", 20)
+    with pytest.raises(UsageError, match="--files-from /dev/zero: has more than 20 bytes, which is no list of files"):
+        listed_in("/dev/zero", nul=True)
+    with open("/dev/zero", "rb") as endless:
+        done = imgconv("apply", "-", "-k", "blur", "-o", "x.png", "--memory", "20M", stdin=endless)
+    says = "imgconv: standard input: more than 20,971,520 bytes; --memory takes more\n"
+    assert (done.returncode, done.stderr) == (1, says)
 
 
 def test_inputs_come_from_arguments_and_a_list():

@@ -314,3 +314,17 @@ def test_a_complete_file_gets_its_name_as_a_written_one_does(tmp_path):
     ready.write_bytes(b"newer")
     place.rename(ready, folder / "b.png", overwrite=False)
     assert sorted(os.listdir(folder)) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "says"),
+    [
+        ("a.png/x/y", "a.png/x/y: a.png is no folder"), ("loop/x", "loop/x: loop is no folder"),
+        ("x" * 300, f"{'x' * 300}: file name too long"), (f"new/{'x' * 300}/y", "x/y: file name too long"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_cannot_be_made_is_one_line(folder, says):
+    Path("loop").symlink_to("loop")
+    done = imgconv("apply", "a.png", "-k", "blur", "--out-dir", folder)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.endswith(says + "\n")

@@ -29,6 +29,12 @@ OTHERS = [
 ]
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000])
+def test_a_name_that_is_too_long_for_a_file_is_no_kernel(name):
+    with pytest.raises(KernelError, match=r"^no kernel named 'x{37}…'; imgconv kernels lists them$"):
+        kernel(name)
+
+
 def test_the_catalogue_has_every_promised_name():
     assert set(PILLOW + OTHERS) <= set(catalogue.names())
     for name in catalogue.names():

@@ -19,6 +19,7 @@ from imgconv.formats.table import FORMATS
 
 WALKED = {ending for form in FORMATS for ending in form.endings} | {".npy"}  # taken for inputs by their names under -r
 WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+LARGEST_LIST = 2**30  # bytes; /dev/zero has no end
 
 
 class Inputs(NamedTuple):
@@ -82,11 +83,17 @@ def listed_in(file: str, *, nul: bool) -> list[str]:
     Raises UsageError when it cannot be read, or has NULs that are not to be looked at.
     """
     try:
-        data = sys.stdin.buffer.read() if file == STREAM else Path(file).read_bytes()
+        if file == STREAM:
+            data = sys.stdin.buffer.read(LARGEST_LIST + 1)
+        else:
+            with open(file, "rb") as stream:
+                data = stream.read(LARGEST_LIST + 1)
     except AttributeError:  # closed by the caller: <&-
         raise UsageError("--files-from -: standard input cannot be read") from None
     except OSError as problem:
         raise UsageError(f"--files-from {file}: {reason(problem)}") from None
+    if len(data) > LARGEST_LIST:
+        raise UsageError(f"--files-from {file}: has more than {LARGEST_LIST:,} bytes, which is no list of files")
     if not nul and b"\0" in data:
         raise UsageError(f"--files-from {file}: has NUL characters; -0 takes them for the ends of names")
     return [os.fsdecode(name) for name in (data.split(b"\0") if nul else data.splitlines()) if name]

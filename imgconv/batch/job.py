@@ -20,7 +20,7 @@ from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job, Targets, content_of, is_journaled, is_skipped
 from imgconv.conventions import METADATA
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
-from imgconv.formats.limits import DEFAULT, Limits, limits_for
+from imgconv.formats.limits import DEFAULT, Limits, limits_for, memory
 from imgconv.formats.place import PIECE, followed, make_folder, placed, put, sweep_once, sync
 from imgconv.formats.read import frames_of
 from imgconv.formats.table import Changes
@@ -159,7 +159,7 @@ def _steps(job: Job, recipe: Recipe, targets: Targets, handling: Handling) -> Ge
 def _do(job: Job, recipe: Recipe, targets: Targets, handling: Handling, outcome: Outcome) -> Iterator[BinaryIO]:
     started, threads = clock(), recipe.options.threads
     limits = limits_for(handling.limits, recipe.options, job.format)
-    file, size = _opened(job, stream=handling.raw is not None)
+    file, size = _opened(job, limits, stream=handling.raw is not None)
     with file:
         content = content_of(job.source, file) if targets.journal and job.source else ""
         name, ending = (str(job.source), job.source.suffix) if job.source else (STANDARD_INPUT, "")
@@ -230,17 +230,20 @@ def _nameless() -> BinaryIO:
         raise WriteError(f"standard output: {reason(problem)}") from None
 
 
-def _opened(job: Job, *, stream: bool) -> tuple[BinaryIO, int]:
+def _opened(job: Job, limits: Limits, *, stream: bool) -> tuple[BinaryIO, int]:
     """The input, and its size in bytes; what comes through standard input is held in memory but for a `stream`."""
     if job.source is not None:
         return remote.opened(job.source)
     try:
         if stream:
             return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False), 0
-        data = sys.stdin.buffer.read()
+        data, most = io.BytesIO(), limits.memory or memory("MemTotal") // 2
+        while piece := sys.stdin.buffer.read(PIECE):
+            if data.write(piece) and data.tell() > most:  # it may have no end
+                raise PictureError(f"{STANDARD_INPUT}: more than {most:,} bytes; --memory takes more")
     except (OSError, ValueError, AttributeError):  # closed by the caller: <&-
         raise PictureError(f"{STANDARD_INPUT}: cannot be read") from None
-    return io.BytesIO(data), len(data)
+    return data, data.tell()
 
 
 @contextmanager

@@ -321,10 +321,12 @@ def make_folder(folder: Path) -> None:
     if os.path.isdir(folder):
         return
     missing = [folder]
-    while not missing[-1].exists() and missing[-1] != missing[-1].parent:
+    while not os.path.exists(missing[-1]) and missing[-1] != missing[-1].parent:
         missing.append(missing[-1].parent)
     try:
         for each in reversed(missing):  # mkdir(parents=True) calls itself for each of them, which may be too many
             each.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise WriteError(f"{folder}: {each} is no folder") from None
     except OSError as problem:
         raise WriteError(f"{folder}: {reason(problem)}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def named(name: str) -> Kernel:
     """The kernel of that name; dashes, blanks and capitals are forgiven. Raises KernelError when there is none."""
     wanted = canonical(name)
     path = folder() / f"{wanted}.toml"
-    if not wanted.replace("_", "").isalnum() or not wanted.isascii() or not path.is_file():
+    if not wanted.replace("_", "").isalnum() or not wanted.isascii() or not os.path.isfile(path):
         raise KernelError(f"no kernel named {name!r}; {near(wanted, names())}")
     return parse_toml(path.read_bytes(), name=wanted)
 
