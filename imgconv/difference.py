@@ -68,6 +68,7 @@ def gap(one: Array, other: Array) -> Array:
     return apart
 
 
+@np.errstate(over="ignore")  # of numbers whose squares are none
 def difference(one: Picture, other: Picture, tolerance: float = 0.0) -> Difference:
     """Lays two pictures on each other.
 
@@ -103,7 +104,7 @@ def difference(one: Picture, other: Picture, tolerance: float = 0.0) -> Differen
         mean=sums / a.size,
         rms=math.sqrt(mean_square),
         psnr=psnr,
-        ssim=_ssim(a, b, top) if top and math.isfinite(largest) else None,
+        ssim=_ssim(a, b, top) if top and math.isfinite(mean_square + top * top) else None,
         rows=(rows[0], rows[-1]) if rows else None,
         columns=(int(across[0]), int(across[-1])) if rows else None,
         first=first,

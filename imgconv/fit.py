@@ -28,6 +28,7 @@ Pair = tuple[int, int]
 SIZES = ((3, 3), (5, 5), (7, 7))
 LARGEST_TAPS = 1024  # unknowns; the work grows with their cube
 MOST_SAMPLES = 60_000
+LARGEST_SAMPLE = 1e140
 MOST_CELLS = 2**23  # of the table of equations: 64 MiB
 CHECK_SAMPLES = 3_000_000  # on which a kernel is checked in the end
 LARGEST_SCALE = 1024
@@ -86,9 +87,11 @@ def fit(before: Array, after: Array, size: Pair | None = None) -> Fit:
     """As `imgconv.fit_kernel`, of arrays and a size (rows, columns)."""
     before, after = before.reshape(*before.shape[:2], -1), after.reshape(*after.shape[:2], -1)
     if before.shape[2] != after.shape[2]:
-        raise PictureError(f"BEFORE has {before.shape[2]} channels and AFTER {after.shape[2]}; convert one of them")
+        raise PictureError(f"channels: BEFORE has {before.shape[2]} and AFTER {after.shape[2]}; convert one of them")
     if not (np.isfinite(before).all() and np.isfinite(after).all()):
         raise PictureError("the pictures hold nan or inf; fit takes finite samples")
+    if max(float(abs(end)) for end in (before.min(), before.max(), after.min(), after.max())) > LARGEST_SAMPLE:
+        raise PictureError(f"the pictures hold samples beyond {LARGEST_SAMPLE:g}, whose squares have no sum")
     if before.min() == before.max():
         raise PictureError("BEFORE is flat: every kernel of the same sum gives the same AFTER")
     fits: list[Fit] = []

@@ -102,3 +102,8 @@ def test_a_peer_that_is_not_installed_is_left_out(monkeypatch, tmp_path):
     alone = CliRunner().invoke(cli, [*words, "--peer", "scipy"], standalone_mode=False)
     assert "not installed" in alone.stdout
     assert alone.return_value == 1
+
+
+def test_scipy_has_no_half_floats():
+    found = on(noise(9, 9).astype(np.float16), "scipy", "blur")
+    assert found.impossible == "it is not compared on float16"

@@ -58,6 +58,13 @@ def test_what_differs_is_counted_as_numpy_counts_it(channels, tolerance, monkeyp
         assert found.samples == tuple(tuple(array[found.first].tolist()) for array in (one, two))
 
 
+def test_numbers_whose_squares_are_none_have_no_ssim():
+    one = np.linspace(-1e300, 1e300, 81).reshape(9, 9)
+    found = difference(Picture(one, "", "NPY"), Picture(one / 2, "", "NPY"))
+    assert (found.equal, found.largest, found.ssim) == (False, 5e299, None)
+    assert difference(Picture(one, "", "NPY"), Picture(one, "", "NPY")).equal
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float64"])
 def test_psnr_and_ssim_are_scikit_images(dtype, monkeypatch):
     monkeypatch.setattr(module, "PIECE_SAMPLES", 300)

@@ -215,7 +215,8 @@ PEERS = {
         centred=False,
     ),
     "scipy": Peer(
-        "SciPy", "scipy", ("scipy",), _scipy, centred=False, refusal="it is not compared on {dtype}",
+        "SciPy", "scipy", ("scipy",), _scipy, types=("i", "u", "float32", "float64"), centred=False,
+        refusal="it is not compared on {dtype}",
         borders={
             "edge": "nearest", "reflect": "mirror", "symmetric": "reflect", "wrap": "wrap", "constant": "constant",
         },
