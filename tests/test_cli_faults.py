@@ -244,3 +244,10 @@ def test_a_signal_while_it_starts_is_no_traceback(module, number, status, told):
     )
     done = after(code, "apply", "0.png", "-k", "blur")
     assert (done.returncode, done.stderr) == (status, told)
+
+
+def test_an_error_names_the_whole_command():
+    for words in (["kernels", "show"], ["doctor", "clear"], ["apply"], []):
+        done = shell(" ".join(["imgconv", *words, "--nothing"]))
+        start = " ".join(["imgconv", *words])
+        assert (done.returncode, done.stderr.splitlines()[0][: len(start) + 17]) == (2, f"{start}: No such option ")

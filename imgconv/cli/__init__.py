@@ -145,7 +145,7 @@ def main() -> NoReturn:
         sys.exit(MISUSED)
     except click.ClickException as problem:
         context: Any = getattr(problem, "ctx", None)
-        fail(problem.format_message(), MISUSED, context.info_name if context and context.parent else None)
+        fail(problem.format_message(), MISUSED, context.command_path.partition(" ")[2] if context else None)
     except ImgconvError as problem:
         fail(str(problem), MISUSED if isinstance(problem, (UsageError, KernelError)) else FAILED)
     except SystemExit as stop:
