@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -16,8 +17,13 @@ from PIL import Image, ImageCms
 from rare import of_mode
 
 from imgconv.cli import cli
+from imgconv.errors import WriteError
 from imgconv.formats import convert
+from imgconv.formats.convert import whole
+from imgconv.formats.picture import Picture
 from imgconv.formats.read import read
+from imgconv.formats.table import FLOAT_MODES, FORMATS, KINDS, Changes, name_for
+from imgconv.formats.write import encode
 
 pytestmark = pytest.mark.usefixtures("here", "quick_disk")
 IDENTITY = ("-k", "identity", "--alpha", "straight")
@@ -350,3 +356,56 @@ def test_a_new_palette_keeps_the_profile_and_is_no_more_transparent():
     opaque = exact[:, :, 3] == 255
     assert (found[opaque][:, 3] > 240).all()
     assert np.sqrt(((found - exact)[opaque] ** 2).mean()) < 8
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "uint16", "int16", "int32", "uint32", "float16", "float32", "float64", "bool"]
+)
+@pytest.mark.parametrize(("depth", "top"), [("8", 255), ("16", 65535), ("float", 1)])
+def test_bare_arrays_become_pictures_of_the_depth_that_is_asked_for(dtype, depth, top):
+    array = (noise(9, 13, 3) / 256).astype(dtype)
+    if np.dtype(dtype).kind in "iu":
+        array = noise(9, 13, 3, dtype="uint8").astype(dtype) * (np.iinfo(dtype).max // 255)
+    applied(put("a.npy", array), *IDENTITY, "--depth", depth, "-o", "b.tif")
+    applied("a.npy", *IDENTITY, "--depth", depth, "-o", "b.npy")
+    found = tifffile.imread("b.tif")
+    assert found.dtype == np.load("b.npy").dtype == {"8": "uint8", "16": "uint16", "float": "float32"}[depth]
+    assert np.array_equal(found, np.load("b.npy"))
+    full = float(np.iinfo(dtype).max) if array.dtype.kind in "iu" else 1
+    assert np.abs(found - array.astype(float) / full * top).max() <= (1 if top > 1 else 1e-3)
+
+
+def test_an_array_of_four_channels_is_laid_on_a_background_and_bits_are_made_of_it():
+    array = noise(9, 13, 4)
+    applied(put("a.npy", array), *IDENTITY, "--background", "white", "-o", "b.bmp")
+    alpha = array[..., 3:].astype(int)
+    assert np.abs(np.asarray(seen("b.bmp")) - (array[..., :3] * alpha + 255 * (255 - alpha)) / 255).max() <= 0.5
+    applied("a.npy", *IDENTITY, "--background", "white", "--depth", "1", "-o", "b.pbm")
+    assert seen("b.pbm").mode == "1"
+    said = applied("a.npy", *IDENTITY, "--depth", "12", "-o", "c.npy", status=1)
+    assert "NPY does not hold 12 bits; --depth 16 keeps all of them" in said
+    said = applied(put("d.npy", noise(9, 13, 7)), *IDENTITY, "--depth", "1", "-o", "c.png", status=1)
+    assert "--depth 1 takes grey and RGB pictures, not uint8" in said
+    applied(put("e.npy", noise(9, 13)), *IDENTITY, "-o", "e.qoi")  # which has no greys
+    assert np.array_equal(np.asarray(seen("e.qoi"))[..., 1], noise(9, 13))
+
+
+@pytest.mark.filterwarnings("ignore:IM image format")
+@pytest.mark.parametrize("mode", sorted({*KINDS, *FLOAT_MODES, "I"}))
+def test_what_a_refusal_says_would_do_does(mode):
+    dtype, channels = KINDS.get(mode, ("int32" if mode == "I" else "float32", len(mode.partition(";")[0])))
+    array = np.ones((16, 16, channels) if channels > 1 else (16, 16), dtype)
+    refused = 0
+    for form in (form.name for form in FORMATS if form.modes):
+        given = whole(Picture(array, mode, "TIFF"), form, Changes())
+        try:
+            encode(given, form)
+        except WriteError as problem:
+            refused += 1
+            depth, background = (re.search(f"{name} (\\w+)", str(problem)) for name in ("--depth", "--background"))
+            if depth or background:
+                changes = Changes(depth and depth[1], background and (255, 255, 255))
+                encode(whole(given, form, changes), form)
+            ending = re.search(r"write (\.\w+)", str(problem))[1]
+            encode(given, name_for(ending))
+    assert refused > 3 or mode in ("L", "RGB")

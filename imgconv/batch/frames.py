@@ -119,7 +119,7 @@ def filtered(
             after.info["xmp"] = xmp.with_recipe(after.info.get("xmp", b""), xmp.Embedded(*handling.embedded), form)
 
         change = None
-        if changes != Changes() or (after.mode and form not in ARRAYS and after.mode not in by_name(form).modes):
+        if changes != Changes() or (form not in ARRAYS and after.mode not in by_name(form).modes):
             from imgconv.formats import convert  # here, because most results stay as they are
 
             change = convert.converted(after, form, changes, top)

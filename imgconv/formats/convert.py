@@ -16,7 +16,7 @@ from imgconv.errors import WriteError
 from imgconv.formats.image import PILLOW_ERRORS, from_array, to_array
 from imgconv.formats.palette import palette_of
 from imgconv.formats.picture import Picture, unread
-from imgconv.formats.table import ARRAYS, DEPTHS, GREY_MODES, Changes, by_name, mode_of
+from imgconv.formats.table import ARRAYS, DEPTHS, GREY_MODES, TOO_FINE, Changes, by_name, mode_of
 
 BITS_OF = {"10": 10, "12": 12}  # kept in samples of 16
 SPACES = ("CMYK", "LAB", "YCbCr", "HSV")
@@ -75,15 +75,18 @@ class Converted(NamedTuple):
 def converted(about: Picture, form: str, changes: Changes, top: float | None = None) -> Converted | None:
     """How a picture becomes what a format holds, and what was asked for; None where it stays as it is.
 
-    Only shape, type, mode and metadata of the picture are looked at. `top` is that of the range of floating samples
-    that were whole numbers before they were filtered; 1 when not given. Raises WriteError when it cannot be done as
-    asked.
+    Only shape, type, mode and metadata of the picture are looked at; a bare array becomes the picture that it may be.
+    `top` is that of the range of floating samples that were whole numbers before they were filtered; 1 when not given.
+    Raises WriteError when it cannot be done as asked.
     """
-    if not about.mode or form in ARRAYS:
+    depth, array = changes.depth, about.array[:1, :1]
+    bare = not about.mode
+    if depth is None and (form in ARRAYS or (bare and array.dtype.name in TOO_FINE)):
         return None
-    modes, steps, info, notes = by_name(form).modes, list[Step](), dict(about.info), list[str]()
+    mode = about.mode or mode_of(array.dtype, about.channels)
+    modes = (mode,) if form in ARRAYS else by_name(form).modes
+    steps, info, notes = list[Step](), dict(about.info), list[str]()
     clipped: list[int] = []
-    array, mode = about.array[:1, :1], about.mode
 
     def add(step: Step, new: str) -> None:
         nonlocal array, mode
@@ -94,9 +97,7 @@ def converted(about: Picture, form: str, changes: Changes, top: float | None = N
         step, note = _to_rgb(mode, info.pop("icc_profile", None))
         notes.append(note)
         add(step, "RGB")
-    depth = changes.depth
     if mode.partition(";")[0] in ("LA", "RGBA"):
-        bare = mode.replace("A", "")
         if changes.background is not None and (
             depth == "1" or not any("A" in held and held != "LAB" for held in modes)
         ):
@@ -105,13 +106,14 @@ def converted(about: Picture, form: str, changes: Changes, top: float | None = N
             flat = partial(_flat, background=background, top=_top(array.dtype, top))
             add(flat, mode_of(array.dtype, len(background)))
         elif depth == "1":
-            raise WriteError(f"bits hold no alpha: --depth 1 takes {bare} pictures, or --background COLOUR")
+            opaque = mode.replace("A", "")
+            raise WriteError(f"bits hold no alpha: --depth 1 takes {opaque} pictures, or --background COLOUR")
     if depth == "1":
         if mode.partition(";")[0] == "RGB":
             notes.append("bits hold no colours: its greys were taken (ITU-R BT.601)")
             add(_greys, mode_of(array.dtype, 1))
         if mode not in GREY_MODES:
-            raise WriteError(f"--depth 1 takes grey and RGB pictures, not {mode}")
+            raise WriteError(f"--depth 1 takes grey and RGB pictures, not {mode or array.dtype}")
         add(partial(_deep, dtype=np.dtype(np.uint8), levels=1, top=_top(array.dtype, top), clipped=clipped), "1")
     elif depth is not None and mode in SPACES:
         if depth != "8":
@@ -137,6 +139,7 @@ def converted(about: Picture, form: str, changes: Changes, top: float | None = N
     if not steps and not palette and info == about.info:
         return None
     shape = about.array.shape[:2] + array.shape[2:]
+    mode = "" if bare and form in ARRAYS else mode
     new = replace(about, array=unread(shape, array.dtype), mode=mode, info=info, notes=())
     clipped.clear()  # of the pixel that was tried
     return Converted(new, tuple(steps), clipped, palette, tuple(notes))

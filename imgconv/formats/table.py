@@ -124,6 +124,7 @@ PADDED = ("JPEG",)  # whose encoder takes RGB with a fourth byte behind each pix
 THUMBNAILS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF")  # that hold EXIF data as it is, with the directory of its thumbnail
 FLOAT_MODES = ("F", "LA;F", "RGB;F", "RGBA;F")  # by the number of channels; Pillow has the first
 GREY_MODES = ("1", "L", "LA", "I;16", "LA;16", "I", "F", "LA;F")
+TOO_FINE = ("float16", "float64")  # samples of arrays that are in no picture unless --depth says so
 DEPTHS = {  # the words of --depth, and the samples that they are kept in
     "1": "uint8", "8": "uint8", "10": "uint16", "12": "uint16", "16": "uint16", "32": "int32", "float": "float32",
 }  # fmt: skip

@@ -19,6 +19,7 @@ from imgconv.formats.table import (
     ENCODER_OPTIONS,
     ICNS_KINDS,
     TIMING,
+    TOO_FINE,
     Changes,
     Format,
     by_name,
@@ -169,7 +170,7 @@ def lost_in(about: Picture, form: str) -> list[str]:
     notes = left_out(about.info, form)
     if form not in ARRAYS:
         try:
-            if about.mode and about.mode not in by_name(form).modes:
+            if about.mode not in by_name(form).modes:
                 from imgconv.formats import convert  # here, because most pictures stay as they are
 
                 if change := convert.converted(about, form, Changes()):
@@ -264,7 +265,7 @@ def _palette(about: Picture) -> dict[str, Any]:
 
 def _mode_of_array(array: Any, form: str) -> str:
     channels = array.shape[2] if array.ndim == 3 else 1
-    if array.dtype.name not in ("float16", "float64") and (mode := mode_of(array.dtype, channels)):
+    if array.dtype.name not in TOO_FINE and (mode := mode_of(array.dtype, channels)):
         return mode
     many = f"{channels} channel{'s' if channels > 1 else ''}"
     raise WriteError(f"{form} cannot hold an array of {array.dtype} with {many}; write .npy instead")
@@ -274,10 +275,16 @@ def _hint(mode: str, holds: Format) -> str:
     """What to do about a mode that a format does not hold."""
     better = " or ".join(by_name(name).endings[0] for name in ("PNG", "TIFF") if mode in by_name(name).modes)
     better = better or (".npy" if " " in mode else ".tif")  # what is no mode has a text of several words
-    bare = mode.partition(";")[0].replace("A", "")
-    if bare not in ("L", "RGB", "I", "F"):
+    bare, _, kind = mode.partition(";")
+    grey = bare in ("L", "LA", "I", "F")
+    if not (grey or bare in ("RGB", "RGBA")):
         return f"write {better}"
-    if "A" in mode and not any("A" in held for held in holds.modes):
-        return f"write {better}, or give --background COLOUR"
-    word = {"1": "1", "F": "float", "RGB;F": "float"}.get(holds.modes[-1], "8")
-    return f"write {better}, or give --depth {word}"
+    asked, held = [], {*holds.modes}
+    if "A" in bare and not any("A" in one for one in held):
+        asked.append("--background COLOUR")
+        mode = {"LA;16": "I;16", "LA;F": "F"}.get(mode, mode.replace("A", ""))
+    eight = {"RGB", "P", *(["L"] if grey else ())}
+    words = {"8": eight, "float": {"F" if grey else "RGB;F"}, "1": {"1"}}
+    if mode not in held and not (not kind and mode in ("L", "RGB") and held & eight):
+        asked += [f"--depth {word}" for word, modes in words.items() if held & modes][:1] or [""]
+    return f"write {better}" + (f", or give {' and '.join(asked)}" if all(asked) else "")

@@ -208,7 +208,7 @@ def deepened(recipe: Recipe, dtype: np.dtype[Any], mode: str, depth: str | None)
     A picture that becomes deeper is left floating, so that its values are as fine as the depth that is asked for.
     """
     o = recipe.options
-    if depth is None or dtype.kind != "u" or mode.partition(";")[0] not in ("L", "LA", "RGB", "RGBA", "I"):
+    if depth is None or dtype.kind != "u" or mode.partition(";")[0] not in ("", "L", "LA", "RGB", "RGBA", "I"):
         return recipe, None
     settled = o.after not in (None, "clip") or o.like or o.mask is not None
     if settled or np.dtype(DEPTHS[depth]).itemsize <= dtype.itemsize:
