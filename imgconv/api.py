@@ -382,7 +382,7 @@ def _recipe_of_one(kernel: Any, function: str, options: Mapping[str, Any]) -> Re
 
 def _each(arrays: list[Array], outs: list[Array | None], recipe: Recipe) -> list[Array]:
     """The result of each array: of small ones each by one thread, of others one after the other by all."""
-    arrays = [np.ascontiguousarray(array) for array in arrays]
+    arrays = [np.require(array, requirements=("C", "A")) for array in arrays]
     kinds = {(array.shape, array.dtype): array for array in arrays}
     ready = {kind: prepared.prepare(recipe, array) for kind, array in kinds.items()}
     ways = [ready[array.shape, array.dtype] for array in arrays]

@@ -17,6 +17,7 @@ MODES = {
     "L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "HSV": 3, "LAB": 3, "RGBX": 4, "RGBa": 4, "La": 2,
 }  # fmt: skip
 scipy_signal = pytest.importorskip("scipy.signal")
+ndimage = pytest.importorskip("scipy.ndimage")
 
 
 def image(rng, mode, columns, rows):
@@ -311,6 +312,36 @@ def test_numpys_own_numbers_are_numbers():
     plain = imgconv.correlate(ARRAY, "1 2 1", scale=4.0, stride=2, threads=1, bias=(1.0,), linear=False)
     options = dict(scale=np.float32(4), stride=np.int64(2), threads=np.int32(1), bias=np.ones(1), linear=np.False_)
     np.testing.assert_array_equal(imgconv.correlate(ARRAY, "1 2 1", **options), plain)
+
+
+def test_truth_has_several_types():
+    lit = imgconv.correlate(ARRAY, "1 2 1", linear=True)
+    for yes in (1, 1.0, np.True_, np.array(1)):  # another border: what is kept by options is not found again
+        found = imgconv.correlate(ARRAY, "1 2 1", linear=yes, border="wrap")
+        np.testing.assert_array_equal(found[:, 1:-1], lit[:, 1:-1])
+    for no in (2, "yes", np.ones(2), np.ones(1)):
+        with pytest.raises(imgconv.UsageError, match="linear must be True or False"):
+            imgconv.correlate(ARRAY, "1 2 1", linear=no)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "float32", "float64"])
+def test_samples_may_begin_between_their_own_addresses(dtype):
+    def between(like, offset):
+        return np.ndarray(like.shape, like.dtype, np.zeros(like.nbytes + 8, np.uint8).data, offset)
+
+    array = np.random.default_rng(3).integers(0, 300, (90, 300, 2)).astype(dtype)
+    for matrix in (np.arange(9).reshape(3, 3), np.outer([1, 2, 1], [1, 0, 3])):
+        wanted = ndimage.correlate(array, matrix[:, :, None], mode="nearest")
+        for offset in (1, 2, 4):
+            odd = between(array, offset)
+            odd[:] = array
+            found = [imgconv.correlate(odd, matrix, out=between(array, offset)), *imgconv.correlate([odd, odd], matrix)]
+            found += [imgconv.correlate(odd[None], matrix)[0], imgconv.correlate(odd, matrix, out=odd)]
+            for each in found:
+                np.testing.assert_allclose(each, wanted, rtol=1e-6)
+        odd[:] = array
+        for _ in range(3):  # small ones are kept ready
+            np.testing.assert_allclose(imgconv.correlate(odd[:5], matrix)[:4], wanted[:4], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])

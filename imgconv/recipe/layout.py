@@ -120,4 +120,5 @@ def as_samples(array: Array, kind: np.dtype[Any]) -> Array:
     if kind == np.float64 and array.dtype.kind in "iu" and max(float(array.max()), -float(array.min())) > EXACT:
         back = array.dtype.newbyteorder("=")
         raise PictureError(f"{back} samples beyond 2**53 cannot be summed exactly; convert them to float64 first")
-    return np.ascontiguousarray(array[:, :, None] if array.ndim == 2 else array, dtype=kind)
+    # aligned: where loops read samples in place, they count in samples from their own memory
+    return np.require(array[:, :, None] if array.ndim == 2 else array, kind, ("C", "A"))

@@ -91,8 +91,10 @@ class Options:
             object.__setattr__(self, name, (int(pair[0]), int(pair[1])))
         if not isinstance(self.channels, str) or not self.channels.isalpha():
             raise UsageError(f"channels {self.channels!r} is neither each nor sum nor letters such as rgb")
-        if self.linear not in (True, False) and not hasattr(self.linear, "to_linear"):
-            raise UsageError(f"linear must be True or False, not {self.linear!r}")
+        if not hasattr(self.linear, "to_linear"):
+            if getattr(self.linear, "shape", ()) or self.linear not in (True, False):
+                raise UsageError(f"linear must be True or False, not {self.linear!r}")
+            object.__setattr__(self, "linear", bool(self.linear))
         if self.threads is not None and not (isinstance(self.threads, Integral) and self.threads >= 1):
             raise UsageError(f"threads must be a whole number from 1 up, not {self.threads!r}")
         if self.mask is not None:

@@ -74,7 +74,8 @@ def may_change(kernel: Any) -> bool:
 
 def find(key: Key, array: Array) -> Prepared | None:
     """What was kept for such a call."""
-    return _kept.get((*key, array.shape, array.dtype)) if array.flags.c_contiguous else None
+    flags = array.flags
+    return _kept.get((*key, array.shape, array.dtype)) if flags.c_contiguous and flags.aligned else None
 
 
 def keep(key: Key, recipe: Recipe, array: Array) -> None:
