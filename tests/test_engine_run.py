@@ -157,6 +157,33 @@ def test_renormalize_needs_weights_with_a_sum():
         correlate(np.zeros((4, 4, 1), np.uint8), np.array([[-1.0, 0, 1]]), border="renormalize")
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("columns", [7, 16, 33, 64, 417])
+def test_sums_over_16_bits_are_cut_and_counted_in_every_lane(columns, streamed, monkeypatch):
+    rng = np.random.default_rng(columns)
+    if streamed:
+        monkeypatch.setattr(stage, "STREAMED_BYTES", 0)
+    for channels in (1, 2, 3, 4):
+        src = picture(rng, (11, columns, channels), "uint16")
+        weights = rng.integers(1, 5, (3, 3)) * rng.choice([-1.0, 1.0], (3, 3))
+        got = correlate(src, weights)
+        np.testing.assert_array_equal(got.array, oracle.correlate(src, weights))
+        assert got.clipped == oracle.clipped_count(src, weights)
+
+
+@pytest.mark.parametrize("border", ["edge", "constant"])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6, 1e-30])
+def test_sums_over_16_bits_are_cut_at_their_limits_however_large(scale, border):
+    src = np.arange(40, dtype=np.uint16).reshape(2, 20, 1) % 3
+    ones = np.full((3, 3), 1.0)
+    for offset in (-3e38, -1e10, -3e9, -9, -1, -0.501, -0.5, 0, 6e4, 65526.4, 65535.4, 65535.5, 65536, 3e9, 1e10, 3e38):
+        for weights in (ones, -ones) if abs(offset) < 1e38 else (ones,):
+            how = {"scale": scale, "offset": offset, "border": border, "outside": 70000.0}
+            got = correlate(src, weights, **how)
+            np.testing.assert_array_equal(got.array, oracle.correlate(src, weights, **how), str(how))
+            assert got.clipped == oracle.clipped_count(src, weights, **how), str(how)
+
+
 @pytest.mark.parametrize("shape", [(3, 3), (5, 5), (9, 2)])
 def test_bytes_do_not_depend_on_threads_bands_or_tiles(shape, monkeypatch):
     rng = np.random.default_rng(8)

@@ -98,6 +98,10 @@ class Value:
     __ge__ = _comparison(">=")
     equals = _comparison("==")
 
+    def beyond(self, other: Any) -> Value:
+        """Greater, as whole numbers without a sign."""
+        return Value(self.code, self.code.builder.icmp_unsigned(">", self.ir, self.like(other).ir))
+
     def differs(self, other: Any) -> Value:
         """Also what is not a number."""
         compare = self.code.builder.fcmp_unordered if self.floating else self.code.builder.icmp_signed
@@ -182,7 +186,7 @@ class Value:
 
     def seen_as(self, kind: Any) -> Value:
         """The same bits as a vector of whole numbers of another kind."""
-        lanes = self.lanes * self.kind.width // kind.width
+        lanes = self.lanes * size_of(self.kind) // size_of(kind)
         return Value(self.code, self.code.builder.bitcast(self.ir, ir.VectorType(kind, lanes)))
 
     def pairs(self, weights: Value) -> Value:
@@ -224,6 +228,23 @@ class Value:
         names = self.code.bytes_at_once
         half, name = (I8, names.packed) if self.kind == I16 else (I16, names.packed_words)
         return self.code.call(f"llvm.x86.{name}", ir.VectorType(half, 2 * self.lanes), self, other)
+
+    def words(self, other: Value) -> Value:
+        """Floating numbers below 2**31, cut to whole ones of 0 to 65535, then those of the other; see `Code.avx2`."""
+        kinds = ir.VectorType(I32, self.lanes), ir.VectorType(I16, 2 * self.lanes)
+        both = [self.code.call("llvm.x86.avx.cvtt.ps2dq.256", kinds[0], value) for value in (self, other)]
+        parted = self.code.call("llvm.x86.avx2.packusdw", kinds[1], *both).seen_as(I64)
+        return parted.shuffled(parted, [0, 2, 1, 3]).seen_as(I16)
+
+    def upper_words(self, other: Value) -> Value:
+        """The upper halves of numbers of 32 bits, of this vector and the other one in turn."""
+        words = self.seen_as(I32).upper(16).seen_as(I16)
+        return words.shuffled(other.seen_as(I16), [n + n % 2 * words.lanes for n in range(words.lanes)])
+
+    def opaque(self) -> Value:
+        """This number, of which LLVM is not to know how it came about."""
+        kind = ir.FunctionType(self.ir.type, [self.ir.type])
+        return Value(self.code, self.code.builder.asm(kind, "", "=r,0", [self.ir], side_effect=False))
 
     def upper_bytes(self, other: Value) -> Value:
         """The upper halves of numbers of 16 bits, as bytes in the order of `packed`."""
@@ -341,6 +362,8 @@ class Code:
     products_at_once : int
         Products that a 32-bit sum takes in one step: of four bytes, or of two numbers of 16 bits.
     bytes_at_once : BytesAtOnce
+    avx2 : bool
+        The CPU has `Value.words`, 16 vector registers, and no masks.
     """
 
     def __init__(self, builder: ir.IRBuilder, numbers: ir.Value, prototype: str, features: Set[str]) -> None:
@@ -349,6 +372,7 @@ class Code:
         self.adds_pairs = "ssse3" in features
         self.products_at_once = products_at_once(features)
         self.bytes_at_once = next((kind for kind in BYTES_AT_ONCE if kind.feature in features), BYTES_AT_ONCE[-1])
+        self.avx2 = "avx2" in features and not self.wide
         builder.function.attributes.add("nounwind")
         given = [Value(self, builder.extract_value(numbers, place)) for place in range(len(prototype))]
         self.arguments = [

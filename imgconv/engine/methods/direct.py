@@ -11,6 +11,7 @@ from imgconv.engine.costs import COSTS
 from imgconv.errors import KernelError
 
 NDIMAGES_ZERO = np.finfo(np.float64).eps  # weights up to it are none to scipy.ndimage
+MOST_CUT = 2.0**30  # sums that a CPU cuts to whole numbers of 32 bits, with room for their roundings
 VARIANTS = (
     *(Variant("direct", "direct", dtype, shape) for dtype in SAMPLE_TYPES for shape in (None, *SHAPES)),
     Variant("direct", "in_order", "float64"),
@@ -37,6 +38,7 @@ def plan(c: Correlation, dtype: str) -> Plan:
     used = np.abs(listed) > (NDIMAGES_ZERO if in_order else 0)
     count = int(np.count_nonzero(used))
     own = bool(used.all()) and shape in SHAPES and not in_order
+    own = own and (dtype != "uint16" or proof.reach(c, dtype) < MOST_CUT)
     return Plan(
         correlation=c,
         method="direct",

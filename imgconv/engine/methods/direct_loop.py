@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
+from typing import Any
 
 from imgconv.engine.band import Band
 from imgconv.engine.methods.band_loop import ROWS_AT_ONCE, Sweep, banded
@@ -85,7 +87,7 @@ def in_order(code: Code, band: Pointer, dtype: str) -> Value:
 
 
 def _unrolled(code: Code, address: Pointer, sample: Sample, shape: tuple[int, int]) -> Value:
-    """A kernel of fixed shape with every tap written out, four output rows at once.
+    """A kernel of fixed shape with every tap written out, mostly four output rows at once.
 
     Sums start from the base; kernel rows are added from the bottom one up, each summed left to right first: Pillow's
     order. A vector that is loaded serves every output row that it lies under.
@@ -94,9 +96,13 @@ def _unrolled(code: Code, address: Pointer, sample: Sample, shape: tuple[int, in
     rows, columns = shape
     weights, lanes = band.weights.to(sample.sum), sample.lanes
     base = band.base.to(sample.sum)
+    # an output row alone needs no weights from memory: 3×3 over 12 megapixels takes 14 ms instead of 17.6
+    alone = code.avx2 and shape == (3, 3) and sample.own is I16
 
     def sweep(at_once: int, block: int) -> Sweep:
-        def emit(ring: Pointer, lines: Pointer, target: Pointer, starts: Pointer, width: Value) -> Value:
+        def emit(
+            stream: Value | None, ring: Pointer, lines: Pointer, target: Pointer, starts: Pointer, width: Value
+        ) -> Value:
             line = [ring + lines[i] for i in range(rows + at_once - 1)]
             taps = [[weights[i * columns + j].spread(lanes) for j in range(columns)] for i in range(rows)]
             bases = base.spread(lanes)
@@ -105,27 +111,42 @@ def _unrolled(code: Code, address: Pointer, sample: Sample, shape: tuple[int, in
 
             def sums(x: Value, vectors: int) -> list[list[Value]]:
                 totals = [[bases] * vectors for _ in range(at_once)]
+                at = [x + band.step * j for j in range(columns)]
+                if code.avx2 and (alone or sample.low is None):  # else there are more addresses than registers
+                    at[1:] = [place.opaque() for place in at[1:]]
                 for i in reversed(range(rows + at_once - 1)):
                     under = [r for r in range(at_once) if 0 <= i - r < rows]
-                    partial: dict[tuple[int, int], Value] = {}
+                    row_sums: dict[tuple[int, int], Value] = {}
                     for j in range(columns):
                         for n in range(vectors):
-                            samples = line[i].load(x + n * lanes + band.step * j, lanes)
+                            samples = line[i].load(at[j] + n * lanes, lanes)
                             for r in under:
                                 product = taps[i - r][j] * samples
-                                partial[r, n] = partial[r, n] + product if j else product
-                    for r, n in partial:
-                        totals[r][n] = totals[r][n] + partial[r, n]
+                                row_sums[r, n] = row_sums[r, n] + product if j else product
+                    for r, n in row_sums:
+                        totals[r][n] = totals[r][n] + row_sums[r, n]
                 return totals
 
             places = [starts[r] for r in range(at_once)]
-            return write_row(code, sample, target, places, width, block, sums, finish=finish, stream=band.stream)
+            return write_row(
+                code, sample, target, places, width, block, sums, finish=finish, stream=stream, paired=alone
+            )
 
-        return emit
+        def apart(*where: Any) -> Value:
+            """Written twice: where both kinds of stores have the same weights, LLVM moves these to and fro."""
+            clipped = code.variable(0)
+            with code.either(band.stream > 0) as (past, through):
+                with past:
+                    clipped.value = emit(code.number(1), *where)
+                with through:
+                    clipped.value = emit(None, *where)
+            return clipped.value
+
+        return apart if alone else partial(emit, band.stream)
 
     # of 3×3 all weights and eight sums fit in 32 registers; floating sums wait for memory, not for each other
     block = 2 if code.wide and shape == (3, 3) and sample.low is not None else 1
-    sweeps = {ROWS_AT_ONCE: sweep(ROWS_AT_ONCE, block), 1: sweep(1, 1)}
+    sweeps = {1: sweep(1, 2)} if alone else {ROWS_AT_ONCE: sweep(ROWS_AT_ONCE, block), 1: sweep(1, 1)}
     return banded(code, band, sample, sweeps, kernel_rows=rows)
 
 

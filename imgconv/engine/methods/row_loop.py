@@ -7,6 +7,8 @@ with one row it uses each loaded vector once. LLVM splits the wide ones into wha
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -55,6 +57,7 @@ DOUBLE = {  # 8- and 16-bit samples where float32 would be off by a level
     "uint8": Sample(I8, F64, 0.0, below(2.0**8, np.float64), 8),
     "uint16": Sample(I16, F64, 0.0, below(2.0**16, np.float64), 8),
 }
+TOO_LARGE = int(np.float32(2**16).view(np.int32)) >> 16  # the upper half of the first number that 16 bits do not hold
 BYTES = Sample(I8, I8, 0.0, 255.0, 64)  # 8-bit samples as they are, in pairs
 WHOLE = Sample(I8, I16, 0.0, 255.0, 32)  # 8-bit samples summed in 16-bit integers
 
@@ -117,6 +120,12 @@ def rounded(sample: Sample) -> Finish:
     return finish
 
 
+def rounded_pair(left: Value, right: Value) -> tuple[Value, Value]:
+    """As `rounded`, of two vectors of float32 sums for 16-bit samples; those clipped are told in another order."""
+    # the bits of a floating number below 0 are those of a large whole one
+    return left.words(right), left.upper_words(right).beyond(TOO_LARGE - 1)
+
+
 def divided(sample: Sample, factor: Value, shift: Value) -> Finish:
     """What turns 16-bit sums into samples: (sum * factor >> 16) >> shift is the division by the scale."""
     factors, shifts = factor.spread(sample.lanes).to(I32, signed=True), shift.spread(sample.lanes)
@@ -160,30 +169,36 @@ def write_row(
     finish: Finish | None = None,
     stream: Value | None = None,
     again: bool = False,
+    paired: bool = False,
 ) -> Value:
     """Emits the loop along a row: whole blocks, then single vectors, the last one masked. Returns the clipped count.
 
     `sums(x, n)` emits the sums of n vectors from sample x on, for each output row that begins at one of `starts`. Where
-    `stream` is not 0, floating results go past the caches; the rows then lie alike on cache lines. For 8 and 16 bits
-    that brings nothing. With `again`, what is left behind the last vector is summed with the samples before it, for a
-    store of some bytes of a vector takes many steps where the CPU has no masks.
+    `stream` is not 0, floating results go past the caches, and those that are `paired`; the rows then lie alike on
+    cache lines. For others that brings nothing. With `again`, what is left behind the last vector is summed with the
+    samples before it, for a store of some bytes of a vector takes many steps where the CPU has no masks. With `paired`,
+    for 16-bit samples whose sums are nowhere 2**31, two vectors of a block are brought into their range in one step.
     """
     lanes, finish = sample.lanes, finish or rounded(sample)
     # counted in lanes as wide as the sums: a row of a tile has far fewer vectors than 16 bits can count
     count_type = sample.sum if sample.sum in (I8, I16) else I32
-    clipped = code.variable(code.constant(count_type, 0, lanes))
+    clipped = {1: code.variable(code.constant(count_type, 0, lanes))}
+    if paired:
+        clipped[2] = code.variable(code.constant(I16, 0, 2 * lanes))
 
     def emit(
         x: Value, count: int, mask: Value | None = None, *, new: Value | None = None, stream: bool = False
     ) -> None:
         for start, row in zip(starts, sums(x, count), strict=True):
-            for n, total in enumerate(row):
-                out, over = finish(total)
+            together = 2 if paired and count > 1 else 1
+            for n in range(0, count, together):
+                out, over = rounded_pair(row[n], row[n + 1]) if together == 2 else finish(row[n])
                 target.store(out, start + x + n * lanes, mask, past_caches=stream)
                 if over is not None:
                     counted = new if mask is None else mask
                     over = over if counted is None else over & counted
-                    clipped.value = over.choose(clipped.value + 1, clipped.value)
+                    number = clipped[together]
+                    number.value = over.choose(number.value + 1, number.value)
 
     def blocks(start: Any, *, past_caches: bool) -> None:
         """Whole blocks from `start` on."""
@@ -195,14 +210,15 @@ def write_row(
 
     zero = code.number(0)
     done = code.variable(zero)
-    if sample.low is None and stream is not None:
+    if stream is not None and (sample.low is None or paired):
         with code.either(stream > 0) as (past, through):
             with past:
-                size = size_of(sample.own)
-                # to the next multiple of a vector's size
-                head = (zero - (target + starts[0]).number() & lanes * size - 1) / size
+                size, stored = size_of(sample.own), lanes * (1 + paired)
+                # to the next multiple of the size of what is stored
+                head = (zero - (target + starts[0]).number() & stored * size - 1) / size
                 head = head.least(samples)
-                emit(zero, 1, first_lanes(code, lanes, head))
+                for first in range(0, stored, lanes):
+                    emit(code.number(first), 1, first_lanes(code, lanes, head - first))
                 blocks(head, past_caches=True)
             with through:
                 blocks(zero, past_caches=False)
@@ -215,4 +231,4 @@ def write_row(
             done.value = samples
     with code.loop(done.value, samples, lanes) as x:
         emit(x, 1, first_lanes(code, lanes, samples - x))
-    return clipped.value.to(I32).total().to(I64)
+    return reduce(add, (number.value.to(I32).total().to(I64) for number in clipped.values()))
