@@ -6,6 +6,7 @@ from __future__ import annotations
 import _signal as signal  # type: ignore[import-not-found]
 import os
 import sys
+from _thread import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +19,38 @@ def _leave(number: int, frame: object) -> None:
     os._exit(128 + number)
 
 
+_importing = RLock()
 # while the rest is being imported, a signal ends the process without a traceback
 for _number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # Windows has none
     if signal.getsignal(_number) != signal.SIG_IGN:
         signal.signal(_number, _leave)
+
+
+class _NumPy(type(sys)):  # type: ignore[misc]
+    """Stands for NumPy until something of it is asked for: importing it takes longer than filtering a small picture."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__") and name != "__path__":  # as the import asks
+            raise AttributeError(name)
+        with _importing:
+            if sys.modules["numpy"] is self:
+                del sys.modules["numpy"]
+                self.__dict__.update(_numpy())  # nothing is asked twice
+        found: object = getattr(sys.modules["numpy"], name)
+        return found
+
+
+def _numpy() -> dict[str, object]:
+    """What NumPy has, when it is imported."""
+    from importlib import import_module
+
+    # nobody reads the docstrings of its compiled functions here, which take a tenth of importing it
+    for name in ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars"):
+        sys.modules[name] = type(sys)(name)
+    # nor its types for annotations, of which it imports one itself, and which take another tenth
+    sys.modules["numpy._typing"] = stand_in = type(sys)("numpy._typing")
+    vars(stand_in).update(NDArray=list, __getattr__=_real_type)
+    return vars(import_module("numpy"))
 
 
 def _real_type(name: str) -> object:
@@ -45,12 +74,9 @@ def main() -> NoReturn:
     gc.disable()
     # NumPy's BLAS starts threads that spin for 0.1 s of CPU at every start, and filtering has no use for them
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # nor does anybody read the docstrings of NumPy's compiled functions here, which take a tenth of importing it
-    for name in ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars"):
-        sys.modules[name] = type(sys)(name)
-    # nor its types for annotations, of which it imports one itself, and which take another tenth
-    sys.modules["numpy._typing"] = stand_in = type(sys)("numpy._typing")
-    vars(stand_in).update(NDArray=list, __getattr__=_real_type)
+    if "numpy" not in sys.modules:
+        sys.modules["numpy"] = stand_in = _NumPy("numpy")
+        stand_in.__spec__ = next(filter(None, (finder.find_spec("numpy", None) for finder in sys.meta_path)), None)
     from imgconv.cli import main as command
 
     command()

@@ -16,9 +16,10 @@ from imgconv.engine.run import workers_for
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.kernels.value import Kernel
-from imgconv.recipe import Recipe, prepared, recipe_from
+from imgconv.recipe import prepared
 from imgconv.recipe.layout import layout_of
 from imgconv.recipe.options import options_from
+from imgconv.recipe.recipe import Recipe, recipe_from
 from imgconv.threads import in_threads
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from imgconv.formats.picture import Picture
 from imgconv.notebook import Look, Shown, bars
 from imgconv.peers.table import PEERS
 from imgconv.peers.task import Step, Task, Unsupported
-from imgconv.recipe import Recipe
+from imgconv.recipe.recipe import Recipe
 from imgconv.recipe.settings import correlation, pillow_blur, settle
 
 if TYPE_CHECKING:

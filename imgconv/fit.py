@@ -19,8 +19,8 @@ from imgconv.arrayfile import Array
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
 from imgconv.notebook import Look, Shown
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 from imgconv.recipe.settings import correlation
 
 Pair = tuple[int, int]

@@ -23,10 +23,11 @@ from imgconv.arrayfile import Array
 from imgconv.engine.stage import border_map, by_axis
 from imgconv.errors import PictureError, UsageError
 from imgconv.formats.picture import unread
-from imgconv.recipe import Recipe, recipe_from
-from imgconv.recipe.filtering import About, OrderedCorrelator
+from imgconv.recipe.chained import About, Chained
+from imgconv.recipe.filtering import OrderedCorrelator
 from imgconv.recipe.layout import layout_of
-from imgconv.recipe.steps import Blurred, Chained, next_step
+from imgconv.recipe.recipe import Recipe, recipe_from
+from imgconv.recipe.steps import Blurred, next_step
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -185,9 +186,10 @@ def _filtered(array: Any, kernel: KernelLike, options: ApplyOptions) -> tuple[An
     step = next_step(recipe.kernels, None, about)
     if isinstance(step, Blurred):
         raise UsageError("map_blocks() takes weights, and like pillow is Pillow's own blur: leave it out")
-    correlators = [step.alone] if isinstance(step, Chained) else step.parts[0].all_correlators
+    correlators = [] if isinstance(step, Chained) else step.parts[0].all_correlators
     _check(recipe, correlators)
-    stage, strides = correlators[0].stage, recipe.options.stride
+    stage = step.stage if isinstance(step, Chained) else correlators[0].stage
+    strides = recipe.options.stride
     places = tuple(range(*span, stride) for span, stride in zip(stage.window, strides, strict=True))
     if not _is(array, "dask.array", "Array"):
         samples = np.asarray(array)

@@ -10,6 +10,7 @@ import ctypes
 import math
 import os
 import threading
+from struct import calcsize
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +20,9 @@ from imgconv.arrayfile import Array
 SMALLEST = 2**20  # bytes; below that the allocator of the C library does as well
 MOST_IDLE = 2  # blocks that are kept without a user: what a loop that drops its last result needs
 LARGEST_IDLE = 2**28  # bytes
-ITEMSIZES = {"uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8}
+# names of types -> as the module struct calls them
+CODES = {"uint8": "B", "int16": "h", "uint16": "H", "int32": "i", "int64": "q", "float32": "f", "float64": "d"}
+ITEMSIZES = {name: calcsize(code) for name, code in CODES.items()}
 ANY_BUFFER = 0x11C  # PyBUF_FULL_RO: also read-only, and of any strides
 
 _idle: list[Array] = []
@@ -89,6 +92,11 @@ class Samples:
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
 
+    def tolist(self) -> list[Any]:
+        """As Python's numbers."""
+        numbers: list[Any] = self.data.cast(CODES[self.dtype.name], self.shape).tolist()  # type: ignore[call-overload]
+        return numbers
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -97,7 +105,7 @@ class Samples:
         if not isinstance(index, slice) or index.step is not None or self._data is None:
             return np.asarray(self)[index]
         start, stop, _ = index.indices(len(self))
-        row, count = self.nbytes // len(self), max(0, stop - start)
+        row, count = math.prod(self.shape[1:]) * self.itemsize, max(0, stop - start)
         return Samples((count, *self.shape[1:]), self.dtype, self._data[start * row : (start + count) * row])
 
     def __setitem__(self, index: Any, value: Any) -> None:

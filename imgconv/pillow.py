@@ -18,12 +18,13 @@ from imgconv.formats.image import ONLY_IN_MEMORY, back_in, blur_filter, changed,
 from imgconv.formats.picture import unread
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.kernels.value import MOST_PERCENT, MOST_THRESHOLD, Kernel
-from imgconv.recipe import Recipe, by_curves, recipe_from
+from imgconv.recipe.chained import Chained
 from imgconv.recipe.layout import letters_of
 from imgconv.recipe.options import Options
 from imgconv.recipe.prepared import LARGEST, Key, key_of, may_change, only_step, put
+from imgconv.recipe.recipe import Recipe, by_curves, recipe_from
 from imgconv.recipe.settings import pillow_blur
-from imgconv.recipe.steps import PILLOW_BLURS, Blurred, Chained
+from imgconv.recipe.steps import PILLOW_BLURS, Blurred
 
 if TYPE_CHECKING:
     from typing import Unpack

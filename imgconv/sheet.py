@@ -17,8 +17,8 @@ from imgconv.formats.preview import as_bytes, shown_range, webp
 from imgconv.kernels.catalogue import names
 from imgconv.kernels.family import RANGE
 from imgconv.kernels.spec import kernels
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 MOST = 400  # pictures on a sheet
 LARGEST = 2000  # pixels on a side of each

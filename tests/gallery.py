@@ -12,8 +12,8 @@ from imgconv.formats.read import read
 from imgconv.formats.write import encode
 from imgconv.kernels.catalogue import named, names
 from imgconv.kernels.formulas import FORMULAS, formula, parameters
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = Path("docs") / "kernels"

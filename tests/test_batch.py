@@ -26,8 +26,8 @@ from imgconv.errors import UsageError
 from imgconv.formats.read import read
 from imgconv.formats.write import encode
 from imgconv.kernels.spec import kernel
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 RECIPE = Recipe((kernel("blur"),))
 

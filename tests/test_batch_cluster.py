@@ -25,7 +25,7 @@ from imgconv.batch import cluster, journal
 from imgconv.batch.cluster import Cluster
 from imgconv.batch.job import Handling, Work
 from imgconv.batch.targets import Targets, is_journaled, make_jobs
-from imgconv.recipe import recipe_from
+from imgconv.recipe.recipe import recipe_from
 
 pytestmark = pytest.mark.filterwarnings("default")  # Dask's own affairs
 

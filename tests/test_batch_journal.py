@@ -20,7 +20,7 @@ from imgconv.batch import journal
 from imgconv.batch.job import Handling, Work
 from imgconv.batch.targets import Job, Targets
 from imgconv.kernels.spec import kernel
-from imgconv.recipe import Recipe
+from imgconv.recipe.recipe import Recipe
 
 COUNT = 12
 

@@ -24,7 +24,7 @@ from imgconv.batch.remote import Remote, hidden, place
 from imgconv.batch.targets import Targets, make_jobs
 from imgconv.errors import PictureError, UsageError, WriteError
 from imgconv.kernels.spec import kernel
-from imgconv.recipe import Recipe
+from imgconv.recipe.recipe import Recipe
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("aiohttp")

@@ -12,8 +12,8 @@ from PIL import Image
 import imgconv
 from imgconv.engine.channels import _power_2_4, _root_2_4, from_linear, to_linear
 from imgconv.errors import ImgconvError, UsageError
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 
 def noise(mode, size=(19, 23), seed=0):

@@ -15,8 +15,8 @@ from imgconv.conventions import COMPARED
 from imgconv.formats.picture import Picture
 from imgconv.kernels.spec import kernel
 from imgconv.peers.table import PEERS
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 LOPSIDED = "1 2 3 4; 3 0 -1 2"
 

@@ -16,8 +16,8 @@ from PIL import Image, ImageFilter
 
 import imgconv
 from imgconv.conventions import LIKES
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 from imgconv.recipe.settings import settle
 
 SIZES = [(9, 11), (3, 4), (1, 1), (2, 7)]

@@ -17,8 +17,8 @@ from imgconv.formats.picture import Picture
 from imgconv.kernels.files import read_kernels
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.write import encode
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 RADII = st.floats(0.01, 60) | st.integers(1, 60) | st.sampled_from([0.01, 0.5, 0.999, 1.001, 59.99])
 SHARPENED = "unsharp:radius=2,percent=150,threshold=3"

@@ -14,7 +14,7 @@ from imgconv.engine.band import SAMPLE_TYPES
 from imgconv.engine.plan import PADDINGS, Correlation, plan
 from imgconv.engine.proof import interpolation
 from imgconv.errors import PictureError, UsageError
-from imgconv.recipe import Recipe
+from imgconv.recipe.recipe import Recipe
 
 scipy_signal = pytest.importorskip("scipy.signal")
 scipy_ndimage = pytest.importorskip("scipy.ndimage")

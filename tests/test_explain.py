@@ -19,8 +19,8 @@ from imgconv.cli import cli
 from imgconv.errors import ImgconvError, UsageError
 from imgconv.explain import explain
 from imgconv.explain.result import first_parting
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 

@@ -10,8 +10,8 @@ from imgconv.errors import PictureError, UsageError
 from imgconv.fit import fit
 from imgconv.kernels.catalogue import named
 from imgconv.kernels.table import parse_toml
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 from imgconv.recipe.settings import correlation
 
 signal = pytest.importorskip("scipy.signal")

@@ -25,7 +25,7 @@ from imgconv.formats.limits import DEFAULT
 from imgconv.formats.picture import Picture
 from imgconv.formats.read import frames_of
 from imgconv.kernels.spec import kernel as kernel_of
-from imgconv.recipe import Recipe
+from imgconv.recipe.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("here")
 

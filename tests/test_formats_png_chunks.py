@@ -26,8 +26,8 @@ from imgconv.formats.read import parse
 from imgconv.formats.table import by_name
 from imgconv.formats.write import encode, lost_in
 from imgconv.kernels.spec import kernel
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
 EXIF = exif(orientation=6).tobytes().removeprefix(b"Exif\0\0")

@@ -19,8 +19,8 @@ from imgconv.batch.targets import Job
 from imgconv.formats.profile import light_of
 from imgconv.formats.read import read
 from imgconv.page.section import histogram
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("here", "quick_disk")
 GAMMA_18 = struct.pack(">4s4xIH", b"curv", 1, int(1.8 * 256))

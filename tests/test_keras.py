@@ -10,8 +10,8 @@ import pytest
 
 import imgconv
 from imgconv.errors import PictureError, UsageError
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 # From keras.ops.conv, Keras 3.15.1 (jax 0.10.2), along one axis: (padding, stride, kernel) -> for 5 to 9 pixels the
 # number of results, the first and the last. Pixels are 1, 2, 3, …, weights 1, 10, 100, …: the digits of a result, read

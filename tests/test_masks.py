@@ -10,8 +10,8 @@ from imgconv import masks
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.family import MOST_LEVELS, TOLERANCE, family
 from imgconv.kernels.formulas import formula
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 SHARP = "0 -1 0; -1 5 -1; 0 -1 0"
 EVEN = np.arange(12.0).reshape(2, 6) / 40

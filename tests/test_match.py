@@ -13,8 +13,8 @@ from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
 from imgconv.match import match
 from imgconv.match.result import option_words
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 signal = pytest.importorskip("scipy.signal")
 ndimage = pytest.importorskip("scipy.ndimage")

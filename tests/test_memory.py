@@ -3,6 +3,8 @@ import mmap
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from makers import noise
 
 from imgconv import memory
@@ -69,3 +71,64 @@ def test_buffers_that_are_no_arrays_have_addresses_too():
             for view in (memoryview(buffer), memoryview(buffer).toreadonly()):
                 assert (memory.address_of(view), memory.address_of(view[4:])) == (where, where + 4)
                 view.release()
+
+
+def both(shape, dtype, seed=0):
+    """Samples, and an array with the same."""
+    array = np.random.default_rng(seed).integers(0, 100, shape).astype(dtype)
+    samples = memory.empty(shape, memory.SampleType(dtype))
+    samples.data[:] = array.tobytes()
+    return samples, array
+
+
+@given(shape=st.tuples(*[st.integers(1, 9)] * 3), dtype=st.sampled_from(sorted(memory.CODES)), data=st.data())
+def test_samples_are_what_an_array_is(shape, dtype, data):
+    samples, array = both(shape, dtype)
+    assert (samples.shape, samples.ndim, samples.size, samples.nbytes) == (shape, 3, array.size, array.nbytes)
+    assert (samples.itemsize, samples.strides, len(samples)) == (array.itemsize, array.strides, len(array))
+    assert samples.dtype == array.dtype == samples.dtype
+    assert samples.dtype != np.dtype("bool") != samples.dtype
+    assert samples.tolist() == array.tolist()
+    np.testing.assert_array_equal(samples, array)
+    np.testing.assert_array_equal(samples[0, :, -1], array[0, :, -1])
+    np.testing.assert_array_equal(samples[::2], array[::2])
+    assert (samples.sum(), samples.max()) == (array.sum(), array.max())  # whatever else
+    start, stop = (data.draw(st.one_of(st.none(), st.integers(-9, 9))) for _ in range(2))
+    part = samples[start:stop]
+    np.testing.assert_array_equal(part, array[start:stop])
+    part[:] = part[::-1].copy()
+    part[:1] = part[-1:]
+    part[1:2, :1] = 5
+    view = array[start:stop]
+    view[:] = view[::-1].copy()
+    view[:1] = view[-1:]
+    view[1:2, :1] = 5
+    np.testing.assert_array_equal(samples, array)  # a part is a view
+    assert np.shares_memory(samples, samples[:1])
+
+
+def test_samples_that_are_not_read_are_one_zero():
+    unread = memory.Samples((5, 10**9, 3), memory.SampleType("uint16"))
+    assert (unread.shape, unread.nbytes, unread.strides) == ((5, 10**9, 3), 3 * 10**10, (0, 0, 0))
+    assert not unread[2:4, :7].any()
+    assert unread[1:].shape == (4, 10**9, 3)
+    with pytest.raises(AttributeError):
+        unread.nothing  # noqa: B018
+    assert not np.asarray(unread).flags.writeable
+
+
+@given(st.tuples(*[st.integers(1, 12)] * 4), st.integers(1, 4), st.sampled_from(["uint8", "uint16"]), st.data())
+def test_pixels_are_copied_where_numpy_would(sizes, channels, dtype, data):
+    target, expected = both((*sizes[:2], channels), dtype, 0)
+    source, array = both((*sizes[2:], channels), dtype, 1)
+    to, at = [], []
+    for here, there in zip(sizes[:2], sizes[2:], strict=True):
+        count = data.draw(st.integers(0, min(here, there)))
+        starts = data.draw(st.integers(0, here - count)), data.draw(st.integers(0, there - count))
+        for places, start in zip((to, at), starts, strict=True):
+            places.append(slice(start, start + count))
+    memory.copy_pixels(target, tuple(to), source, tuple(at))
+    expected[tuple(to)] = array[tuple(at)]
+    np.testing.assert_array_equal(target, expected)
+    memory.copy_pixels(expected, tuple(to), array, tuple(at))
+    np.testing.assert_array_equal(target, expected)

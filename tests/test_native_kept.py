@@ -37,7 +37,7 @@ def compiled():
 @pytest.fixture
 def entry(store, compiled):
     """A sound entry."""
-    kept._write(VARIANT, *compiled)
+    kept._write(kept._path(VARIANT), kept._key(VARIANT), *compiled)
     return kept._path(VARIANT)
 
 

@@ -10,7 +10,7 @@ from makers import noise
 from PIL import Image
 
 import imgconv
-from imgconv.recipe import Recipe
+from imgconv.recipe.recipe import Recipe
 
 ARRAY = noise(12, 14)
 HOSTILE = imgconv.Kernel(np.ones((2, 2)), name="<script>", about="a & b", source="<img src=x>")

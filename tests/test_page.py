@@ -21,7 +21,7 @@ from imgconv.formats.picture import Picture
 from imgconv.formats.preview import as_bytes, shown_range
 from imgconv.page import page
 from imgconv.page.section import changes, histogram, section
-from imgconv.recipe import Recipe
+from imgconv.recipe.recipe import Recipe
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 

@@ -15,8 +15,8 @@ import imgconv
 from imgconv.formats.picture import Picture
 from imgconv.page import page as page_of
 from imgconv.page.section import section
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 
 playwright = pytest.importorskip("playwright.sync_api", reason="there is no Playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -6,9 +6,9 @@ import imgconv
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
-from imgconv.recipe import Recipe
 from imgconv.recipe.layout import samples_of
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 from imgconv.recipe.settings import correlation
 
 CORNER = Kernel(np.arange(6, dtype=float).reshape(2, 3), scale=3, offset=1)

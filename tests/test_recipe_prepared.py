@@ -13,7 +13,8 @@ from PIL import Image, ImageFilter
 import imgconv
 from imgconv import pillow
 from imgconv.errors import PictureError, UsageError
-from imgconv.recipe import prepared, recipe_from
+from imgconv.recipe import prepared
+from imgconv.recipe.recipe import recipe_from
 
 DTYPES = ("uint8", "uint16", "int32", "float32", "float64", "int16", "bool", ">f4")
 BORDERS = ("edge", "reflect", "symmetric", "wrap", "wrap-x", "constant:7", "keep", "renormalize")

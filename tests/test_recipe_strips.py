@@ -18,9 +18,9 @@ from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
 from imgconv.masks import to_mask
 from imgconv.memory import with_padding
-from imgconv.recipe import Recipe
 from imgconv.recipe import strips as module
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 from imgconv.recipe.strips import InStrips, filter_frame
 from imgconv.threads import available_cores
 

@@ -15,8 +15,8 @@ from imgconv.batch.targets import Job, Targets
 from imgconv.formats.picture import Picture
 from imgconv.formats.write import encode
 from imgconv.kernels.spec import kernel
-from imgconv.recipe import Recipe
 from imgconv.recipe.options import Options
+from imgconv.recipe.recipe import Recipe
 from imgconv.threads import ahead, in_threads
 
 FORMS = {"png": "PNG", "jpg": "JPEG", "tif": "TIFF", "ppm": "PPM", "npy": "NPY"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from imgconv.arrayfile import Array, name_of
 from imgconv.batch.targets import Job, Targets, is_skipped
@@ -29,7 +32,6 @@ from imgconv.formats.table import (
 )
 from imgconv.formats.write import fitted
 from imgconv.native.kept import clock
-from imgconv.recipe import for_picture
 from imgconv.recipe.strips import AtOnce, InStrips, filter_frame
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from imgconv.batch.report import Outcome
     from imgconv.formats.convert import Converted
     from imgconv.formats.limits import Limits
-    from imgconv.recipe import Recipe
+    from imgconv.recipe.recipe import Recipe
 
 
 def count_of(about: Picture, form: str, job: Job, targets: Targets, outcome: Outcome) -> int:
@@ -102,12 +104,18 @@ def filtered(
             before = replace(before, array=unread(before.array.shape, before.array.dtype))
         outcome.notes += before.notes
         changes = handling.changes
-        settled, top, note = for_picture(recipe, before, changes.depth)
-        outcome.notes += [note] if note else []
+        settled, top = recipe, None
+        if changes.depth is not None or recipe.options.linear:
+            from imgconv.recipe.recipe import for_picture  # here, because most results are as deep as the picture was
+
+            settled, top, note = for_picture(recipe, before, changes.depth)
+            outcome.notes += [note] if note else []
         work = filter_frame(settled, frame, limits, padded=form in PADDED and changes == Changes())
         del frame  # its pixels: encoding takes memory of its own
         remade = count == 1 and form in THUMBNAILS and work.mode in MODES.values() and changes == Changes()
-        after = _after(before, unread(work.shape, work.dtype), work.mode, handling, outcome, remade=remade)
+        plain = form == "PNG" and changes == Changes()  # which is written without NumPy
+        pixels = unread(work.shape, work.dtype if plain else np.dtype(work.dtype))
+        after = _after(before, pixels, work.mode, handling, outcome, remade=remade)
         if count == 1:
             for key in TIMING:
                 after.info.pop(key, None)
@@ -128,10 +136,11 @@ def filtered(
             after, outcome.result_mode = change.about, change.about.mode
 
         def rows(
-            step: int | None, work: InStrips | AtOnce = work, change: Converted | None = change
+            step: int | None, work: InStrips | AtOnce = work, change: Converted | None = change, plain: bool = plain
         ) -> Generator[Array]:
             work.plan(step, limits)
-            return work.run() if change is None else change.strips(work.run())
+            strips = work.run() if plain else _as_arrays(work.run())
+            return strips if change is None else change.strips(strips)
 
         made: Rows = rows
         if change is not None and change.palette:
@@ -143,6 +152,11 @@ def filtered(
         outcome.clipped = (outcome.clipped or 0) + sum(change.clipped) if change else outcome.clipped
         outcome.strip_rows = work.strip_rows if work.strip_rows < work.shape[0] else 0
         outcome.read_s += work.waited_s
+
+
+def _as_arrays(strips: Generator[Array]) -> Generator[Array]:
+    with closing(strips):
+        yield from map(np.asarray, strips)
 
 
 def given(strips: Generator[Array], step: int | None) -> Generator[Array]:

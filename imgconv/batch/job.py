@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
@@ -26,10 +26,10 @@ from imgconv.formats.read import frames_of
 from imgconv.formats.table import Changes
 from imgconv.formats.write import sink_of
 from imgconv.native.kept import clock, compile_seconds
-from imgconv.recipe import Recipe
 
 if TYPE_CHECKING:
     from imgconv.formats.raw import Raw
+    from imgconv.recipe.recipe import Recipe
 
 SPOOLED_BYTES = 2**24  # results from larger samples wait on the disk for standard output
 STANDARD_INPUT = "standard input"  # as messages call it
@@ -48,7 +48,7 @@ class Handling(NamedTuple):
     raw: Raw | None = None  # what the inputs' frames are, where they hold nothing else
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Work:
     """What is done with every file; called with one."""
 
@@ -91,7 +91,7 @@ def with_threads(recipe: Recipe, threads: int | None) -> Recipe:
     """The recipe with so many threads in one picture, unless it says how many itself."""
     if threads is None or recipe.options.threads is not None:
         return recipe
-    return Recipe(recipe.kernels, replace(recipe.options, threads=threads))
+    return recipe.with_threads(threads)
 
 
 def _ended(steps: Generator[BinaryIO, None, Outcome]) -> Outcome:

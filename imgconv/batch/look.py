@@ -10,12 +10,12 @@ from imgconv.errors import ImgconvError
 from imgconv.formats.limits import limits_for
 from imgconv.formats.write import fitted
 from imgconv.page.section import section
-from imgconv.recipe import for_picture
+from imgconv.recipe.recipe import for_picture
 
 if TYPE_CHECKING:
     from imgconv.batch.job import Handling
     from imgconv.batch.targets import Job
-    from imgconv.recipe import Recipe
+    from imgconv.recipe.recipe import Recipe
 
 
 def section_of(job: Job, recipe: Recipe, handling: Handling, *, small: bool) -> dict[str, Any]:

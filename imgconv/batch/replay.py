@@ -19,7 +19,7 @@ from imgconv.formats.metadata import select
 from imgconv.formats.picture import Picture
 from imgconv.formats.read import named, parse
 from imgconv.formats.write import encode
-from imgconv.recipe import Recipe, for_picture
+from imgconv.recipe.recipe import Recipe, for_picture
 
 
 class Replayed(NamedTuple):

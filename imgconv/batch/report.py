@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from imgconv.batch.targets import Job
 
 if TYPE_CHECKING:
-    from imgconv.recipe import Recipe, Report
+    from imgconv.recipe.chained import Report
+    from imgconv.recipe.recipe import Recipe
 
 
-@dataclass
+@dataclass(eq=False)
 class Outcome:
     """What became of a job: words and numbers, which go from one process to another.
 

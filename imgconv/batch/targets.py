@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import string
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -173,8 +172,10 @@ def _frame_at(path: Path | Remote, places: Mapping[tuple[str, str], Job]) -> Job
 def _check_template(template: str, count: int) -> None:
     if template == STREAM:
         return
+    from string import Formatter  # here, because many runs have no template
+
     try:
-        fields = [(name, spec, kind) for _, name, spec, kind in string.Formatter().parse(template) if name is not None]
+        fields = [(name, spec, kind) for _, name, spec, kind in Formatter().parse(template) if name is not None]
     except ValueError as problem:
         raise UsageError(f"--output {template!r}: {problem}") from None
     for name, spec, kind in fields:

@@ -70,8 +70,8 @@ def main() -> None:
     from imgconv.batch.job import Handling, Work
     from imgconv.batch.targets import Job, Targets
     from imgconv.kernels.spec import kernel
-    from imgconv.recipe import Recipe
     from imgconv.recipe.options import Options
+    from imgconv.recipe.recipe import Recipe
 
     recipe = Recipe((kernel("edge_enhance"),), Options(threads=1))
     targets = Targets(out_dir=Path(out), overwrite=True)

@@ -25,7 +25,7 @@ from imgconv.errors import UsageError
 from imgconv.native.cpu import cpu
 from imgconv.peers.table import PEERS
 from imgconv.peers.task import Run, Unsupported
-from imgconv.recipe import Recipe
+from imgconv.recipe.recipe import Recipe
 from imgconv.threads import available_cores
 
 Maker = Callable[[Array, Array, int], Run]  # of a source, a target and threads

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from imgconv.batch.targets import Job, Targets
     from imgconv.formats.limits import Limits
     from imgconv.formats.raw import Raw
-    from imgconv.recipe import Recipe
+    from imgconv.recipe.recipe import Recipe
 
 ENDINGS = (*(form.endings[0] for form in FORMATS if form.modes), *ARRAY_ENDINGS)
 

@@ -64,8 +64,8 @@ def fit(
     if not result.explains and second.format in ("JPEG", "WEBP"):
         lines.append(f"{second.format} changes the samples that it keeps; a PNG would tell more")
     if report is not None:
-        from imgconv.recipe import Recipe
         from imgconv.recipe.options import Options
+        from imgconv.recipe.recipe import Recipe
 
         same = first.array.shape == second.array.shape
         recipe = Recipe((result.kernel,), Options(padding=None if same else "valid", alpha="straight"))

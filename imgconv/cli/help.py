@@ -74,7 +74,25 @@ class Help(click.Command):
                 formatter.write_dl([_full(ctx, option) for option in asked])
                 click.echo(formatter.getvalue(), nl=False, color=ctx.color)
                 ctx.exit()
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, _in_full(self.params, args) if ctx.allow_interspersed_args else args)
+
+
+def _in_full(params: Iterable[click.Parameter], args: list[str]) -> list[str]:
+    """The words with long names for short options, as far as that is plain.
+
+    Click takes -k for a long option first, and looks for one that is spelled like it, which takes 4 ms at every start.
+    """
+    options = {name: option for option in params if isinstance(option, click.Option) for name in option.opts}
+    words: list[str] = []
+    while len(words) < len(args):
+        word, *rest = args[len(words) :]
+        option = options.get(word.partition("=")[0] if word.startswith("--") else word)
+        values = 0 if option is None or "=" in word or option.is_flag or option.count else option.nargs
+        several = option is None and word.startswith("-") and word != "-"  # or none that is known
+        if word == "--" or several or len(rest) < values:  # the error has the name that was given
+            break
+        words += [word if option is None or "=" in word else max(option.opts, key=len), *rest[:values]]
+    return words + args[len(words) :]
 
 
 def _full(ctx: click.Context, option: click.Option) -> tuple[str, str]:

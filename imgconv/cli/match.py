@@ -68,7 +68,7 @@ def match(
         lines.append(f"runner-up: {_line(runner_up, weights)}")
     lines.append(command)
     if report is not None:
-        from imgconv.recipe import Recipe
+        from imgconv.recipe.recipe import Recipe
 
         recipe = Recipe((to_kernel(best.matrix) if best.matrix else weights,), best.options)
         write_pair(report, (str(input), str(result)), before, after, recipe, lines, overwrite=overwrite)

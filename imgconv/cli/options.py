@@ -333,8 +333,6 @@ def make_recipe(
     kernel_specs: tuple[str, ...], *, limits: Limits, mask: str | None = None, auto_orient: bool = False, **options: Any
 ) -> Any:
     """The Recipe that -k, --mask and the filter options spell; a mask in a file is turned upright as pictures are."""
-    from imgconv.kernels.spec import kernels
-    from imgconv.recipe import Recipe
     from imgconv.recipe.options import Options
 
     if not kernel_specs and options.get("vary") is None:
@@ -343,4 +341,10 @@ def make_recipe(
         from imgconv.masks import is_shape, read_mask
 
         options["mask"] = mask if is_shape(mask) else read_mask(mask, limits, auto_orient=auto_orient)
-    return Recipe(tuple(kernel for spec in kernel_specs for kernel in kernels(spec)), Options(**options))
+    if kernel_specs:
+        from imgconv.recipe.spelled import SpelledRecipe
+
+        return SpelledRecipe(kernel_specs, Options(**options))
+    from imgconv.recipe.recipe import Recipe
+
+    return Recipe((), Options(**options))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imgconv.batch.report import Outcome
     from imgconv.formats.picture import Picture
     from imgconv.kernels.value import Kernel
-    from imgconv.recipe import Recipe
+    from imgconv.recipe.recipe import Recipe
 
 LONGEST_COMMAND = 400  # letters
 MOST_PICTURES = 500  # on a page, about 40 kB each

@@ -15,13 +15,13 @@ from imgconv.conventions import border_text
 from imgconv.errors import UsageError
 from imgconv.explain.pixel import Pixel
 from imgconv.explain.result import PixelSum
-from imgconv.recipe import about_of
 from imgconv.recipe.filtering import Filter
 from imgconv.recipe.layout import samples_of
+from imgconv.recipe.recipe import about_of
 from imgconv.recipe.settings import pillow_blur
 
 if TYPE_CHECKING:
-    from imgconv.recipe import Recipe
+    from imgconv.recipe.recipe import Recipe
 
 FLIPS = {
     (False, False): "", (False, True): "rotated by 180°", (True, False): "flipped top to bottom",

@@ -14,7 +14,8 @@ from imgconv.engine.correlation import SUM_TYPES
 from imgconv.engine.methods.direct import NDIMAGES_ZERO
 from imgconv.engine.stage import Span, border_map, by_axis
 from imgconv.explain.result import Channel, RowSum, Step, Term
-from imgconv.recipe.filtering import Correlator, Filter, FloatingFilter, View
+from imgconv.recipe.chained import View
+from imgconv.recipe.filtering import Correlator, Filter, FloatingFilter
 from imgconv.recipe.steps import combined
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
 from imgconv.formats.limits import Limits, check_memory, check_whole
+from imgconv.memory import Samples, SampleType
 
 EXIF_MARK = b"Exif\0\0"  # in front of EXIF data in `Picture.info`, as JPEG wants it; other files may go without
 HELD_BYTES = 2**27  # larger pictures are read twice where alpha must be looked at before the rest
@@ -143,8 +144,10 @@ def is_opaque(array: Array) -> bool:
     return bool((array[:, :, -1] == top).all())
 
 
-def unread(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def unread(shape: tuple[int, ...], dtype: np.dtype[Any] | SampleType) -> Array:
     """An array of a shape and type that takes no memory; all its samples are one 0."""
+    if isinstance(dtype, SampleType):
+        return cast(Array, Samples(shape, dtype))
     return np.ndarray(shape, dtype, bytes(dtype.itemsize), strides=(0,) * len(shape))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from imgconv.errors import KernelError
+from imgconv.kernels import folder
 from imgconv.kernels.table import parse_toml
 from imgconv.kernels.value import Kernel
 
@@ -15,13 +15,6 @@ UNWEIGHTED = (
     "median", "mode", "rank", "percentile", "minimum", "maximum", "min", "max", "erode", "dilate", "opening", "closing",
     "bilateral", "nlmeans",
 )  # fmt: skip
-
-
-def folder() -> Path:
-    """Where the catalogue lies: in an installed package beside the code, in a checkout at the top."""
-    here = Path(__file__).resolve()
-    installed = here.with_name("named")
-    return installed if installed.is_dir() else here.parents[2] / "kernels"
 
 
 def names() -> list[str]:

@@ -16,7 +16,7 @@ from imgconv.kernels.value import high_anchor, low_anchor
 from imgconv.match.options import Invocation, as_options, tool_candidates
 from imgconv.match.problem import Candidate, Problem
 from imgconv.match.result import Explanation
-from imgconv.recipe import Recipe
+from imgconv.recipe.recipe import Recipe
 
 MOST_CHECKS = 12  # candidates applied to the whole picture
 LARGE = 2_000_000  # samples of a result from which only half as many are

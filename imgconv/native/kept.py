@@ -1,5 +1,7 @@
 """Compiles a loop once, keeps its machine code, and loads it later without Numba, and mostly without LLVM.
 
+Beside it lie plans, which take less time to load than to make (`value`, `keep_value`).
+
 An entry is one file: a line of text (the symbol, the SHA-256 of the code, the key), then an object file as LLVM wrote
 it. The code is handed to LLVM only when owner, mode, key and hash are right: of objects with one bit flipped, one in
 four crashed the process or gave wrong pixels without a word. Anything wrong means: compile again. Where nothing can be
@@ -14,6 +16,7 @@ import stat
 import sys
 import threading
 import time
+from ast import literal_eval  # Click has imported it already
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -34,6 +37,7 @@ PASSES = (
     "dead_code_elimination", "simplify_cfg", "loop_simplify", "jump_threading", "instruction_combine",
 )  # fmt: skip
 LARGEST_ENTRY = 4 * 2**20
+LARGEST_VALUE, MOST_VALUES = 2**16, 256  # bytes; files
 
 
 class Function(NamedTuple):
@@ -93,7 +97,10 @@ def loop(function: Function) -> Loop:
                     kept = _read(_path(function), _key(function))  # another process may have been first
                     symbol, code = kept or _compile(function)
                     if kept is None:
-                        _write(function, symbol, code)
+                        try:
+                            _write(_path(function), _key(function), symbol, code)
+                        except OSError as problem:
+                            _unkept[:] = [_why(problem, directory())]
                 loaded = Loop(_link(function, symbol, code), time.perf_counter() - started)
                 _spent[0] += loaded.compile_s
             _loaded[function] = loaded._replace(compile_s=0.0)
@@ -158,7 +165,7 @@ def entries(functions: Iterable[Function]) -> list[Entry]:
 def clear() -> int:
     """Deletes every kept entry; returns how many went."""
     count = 0
-    for path in [*directory().glob("*.code"), *directory().glob("*.part"), *directory().glob("*.lock")]:
+    for path in (path for ending in ("code", "plan", "part", "lock") for path in directory().glob(f"*.{ending}")):
         with suppress(OSError):
             path.unlink()
             count += 1
@@ -206,15 +213,17 @@ def _version() -> str:
     return sha256(b"\0".join(texts))
 
 
-def _source(module: str) -> Path:
-    spec = find_spec(module)
+def _source(package: str) -> Path:
+    spec = find_spec(package)
     return Path(spec.origin or "") if spec else Path()
 
 
 @cache
 def _sources(module: str) -> str:
     """The sources that shape a loop: what is here, and the loops beside its own."""
-    paths = sorted([*Path(__file__).parent.glob("*.py"), *_source(module).parent.glob("*_loop.py")])
+    house = Path(__file__).parents[1]
+    beside = house.joinpath(*module.split(".")[1:-1])  # to find its spec would import the packages that it is in
+    paths = sorted([*Path(__file__).parent.glob("*.py"), *beside.glob("*_loop.py")])
     return sha256(b"\0".join(path.read_bytes() for path in paths))
 
 
@@ -225,7 +234,28 @@ def _key(function: Function) -> str:
 
 
 def _path(function: Function) -> Path:
-    return directory() / (sha256(_key(function).encode())[:32] + ".code")
+    return _place(_key(function), ".code")
+
+
+def _place(key: str, ending: str) -> Path:
+    return directory() / (sha256(key.encode())[:32] + ending)
+
+
+def value(key: str) -> Any:
+    """What `keep_value` has kept under a key, one line of text; None where there is nothing, or nothing sound."""
+    kept = _read(_place(key, ".plan"), key)
+    return literal_eval(kept[1].decode()) if kept else None
+
+
+def keep_value(key: str, value: Any) -> None:
+    """Keeps a value of Python's own types, if that is possible and it is small; the oldest of many go."""
+    data = repr(value).encode()
+    if len(data) > LARGEST_VALUE:
+        return
+    with suppress(OSError):
+        _write(_place(key, ".plan"), key, "plan", data)
+        for old in sorted(directory().glob("*.plan"), key=os.path.getmtime)[:-MOST_VALUES]:
+            old.unlink()
 
 
 def _private(folder: Path, *, make: bool) -> None:
@@ -289,23 +319,19 @@ def _digest(symbol: str, code: bytes) -> str:
     return sha256(symbol.encode() + b"\0" + code)
 
 
-def _write(function: Function, symbol: str, code: bytes) -> None:
-    """Keeps an entry if that is possible; a reader sees all of it or nothing."""
-    path = _path(function)
+def _write(path: Path, key: str, symbol: str, data: bytes) -> None:
+    """Writes an entry; a reader sees all of it or nothing. Raises OSError where it cannot be kept."""
     part = path.with_name(os.urandom(8).hex() + ".part")
-    header = f"{symbol} {_digest(symbol, code)} {_key(function)}\n"
+    header = f"{symbol} {_digest(symbol, data)} {key}\n"
+    _private(path.parent, make=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     try:
-        _private(path.parent, make=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(header.encode() + code)
-            os.replace(part, path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as problem:
-        _unkept[:] = [_why(problem, path.parent)]
+        with open(descriptor, "wb") as file:
+            file.write(header.encode() + data)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _compile(function: Function) -> tuple[str, bytes]:

@@ -19,7 +19,7 @@ from imgconv.recipe.layout import samples_of
 if TYPE_CHECKING:
     from imgconv.engine.correlation import Correlation
     from imgconv.formats.picture import Picture
-    from imgconv.recipe import Recipe
+    from imgconv.recipe.recipe import Recipe
 
 SIDE, SMALL_SIDE = 1400, 320  # pixels of a preview: for one picture on a page, and for one of many
 REGION_BYTES = 2**17  # of true samples in one region

@@ -12,14 +12,14 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.engine import channels
 from imgconv.engine.correlation import SUM_TYPES
-from imgconv.recipe import about_of
 from imgconv.recipe.filtering import Filter, FloatingFilter
 from imgconv.recipe.layout import samples_of
+from imgconv.recipe.recipe import about_of
 from imgconv.recipe.settings import correlation, pillow_blur
 
 if TYPE_CHECKING:
     from imgconv.engine.correlation import Correlation
-    from imgconv.recipe import Recipe
+    from imgconv.recipe.recipe import Recipe
 
 MOST_TAPS = 1024  # of a kernel whose sums a page shows
 

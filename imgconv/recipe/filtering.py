@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.engine import channels
-from imgconv.engine.plan import Correlation, Plan, plan
-from imgconv.engine.run import Chain, Filtered, execute, is_local, prepare
+from imgconv.engine.plan import Correlation, plan
+from imgconv.engine.run import Filtered, execute, is_local, prepare
 from imgconv.engine.stage import Span, Stage, by_axis
 from imgconv.errors import UsageError
+from imgconv.recipe.chained import About, View, chain_of
 from imgconv.recipe.layout import BY_COUNT, EXACT
 from imgconv.recipe.settings import correlation, settle
 
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
     from imgconv.recipe.options import Options
 
 MAGICK_EPSILON = 1e-12  # of full alpha
-
-
-class View(NamedTuple):
-    """Some rows of a picture, or all of them."""
-
-    samples: Array  # shape (rows, columns, channels), C-contiguous, of a type that the loops take
-    first: int = 0  # which row of the picture comes first
 
 
 class Correlator:
@@ -87,22 +81,6 @@ class OrderedCorrelator(Correlator):
     def _is_unsure(self, row: Array) -> bool:
         near = np.rint(row)
         return bool(((np.abs(row - near) <= self.bound) & (near != 0)).any())  # near 0 both sides are cut to 0
-
-
-@lru_cache(maxsize=16)
-def chain_of(plans: tuple[Plan, ...], shape: tuple[int, ...]) -> Chain:
-    """Kept: for a small picture, or a piece of a large one, making it takes longer than filtering."""
-    return Chain(plans, shape)
-
-
-class About(NamedTuple):
-    """What is known about the picture that a kernel is applied to."""
-
-    options: Options
-    layout: Layout
-    shape: tuple[int, int, int]  # of all of it
-    dtype: np.dtype[Any]  # one that the loops take
-    opaque: Callable[[], bool]  # whether alpha is full everywhere; called where something depends on that
 
 
 class Filter:

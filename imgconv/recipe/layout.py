@@ -58,7 +58,9 @@ class Layout(NamedTuple):
     def finished(self, samples: Array, floating: bool) -> Array:
         """A result, changed in place, as it is handed out: of the type to come back to unless it is left floating."""
         samples = self.shift(samples)
-        return samples if floating and self.back.kind != "f" else samples.astype(self.back, copy=False)
+        if samples.dtype == self.back or (floating and self.back.kind != "f"):
+            return samples
+        return samples.astype(self.back)
 
     def of_channels(self, count: int) -> Layout:
         """What is known when a kernel has left so many channels."""

@@ -11,7 +11,8 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.engine.stage import by_axis
 from imgconv.masks import GeneratedMask, Mask, MixingSpace, around, blend, row_blocks, tiles
-from imgconv.recipe.filtering import About, Filter, FloatingFilter, View
+from imgconv.recipe.chained import About, View
+from imgconv.recipe.filtering import Filter, FloatingFilter
 
 if TYPE_CHECKING:
     from imgconv.engine.plan import Plan

@@ -14,11 +14,12 @@ from imgconv.arrayfile import Array
 from imgconv.engine.plan import LARGEST_KEPT
 from imgconv.kernels.spec import names_file
 from imgconv.kernels.value import Kernel
+from imgconv.recipe.chained import Chained
 from imgconv.recipe.layout import layout_of
-from imgconv.recipe.steps import Blurred, Chained, Step, step_of_any_alpha
+from imgconv.recipe.steps import Blurred, Step, step_of_any_alpha
 
 if TYPE_CHECKING:
-    from imgconv.recipe import Recipe
+    from imgconv.recipe.recipe import Recipe
 
 MOST_KEPT = 64
 LARGEST = 2**22  # bytes of a result: beyond, what is looked up here is no cost

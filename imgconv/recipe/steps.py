@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +20,12 @@ from imgconv.engine.plan import LARGEST_KEPT
 from imgconv.engine.stage import Span
 from imgconv.errors import PictureError, UsageError
 from imgconv.memory import empty
-from imgconv.recipe.filtering import About, Filter, FloatingFilter, View, chain_of
+from imgconv.recipe.chained import HALO_SHARE, About, Chained, Done, View
+from imgconv.recipe.filtering import Filter, FloatingFilter
 from imgconv.recipe.settings import correlation, pillow_blur
 from imgconv.threads import available_cores, in_threads
 
 if TYPE_CHECKING:
-    from imgconv.engine.plan import Plan
-    from imgconv.engine.run import Small
     from imgconv.kernels.family import Family
     from imgconv.kernels.value import Blur, Kernel
     from imgconv.recipe.layout import Layout
@@ -34,82 +33,6 @@ if TYPE_CHECKING:
 
 PIECE_SAMPLES = 2**17  # that a thread computes at once: what lies between the parts of a step stays in the cache
 PILLOW_BLURS = ("", "L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK")  # modes; "" for bare arrays
-SURE = 0.25  # of a level: so far from the edge, a sum is rounded to the same one by all methods
-HALO_SHARE = 4  # a strip of a chain has this many times the rows that its neighbours compute again
-
-
-class Done(NamedTuple):
-    """What a step gives."""
-
-    samples: Array
-    clipped: int  # samples outside the range of their type
-    plans: tuple[Plan | Passes, ...]
-
-
-class Chained:
-    """Kernels that are correlations from samples to samples: a band of rows goes through all of them.
-
-    What every step has: `count` kernels that it takes; `local`, whether rows of the result depend on near rows only;
-    `target_shape`, `dtype` and `layout` of the result, and whether that is left `floating`, whatever the picture was;
-    `halo`, how many rows more than it gives it takes, where no border is near; `least_rows`, for in fewer at once most
-    would be computed twice; `takes_padding`, whether pixels may go through with what `memory.with_padding` shows, as
-    one sample more that clips nowhere.
-    """
-
-    floating = False
-
-    def __init__(self, filters: Sequence[Filter]) -> None:
-        first, correlators = filters[0], [item.correlator for item in filters]
-        self.count, self.dtype, self.layout = len(filters), first.kind, first.layout
-        self.local = all(correlator.local for correlator in correlators)
-        self.target_shape = correlators[-1].stage.target_shape
-        self.plans = tuple(correlator.plan for correlator in correlators)
-        self.alone = correlators[0]
-        self.chain = chain_of(self.plans, first.shape) if self.local else None
-        self.halo = self.chain.halo if self.chain else 0
-        self.least_rows = self.halo * (HALO_SHARE if self.count > 1 else 1)
-
-    def needed(self, rows: Span) -> Span:
-        """The rows of the picture that rows of the result are computed from."""
-        return (self.chain or self.alone.stage).needed(rows)
-
-    @cached_property
-    def takes_padding(self) -> bool:
-        if self.chain is None or not self.dtype == self.layout.back == np.uint8:
-            return False
-        level, even = 255, True  # of an even surface there is but one sum
-        for c in (plan.correlation for plan in self.plans):
-            total = level * c.weights.sum() / c.scale + c.offset
-            if not even or c.border == "constant" or not -SURE < total < 255 + SURE:
-                return False
-            level, even = round(total), c.border != "keep" or round(total) == level
-        return True
-
-    def small(self, channels: int | None = None) -> Small | None:
-        """What filters a small picture of that shape, or of more channels; None where there is more to do."""
-        plan, (rows, columns, count) = self.plans[0], self.alone.stage.shape
-        if self.count > 1 or plan.correlation.border == "renormalize":
-            return None
-        return chain_of(self.plans, (rows, columns, channels or count)).small
-
-    def run(
-        self, view: View, rows: Span | None, threads: int | None, before: View, target: Array | None = None
-    ) -> Done:
-        """Rows of the result, or all; where a wider type was computed, clipped to the range of the real one.
-
-        They may be written into `target`, of that shape and `dtype`, and C-contiguous.
-        """
-        chain, back = self.chain, self.layout.back
-        if chain:
-            if view.samples.shape[2] != chain.target_shape[2]:  # padded
-                chain = chain_of(self.plans, (*self.alone.stage.shape[:2], view.samples.shape[2]))
-            samples, clipped = chain.run(*view, rows, threads, target)
-        else:
-            samples, clipped = self.alone.run(view, rows, threads, target)
-        if samples.dtype != back and back.kind in "iub":
-            samples, clipped = channels.to_samples(samples.astype(np.float64, copy=False), back)
-            samples = samples.astype(self.dtype)
-        return Done(samples, clipped, self.plans)
 
 
 class Floating:
@@ -129,7 +52,7 @@ class Floating:
         self.count, self.step = len(filters), o.stride[0]
         self.mask = o.mask if last else None
         # where a mask is 1, the bytes of the fast way: it may round ties otherwise
-        self.fast = Chained(filters) if self.mask is not None and self.count == 1 and first.is_correlation else None
+        self.fast = _chained(filters) if self.mask is not None and self.count == 1 and first.is_correlation else None
         self.parts = [FloatingFilter(item) for item in (filters[-1:] if family else filters)]
         correlators = [correlator for part in self.parts for correlator in part.all_correlators]
         self.plans = tuple(correlator.plan for correlator in correlators)
@@ -328,7 +251,14 @@ def _new_step(kernels: Sequence[Kernel], family: Family | None, about: About, mi
             if not following.links or pillow_blur(kernel, options):
                 break
             linked.append(following)
-    return Chained(linked)
+    return _chained(linked)
+
+
+def _chained(filters: Sequence[Filter]) -> Chained:
+    first, correlators = filters[0], [item.correlator for item in filters]
+    local = all(correlator.local for correlator in correlators)
+    plans = [correlator.plan for correlator in correlators]
+    return Chained(plans, first.layout, first.shape, first.kind, None if local else correlators[0])
 
 
 def combined(results: list[Array], how: str, has_alpha: bool) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,18 @@ from imgconv.arrayfile import Array
 from imgconv.engine.stage import Span
 from imgconv.formats.limits import Limits, check_memory
 from imgconv.formats.picture import Frame
+from imgconv.memory import Samples, empty
 from imgconv.native.kept import clock
-from imgconv.recipe.filtering import About, View
-from imgconv.recipe.layout import as_samples, layout_of
-from imgconv.recipe.steps import Step, next_step
+from imgconv.recipe.chained import About, View
+from imgconv.recipe.layout import as_samples
 from imgconv.threads import ahead
 
 if TYPE_CHECKING:
     from imgconv.engine.blur import Passes
     from imgconv.engine.plan import Plan
-    from imgconv.recipe import Recipe, Report
+    from imgconv.recipe.chained import Report
+    from imgconv.recipe.recipe import Recipe
+    from imgconv.recipe.steps import Step
 
 STRIP_BYTES = 2**22  # of a result
 WINDOWS = 2  # one is filtered while the next one is read
@@ -79,9 +81,10 @@ class InStrips:
                 yield strip[:, :, 0] if self.flat else strip
                 started = clock()
 
-    @np.errstate(all="ignore")  # NaN and infinities are the user's own
     def _filtered(self, view: View, rows: Span) -> Array:
-        done = self.step.run(view, rows, self.recipe.options.threads, view)
+        plain = isinstance(view.samples, Samples)
+        with nullcontext() if plain else np.errstate(all="ignore"):  # NaN and infinities are the user's own
+            done = self.step.run(view, rows, self.recipe.options.threads, view)
         self.clipped += done.clipped
         self.plans = done.plans
         return self.step.layout.finished(done.samples, self.step.floating)
@@ -113,7 +116,7 @@ class InStrips:
         """
         height = max(near.stop - near.start for near, _ in self.windows)
         shape = (height, *self.about.shape[1:])
-        memories = [np.empty(shape, self.about.dtype) for _ in range(min(WINDOWS, len(self.windows)))]
+        memories = [empty(shape, self.about.dtype) for _ in range(min(WINDOWS, len(self.windows)))]
         have, before = Span(0, 0), memories[-1]
         for number, (near, wanted) in enumerate(self.windows):
             memory = memories[number % WINDOWS]
@@ -166,12 +169,6 @@ def filter_frame(recipe: Recipe, frame: Frame, limits: Limits, *, padded: bool =
     Raises PictureError or UsageError as `Recipe.apply` does, and when what must be in memory as a whole is more than
     the limits allow.
     """
-    about = frame.about
-    if frame.read is not None:
-        dtype, layout = layout_of(about.array, about.mode)
-        rows, columns, channels = (*about.array.shape, 1)[:3]
-        known = About(recipe.options, layout, (rows, columns, channels), dtype, lambda: frame.opaque)
-        step = next_step(recipe.all_kernels, recipe.family, known)
-        if step.local and step.count == len(recipe.all_kernels):
-            return InStrips(recipe, step, known, frame)
+    if frame.read is not None and (found := recipe.strip_step(frame)):
+        return InStrips(recipe, *found, frame)
     return AtOnce(recipe, frame, limits, padded=padded)

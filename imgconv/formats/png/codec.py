@@ -24,7 +24,7 @@ from imgconv.formats.png.deflate import adler_of_both, deflated
 from imgconv.formats.png.inflate import inflated
 from imgconv.formats.sink import Sink
 from imgconv.formats.table import MODES
-from imgconv.memory import address_of, fresh
+from imgconv.memory import SampleType, address_of, fresh
 from imgconv.native import kept
 from imgconv.threads import ahead, available_cores, in_threads
 
@@ -169,7 +169,7 @@ def frame_of(file: BinaryIO, size: int, limits: Limits, threads: int | None = No
             others = max(1, int.from_bytes(bodies[b"acTL"][:4], "big")) - 1
         array = array if channels > 1 else array[:, :, 0]
     else:
-        array = unread(decoder.shape[: 2 + (channels > 1)], np.dtype(decoder.dtype))
+        array = unread(decoder.shape[: 2 + (channels > 1)], SampleType(decoder.dtype))
     about = Picture(array, MODES[decoder.dtype, channels], "PNG", info, others=others, notes=notes)
     return Frame(about, size, None if decoder.unusual else lambda target: decoder.read(target, threads))
 
