@@ -1,4 +1,5 @@
 import os
+import pickle
 import shutil
 
 import numpy as np
@@ -130,6 +131,7 @@ def test_what_is_kept_takes_no_kernel_and_no_planner(store, monkeypatch):
     assert isinstance(strip, Samples)
     assert applied(again, array) == first
     assert applied(again.with_threads(1), array)[:5] == first[:5]
+    assert applied(pickle.loads(pickle.dumps(again)), array) == first  # as another process gets it
 
 
 @pytest.mark.parametrize(
@@ -194,6 +196,17 @@ def test_no_more_is_kept_than_is_of_use(store, monkeypatch):
     assert len(kept.value(spelled._key(("gaussian:1.5",), Options()))) == 4
     applied(SpelledRecipe(("disk:60",), Options(method="direct")), noise(20, 30, 3))  # large
     assert sorted(store.glob("*.plan"), key=os.path.getmtime) == newest
+
+
+def test_nothing_is_kept_for_a_package_without_files(store, monkeypatch):
+    def missing():
+        raise NotADirectoryError
+
+    monkeypatch.setattr(spelled, "_stamp", missing)
+    array = noise(20, 30, 3)
+    expected = applied(Recipe((*kernels("blur"),), Options()), array)
+    assert [applied(SpelledRecipe(("blur",), Options()), array) for _ in range(2)] == [expected] * 2
+    assert not store.exists()
 
 
 def test_nothing_need_be_kept(store):

@@ -58,6 +58,9 @@ class SpelledRecipe:
             if self._key and any(map(names_file, words)):
                 self._key = None  # the file may be another one next time
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SpelledRecipe, (self.words, self.options)  # what is kept is there for other processes, too
+
     @cached_property
     def made(self) -> Recipe:
         """The recipe itself."""
@@ -141,7 +144,10 @@ def _key(words: Sequence[str], options: Options) -> str | None:
     parts = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
     if any(type(part) not in PLAIN for part in parts):
         return None
-    return repr((FORMAT, sys.version_info[:2], _stamp(), cpu().identity, words, options))
+    try:
+        return repr((FORMAT, sys.version_info[:2], _stamp(), cpu().identity, words, options))
+    except OSError:  # a package in an archive has no files of its own
+        return None
 
 
 @cache
