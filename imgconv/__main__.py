@@ -30,8 +30,6 @@ class _NumPy(type(sys)):  # type: ignore[misc]
     """Stands for NumPy until something of it is asked for: importing it takes longer than filtering a small picture."""
 
     def __getattr__(self, name: str) -> object:
-        if name.startswith("__") and name != "__path__":  # as the import asks
-            raise AttributeError(name)
         with _importing:
             if sys.modules["numpy"] is self:
                 del sys.modules["numpy"]

@@ -187,7 +187,7 @@ def test_numpy_is_there_for_who_asks():
     code = (
         "import os, sys, threading\nfrom importlib.util import find_spec\nsys.argv = ['imgconv', '--version']\n"
         "def leave(status):\n    assert 'numpy._core' not in sys.modules and find_spec('numpy').origin\n"
-        "    import numpy as np\n    sums = []\n"
+        "    import numpy as np\n    assert np.__version__ and np.__file__\n    sums = []\n"
         "    many = [threading.Thread(target=lambda: sums.append(np.ones(3).sum())) for _ in range(16)]\n"
         "    [thread.start() for thread in many]\n    [thread.join() for thread in many]\n"
         "    from numpy.lib.format import magic\n    import numpy.linalg\n    import numpy\n"
