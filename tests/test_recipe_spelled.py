@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makers import noise
 
-from imgconv.errors import ImgconvError
+from imgconv.errors import ImgconvError, KernelError
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.picture import Frame, Picture, reader_of, unread
 from imgconv.formats.table import MODES
@@ -131,6 +131,7 @@ def test_what_is_kept_takes_no_kernel_and_no_planner(store, monkeypatch):
     assert isinstance(strip, Samples)
     assert applied(again, array) == first
     assert applied(again.with_threads(1), array)[:5] == first[:5]
+    monkeypatch.undo()
     assert applied(pickle.loads(pickle.dumps(again)), array) == first  # as another process gets it
 
 
@@ -147,15 +148,23 @@ def test_other_words_or_options_have_plans_of_their_own(words, options):
     assert spelled._key(words, Options(**options)) == spelled._key(words, Options(**options, threads=3))
 
 
-def test_a_file_is_read_each_time(store, tmp_path):
-    (tmp_path / "k.txt").write_text("1 2\n3 4\n")
-    array = noise(20, 30, 3)
-    word = str(tmp_path / "k.txt")
-    before = [applied(SpelledRecipe((word,), Options()), array) for _ in range(2)]
-    (tmp_path / "k.txt").write_text("1 2\n3 9\n")
-    after = applied(SpelledRecipe((word,), Options()), array)
-    assert before[0] == before[1] != after
-    assert not store.exists()
+def test_a_file_counts_by_what_it_holds(store, tmp_path, monkeypatch):
+    """Also where its name, size and time are those of another."""
+    path, array = tmp_path / "k.txt", noise(20, 30, 3)
+    texts = "1 2\n3 4\n", "1 2\n3 9\n"
+    expected = [applied(Recipe((*kernels(text.strip().replace("\n", ";")),), Options()), array)[0] for text in texts]
+    for number in (0, 0, 1, 1, 0):
+        path.write_text(texts[number])
+        os.utime(path, ns=(1, 1))
+        assert applied(SpelledRecipe((f" {path}",), Options()), array)[0] == expected[number]
+    monkeypatch.setattr(SpelledRecipe, "made", property(lambda self: pytest.fail("was made")))
+    assert applied(SpelledRecipe((f" {path}",), Options()), array)[0] == expected[0]
+    monkeypatch.undo()
+    moved = pickle.dumps(SpelledRecipe((str(path),), Options()))
+    path.unlink()
+    assert applied(pickle.loads(moved), array)[0] == expected[0]  # another machine has no such file
+    with pytest.raises(KernelError):
+        SpelledRecipe((str(path),), Options())
 
 
 def test_changed_sources_count(store, monkeypatch, tmp_path):
@@ -193,7 +202,7 @@ def test_no_more_is_kept_than_is_of_use(store, monkeypatch):
     applied(SpelledRecipe(("gaussian:1.5",), Options()), noise(20, 30, 1))  # added to what is there
     newest = sorted(store.glob("*.plan"), key=os.path.getmtime)
     assert len(newest) == 3
-    assert len(kept.value(spelled._key(("gaussian:1.5",), Options()))) == 4
+    assert len(kept.value(spelled._key(("gaussian:1.5",), Options()))) == 5
     applied(SpelledRecipe(("disk:60",), Options(method="direct")), noise(20, 30, 3))  # large
     assert sorted(store.glob("*.plan"), key=os.path.getmtime) == newest
 

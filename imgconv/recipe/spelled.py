@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from imgconv.recipe.steps import Step
 
 FORMAT = 1
+LARGEST_FILE = 2**20  # bytes of a kernel
 PLAIN = (str, int, float, bool, type(None))  # options that can be told from each other by what is written for them
 
 
@@ -48,18 +49,20 @@ class SpelledRecipe:
     def __init__(self, words: tuple[str, ...], options: Options) -> None:
         self.words, self.options = words, options
         self._key = _key(words, options)
-        # name and number of the kernels; and by the kind of a picture, the plans of the only step, if that is all
+        # name and number of the kernels, and what their files hold; by the kind of a picture, the plans of the only
+        # step, if that is all
         self._kept: dict[Any, Any] = (kept.value(self._key) if self._key else None) or {}
         self._plans: dict[Any, tuple[Plan, ...]] = {}
-        if not self._kept:
+        if not self._kept or any(_digest(word) != digest for word, digest in self._kept["files"].items()):
             from imgconv.kernels.spec import names_file
 
-            self._kept = {"name": self.made.name, "kernels": len(self.made.kernels)}
-            if self._key and any(map(names_file, words)):
-                self._key = None  # the file may be another one next time
+            files = {word: _digest(word) for word in words if self._key and names_file(word)}
+            self._kept = {"name": self.made.name, "kernels": len(self.made.kernels), "files": files}
+            if None in files.values() or any(_digest(word) != digest for word, digest in files.items()):
+                self._key = None  # it was changed meanwhile
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SpelledRecipe, (self.words, self.options)  # what is kept is there for other processes, too
+        return type(self.made), (self.made.kernels, self.options)  # elsewhere there may be no such file, or another CPU
 
     @cached_property
     def made(self) -> Recipe:
@@ -147,6 +150,17 @@ def _key(words: Sequence[str], options: Options) -> str | None:
     try:
         return repr((FORMAT, sys.version_info[:2], _stamp(), cpu().identity, words, options))
     except OSError:  # a package in an archive has no files of its own
+        return None
+
+
+def _digest(word: str) -> str | None:
+    """Of what a kernel's file holds; None where it is no file, or a large one."""
+    path = word.strip()
+    try:
+        if not os.path.isfile(path) or os.path.getsize(path) > LARGEST_FILE:
+            return None
+        return kept.sha256(Path(path).read_bytes())
+    except OSError:
         return None
 
 
