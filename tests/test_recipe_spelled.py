@@ -1,13 +1,16 @@
+import json
 import os
 import pickle
 import shutil
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makers import noise
 
+from imgconv.cli import cli
 from imgconv.errors import ImgconvError, KernelError
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.picture import Frame, Picture, reader_of, unread
@@ -202,6 +205,7 @@ def test_no_more_is_kept_than_is_of_use(store, monkeypatch):
     applied(SpelledRecipe(("gaussian:1.5",), Options()), noise(20, 30, 1))  # added to what is there
     newest = sorted(store.glob("*.plan"), key=os.path.getmtime)
     assert len(newest) == 3
+    assert json.loads(CliRunner().invoke(cli, ["doctor", "--json"]).output)["plans"] == 3
     assert len(kept.value(spelled._key(("gaussian:1.5",), Options()))) == 5
     applied(SpelledRecipe(("disk:60",), Options(method="direct")), noise(20, 30, 3))  # large
     assert sorted(store.glob("*.plan"), key=os.path.getmtime) == newest

@@ -56,7 +56,7 @@ def doctor(ctx: click.Context, as_json: bool) -> int | None:
 
 @doctor.command(cls=Help)
 def clear() -> None:
-    """Delete all kept code: imgconv doctor clear."""
+    """Delete all kept code and plans: imgconv doctor clear."""
     from imgconv.native import kept
 
     count = kept.clear()
@@ -114,6 +114,7 @@ def _facts() -> dict[str, Any]:
         "cpu": cpu().name,
         "cores": available_cores(),
         "code": str(kept.directory()),
+        "plans": len([*kept.directory().glob("*.plan")]),  # of recipes, which lie there, too
         "problem": kept.keeping_problem(),
         "config": path if os.path.exists(path := config_path()) else "",
         "entries": [
