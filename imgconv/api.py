@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -341,8 +342,10 @@ def explain_pixel(
     """
     from imgconv.explain import explain
 
+    if not (isinstance(row, Integral) and isinstance(column, Integral)):
+        raise UsageError(f"row and column must be whole numbers, not {row!r} and {column!r}")
     given = _picture(picture)
-    return explain(given.array, given.mode, recipe_from("explain_pixel", kernel, options), row, column)
+    return explain(given.array, given.mode, recipe_from("explain_pixel", kernel, options), int(row), int(column))
 
 
 def _filter(array: Any, kernel: Any, function: str, out: Any, options: Mapping[str, Any]) -> Any:
@@ -426,16 +429,19 @@ def _check_out(out: Any) -> None:
 
 def _picture(given: Any) -> Picture:
     """What a path, a Pillow image or an array holds."""
-    from imgconv.formats.image import filterable, to_array
+    from imgconv.formats import image
     from imgconv.formats.picture import Picture
 
     if isinstance(given, (str, PathLike)):
         from imgconv.formats.read import read
 
         return read(Path(given))
-    image = filterable(given) if hasattr(given, "getbands") else None
     try:
-        picture = Picture(to_array(image) if image else np.asarray(given), image.mode if image else "", "")
+        if hasattr(given, "getbands"):
+            prepared, pixels = image.read(given)
+            picture = Picture(pixels, prepared.mode, "")
+        else:
+            picture = Picture(np.asarray(given), "", "")
     except (TypeError, ValueError) as problem:
         raise PictureError(f"a picture is a path, a Pillow image or an array of numbers: {problem}") from None
     layout_of(picture.array, picture.mode)  # refuses what is no picture

@@ -19,6 +19,7 @@ from imgconv.arrayfile import Array
 from imgconv.errors import KernelError, PictureError, UsageError
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
 from imgconv.notebook import Look, Shown
+from imgconv.recipe.layout import check_squares
 from imgconv.recipe.options import Options
 from imgconv.recipe.recipe import Recipe
 from imgconv.recipe.settings import correlation
@@ -28,7 +29,6 @@ Pair = tuple[int, int]
 SIZES = ((3, 3), (5, 5), (7, 7))
 LARGEST_TAPS = 1024  # unknowns; the work grows with their cube
 MOST_SAMPLES = 60_000
-LARGEST_SAMPLE = 1e140
 MOST_CELLS = 2**23  # of the table of equations: 64 MiB
 CHECK_SAMPLES = 3_000_000  # on which a kernel is checked in the end
 LARGEST_SCALE = 1024
@@ -88,10 +88,7 @@ def fit(before: Array, after: Array, size: Pair | None = None) -> Fit:
     before, after = before.reshape(*before.shape[:2], -1), after.reshape(*after.shape[:2], -1)
     if before.shape[2] != after.shape[2]:
         raise PictureError(f"channels: BEFORE has {before.shape[2]} and AFTER {after.shape[2]}; convert one of them")
-    if not (np.isfinite(before).all() and np.isfinite(after).all()):
-        raise PictureError("the pictures hold nan or inf; fit takes finite samples")
-    if max(float(abs(end)) for end in (before.min(), before.max(), after.min(), after.max())) > LARGEST_SAMPLE:
-        raise PictureError(f"the pictures hold samples beyond {LARGEST_SAMPLE:g}, whose squares have no sum")
+    check_squares("fit", before, after)
     if before.min() == before.max():
         raise PictureError("BEFORE is flat: every kernel of the same sum gives the same AFTER")
     fits: list[Fit] = []

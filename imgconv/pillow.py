@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from imgconv.engine.blur import Boxes, blurred, boxes
 from imgconv.engine.stage import Span
 from imgconv.errors import ImgconvError
-from imgconv.formats.image import ONLY_IN_MEMORY, back_in, blur_filter, changed, filterable, from_array, to_array
+from imgconv.formats.image import ONLY_IN_MEMORY, back_in, blur_filter, changed, from_array, read, to_array
 from imgconv.formats.picture import unread
 from imgconv.kernels.spec import kernel as to_kernel
 from imgconv.kernels.value import MOST_PERCENT, MOST_THRESHOLD, Kernel
@@ -97,7 +97,7 @@ class PillowFilter(ImageFilter.MultibandFilter):
 
 def filtered(image: Image.Image, kernel: Any, options: Mapping[str, Any]) -> Image.Image:
     """What `imgconv.apply` gives."""
-    by_profile = "icc_profile" in image.info and options.get("linear")
+    by_profile = isinstance(image.info.get("icc_profile"), bytes) and options.get("linear")
     key = None if by_profile or "transparency" in image.info else _key("apply", kernel, options, image)
     change = _kept.get(key) if key else None
     core = change(image.im) if change else None
@@ -106,13 +106,13 @@ def filtered(image: Image.Image, kernel: Any, options: Mapping[str, Any]) -> Ima
         after = core.size[::-1]
     else:
         recipe = recipe_from("apply", kernel, options)
-        prepared = image if image.mode in ONLY_IN_MEMORY else filterable(image)
+        prepared, pixels = read(image, image.mode not in ONLY_IN_MEMORY)
         if by_profile:
             from imgconv.formats.profile import light_of
 
             light = light_of({"icc_profile": image.info["icc_profile"]}, letters_of(prepared.mode))[0]
             recipe = by_curves(recipe, light) if light else recipe
-        array, mode, _ = recipe.apply(to_array(prepared), prepared.mode)
+        array, mode, _ = recipe.apply(pixels, prepared.mode)
         result, after = from_array(array, mode), array.shape
         if mode == prepared.mode:
             result = back_in(image.mode, result)

@@ -1,5 +1,6 @@
 import copy
 import doctest
+import io
 import pickle
 from dataclasses import asdict
 
@@ -367,3 +368,38 @@ def test_complex_numbers_are_refused_with_a_word():
         imgconv.correlate(np.zeros((3, 3), complex), "blur")
     with pytest.raises(imgconv.KernelError, match="weights must be real numbers, not complex"):
         imgconv.correlate(np.zeros((3, 3)), np.ones((3, 3), complex))
+
+
+def test_images_that_pillow_cannot_read_are_errors_of_ours():
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (20, 30, 3), np.uint8)).save(file, "PNG")
+    closed, keyed = Image.new("RGB", (4, 4)), Image.new("P", (4, 4))
+    closed.close()
+    keyed.info["transparency"] = 300
+    for broken in (lambda: Image.open(io.BytesIO(file.getvalue()[:500])), lambda: closed, lambda: keyed):
+        for call in (
+            lambda image: imgconv.apply(image, "blur"), lambda image: imgconv.fit_kernel(image, image),
+            lambda image: imgconv.match_convention(image, "blur", image),
+            lambda image: imgconv.explain_pixel(image, 0, 0, "blur"),
+        ):  # fmt: skip
+            with pytest.raises(imgconv.PictureError, match="the image cannot be read: "):
+                call(broken())
+    odd = Image.new("RGB", (5, 5))
+    odd.info["icc_profile"] = "a text"
+    assert imgconv.apply(odd, "blur", linear=True).tobytes() == odd.tobytes()
+
+
+def test_rows_and_columns_are_whole_numbers():
+    assert imgconv.explain_pixel(ARRAY, np.int64(0), np.uint8(1), "blur").row == 0
+    for row, column in ((1.5, 0), ("1", 0), (0, None)):
+        with pytest.raises(imgconv.UsageError, match="row and column must be whole numbers, not "):
+            imgconv.explain_pixel(ARRAY, row, column, "blur")
+
+
+def test_samples_without_squares_are_refused_and_kernels_without_weights_are_not():
+    large = np.random.default_rng(5).normal(size=(9, 11)) * 1e307
+    for call in (imgconv.fit_kernel, lambda one, other: imgconv.match_convention(one, "1 2 3", other)):
+        for pair in ((large, large[::-1]), (large, large / 1e307), (large / 1e307, large)):
+            with pytest.raises(imgconv.PictureError, match=r"samples beyond 1e\+140; (fit|match) adds up squares"):
+                call(*pair)
+    assert imgconv.match_convention(np.zeros((9, 11)), np.zeros((3, 3)), np.zeros((9, 11))).best.fit

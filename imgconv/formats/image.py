@@ -55,6 +55,15 @@ def filterable(image: Image.Image) -> Image.Image:
     return image
 
 
+def read(image: Image.Image, convert: bool = True) -> tuple[Image.Image, Array]:
+    """An image of the caller's as it can be filtered, and its samples. Raises PictureError where Pillow fails."""
+    try:
+        prepared = filterable(image) if convert else image
+        return prepared, to_array(prepared)
+    except PILLOW_ERRORS as problem:
+        raise PictureError(f"the image cannot be read: {problem}") from problem
+
+
 def mode_of(mode: str, transparency: bool) -> str:
     """In which mode an image is filtered, with a transparent colour or level or without."""
     if mode in CONVERTED:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
 from imgconv.match.options import known_tools
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from imgconv.kernels.value import Kernel
 
 
+@np.errstate(all="ignore")  # candidates may overflow; they do not fit
 def match(before: Array, kernel: Kernel, result: Array, mode: str = "") -> Match:
     """As `imgconv.match_convention`, of arrays; `mode` is Pillow's of `before`, "" for a bare array: it tells alpha."""
     p = Problem(before, kernel, result, mode)

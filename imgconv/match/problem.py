@@ -12,7 +12,7 @@ from imgconv.arrayfile import Array
 from imgconv.engine.channels import to_samples
 from imgconv.errors import PictureError
 from imgconv.kernels.value import Kernel, high_anchor, low_anchor
-from imgconv.recipe.layout import letters_of
+from imgconv.recipe.layout import check_squares, letters_of
 
 Pair = tuple[int, int]
 Tile = tuple[slice, slice]  # rows and columns
@@ -85,8 +85,7 @@ class Problem:
         limits = np.iinfo(self.dtype) if self.whole and self.source.dtype != bool else None
         self.low, self.top = (float(limits.min), float(limits.max)) if limits else (0.0, 1.0)
         self.peak = float(max(abs(float(self.source.max())), abs(float(self.source.min())), 1e-30))
-        if not (np.isfinite(self.peak) and np.isfinite(self.seen).all()):
-            raise PictureError("the pictures hold nan or inf; match takes finite samples")
+        check_squares("match", self.source, self.seen)
         self.unit = 1.0 if self.whole else max(float(self.seen.std()), 1e-30) / 64  # a level, as differences count
         # the weights of every flip; flips that give the same weights as an earlier one are named in `same_taps` only
         self.taps: dict[str, Array] = {}

@@ -23,6 +23,7 @@ LETTERS = {
 }  # fmt: skip
 BY_COUNT = {1: "l", 2: "la", 3: "rgb", 4: "rgba"}
 EXACT = 2.0**53  # whole numbers up to here are exact in float64
+LARGEST_SQUARED = 1e140  # samples whose squares can be added up
 
 
 class Layout(NamedTuple):
@@ -124,3 +125,12 @@ def as_samples(array: Array, kind: np.dtype[Any]) -> Array:
         raise PictureError(f"{back} samples beyond 2**53 cannot be summed exactly; convert them to float64 first")
     # aligned: where loops read samples in place, they count in samples from their own memory
     return np.require(array[:, :, None] if array.ndim == 2 else array, kind, ("C", "A"))
+
+
+def check_squares(what: str, *arrays: Array) -> None:
+    """Raises PictureError where samples have no squares that can be added up, as `what` does."""
+    largest = max(max(abs(float(array.min())), abs(float(array.max()))) for array in arrays)
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise PictureError(f"the pictures hold nan or inf; {what} takes finite samples")
+    if largest > LARGEST_SQUARED:
+        raise PictureError(f"the pictures hold samples beyond {LARGEST_SQUARED:g}; {what} adds up squares")
