@@ -94,6 +94,8 @@ class Samples:
 
     def tolist(self) -> list[Any]:
         """As Python's numbers."""
+        if not self.size:  # the shifts of a kernel without taps, which memoryview does not cast
+            return np.asarray(self).tolist()  # type: ignore[no-any-return]
         numbers: list[Any] = self.data.cast(CODES[self.dtype.name], self.shape).tolist()  # type: ignore[call-overload]
         return numbers
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from makers import noise
+from makers import imgconv, noise
+from PIL import Image
 
 from imgconv import memory
 
@@ -105,6 +106,20 @@ def test_samples_are_what_an_array_is(shape, dtype, data):
     view[1:2, :1] = 5
     np.testing.assert_array_equal(samples, array)  # a part is a view
     assert np.shares_memory(samples, samples[:1])
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0)])
+def test_no_samples_are_numbers_too(shape):
+    assert memory.empty(shape, memory.SampleType("int64")).tolist() == np.empty(shape).tolist()
+
+
+def test_a_kernel_without_taps_is_found_again(tmp_path):
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / "a.png")
+    for name in ("first.png", "again.png"):  # by a plan that was kept
+        done = imgconv("apply", "a.png", "-k", "0 0 0", "-k", "1 1", "--offset", "3", "-o", name, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        with Image.open(tmp_path / name) as image:
+            assert np.array_equal(image, np.full((9, 9), 9))
 
 
 def test_samples_that_are_not_read_are_one_zero():
