@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from makers import imgconv, noise, saved
 from PIL import Image
@@ -251,3 +252,11 @@ def test_an_error_names_the_whole_command():
         done = shell(" ".join(["imgconv", *words, "--nothing"]))
         start = " ".join(["imgconv", *words])
         assert (done.returncode, done.stderr.splitlines()[0][: len(start) + 17]) == (2, f"{start}: No such option ")
+
+
+@pytest.mark.parametrize("words", [["explain", "a.npy@1,1"], ["compare", "a.npy"], ["apply", "a.npy", "-o", "b.npy"]])
+def test_samples_that_cannot_be_summed_are_said_to_be_whose_they_are(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.full((4, 4), 2**60))
+    done = imgconv(*words, "-k", "blur")
+    assert "a.npy: int64 samples beyond 2**53" in done.stderr

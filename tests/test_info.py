@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +204,13 @@ def test_a_format_that_cannot_be_written_is_refused(tmp_path):
     status, out, err = run(tmp_path / "none.png")
     assert (status, out) == (1, "")
     assert "none.png" in err
+
+
+def test_a_header_may_claim_anything(tmp_path):
+    """What it would take is told; nothing is taken."""
+    header = struct.pack(">IIBBBBB", 2**32 - 1, 2**32 - 1, 8, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(10))), chunk(b"IEND", b"")
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    told = describe(tmp_path / "huge.png")
+    assert told.size == (2**32 - 1, 2**32 - 1)
+    assert told.memory > 2**64

@@ -88,12 +88,13 @@ def compare(
         raise click.UsageError("Missing option '-k' / '--kernel', or a second picture to compare with.")
     recipe = make_recipe(kernels, limits=limits, **options)
     from imgconv.compare import Comparison, compare
-    from imgconv.formats.read import read
+    from imgconv.formats.read import named, read
     from imgconv.peers.table import PEERS
 
     picture = read(Path(input), limits=limits)
     names = [name for name in COMPARED if name == "pillow" or PEERS[name].installed] if peer == "all" else [peer]
-    results = {name: compare(name, picture, recipe, rounds) for name in names}
+    with named(input):
+        results = {name: compare(name, picture, recipe, rounds) for name in names}
     able = [result for result in results.values() if not result.impossible]
     if "pillow" in results and not results["pillow"].impossible:
         able = [results["pillow"]]

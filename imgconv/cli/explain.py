@@ -69,13 +69,14 @@ def explain(
         raise UsageError("two sides can be compared; --like and --mode are given once, or twice each")
     from imgconv.explain import explain
     from imgconv.explain.result import first_parting
-    from imgconv.formats.read import read
+    from imgconv.formats.read import named, read
 
     count = max(len(like), len(mode))
     sides = [*zip((like or (None,)) * count, mode * count, strict=False)][:count]  # what is given once is for both
     recipes = [make_recipe(kernels, limits=limits, like=tool, mode=how, **options) for tool, how in sides]
     picture = read(Path(name), limits=limits)
-    sums = [explain(picture.array, picture.mode, one, row, column) for one in recipes]
+    with named(name):
+        sums = [explain(picture.array, picture.mode, one, row, column) for one in recipes]
     parting = first_parting(*sums) if len(sums) > 1 else None
     if as_json:
         print_json({

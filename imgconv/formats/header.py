@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from imgconv.formats import pillow, timing
 from imgconv.formats.decode import depth_of, known, pictures_in, prepare_pillow
 from imgconv.formats.image import mode_of
 from imgconv.formats.picture import Picture, unread
 from imgconv.formats.read import frames_of
 from imgconv.formats.table import ARRAY_ENDINGS, KINDS, START_BYTES, format_of, frames_in, name_for
+from imgconv.memory import SampleType
 
 TYPES = {"I": "int32", "F": "float32"}  # of samples that do not have 8 or 16 bits
 DETAILED = {"L": "I;16", "I": "I;16", "LA": "LA;16", "RGB": "RGB;16", "RGBA": "RGBA;16"}  # by what Pillow calls them
@@ -49,7 +48,7 @@ def header_of(file: BinaryIO, size: int, ending: str) -> tuple[Picture, str, str
         bands = Image.getmodebands(seen_as.removesuffix(";16") if seen_as != "I;16" else "L")
         counted = _counted(file, size, form, image, len(durations), ending)
         dtype, _ = KINDS.get(seen_as, (TYPES.get(seen_as, "uint8"), bands))
-        array = unread((image.height, image.width, bands)[: 2 + (bands > 1)], np.dtype(dtype))
+        array = unread((image.height, image.width, bands)[: 2 + (bands > 1)], SampleType(dtype))
         return Picture(array, seen_as, form, info, notes=notes, **counted), mode, str(depth), durations
 
 
