@@ -24,8 +24,12 @@ LARGEST_IDLE = 2**28  # bytes
 CODES = {"uint8": "B", "int16": "h", "uint16": "H", "int32": "i", "int64": "q", "float32": "f", "float64": "d"}
 ITEMSIZES = {name: calcsize(code) for name, code in CODES.items()}
 ANY_BUFFER = 0x11C  # PyBUF_FULL_RO: also read-only, and of any strides
+WRITABLE = 0x200  # PyBUF_WRITE
 
-_idle: list[Array] = []
+_view_of = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
+    ("PyMemoryView_FromMemory", ctypes.pythonapi)
+)
+_idle: list[Any] = []
 _lock = threading.RLock()  # the collector may end a loan while this thread holds it
 if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -61,11 +65,20 @@ class Samples:
     """An array without NumPy, C-contiguous, as far as reading, filtering and writing a picture need it.
 
     NumPy's functions take it for an array, and an array does whatever else is asked of it. `data` are its bytes;
-    without any, all its samples are one 0, as `formats.picture.unread` has them.
+    without any, all its samples are one 0, as `formats.picture.unread` has them. Behind each pixel there may be a `gap`
+    of some samples that are none of its own: see `with_padding`. The memory may be an `owner`'s: then it is there as
+    long as these samples, parts of them, or arrays made of them, whoever has their `data`.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: SampleType, data: memoryview | None = None) -> None:
-        self.shape, self.dtype, self._data = shape, dtype, data
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: SampleType,
+        data: memoryview | None = None,
+        gap: int = 0,
+        owner: object = None,
+    ) -> None:
+        self.shape, self.dtype, self._data, self.gap, self.owner = shape, dtype, data, gap, owner
         self.ndim, self.itemsize, self.size = len(shape), dtype.itemsize, math.prod(shape)
         self.nbytes = self.size * self.itemsize
 
@@ -74,17 +87,27 @@ class Samples:
         return memoryview(bytes(self.nbytes)) if self._data is None else self._data
 
     @property
+    def buffer(self) -> Any:
+        """Its bytes, which are there as long as this is."""
+        if self.owner is None:
+            return self.data
+        memory: Any = (ctypes.c_ubyte * self.data.nbytes).from_address(address_of(self.data))
+        memory.owner = self.owner
+        return memory
+
+    @property
     def strides(self) -> tuple[int, ...]:
         """In bytes."""
         if self._data is None:
             return (0,) * self.ndim
-        return tuple(math.prod(self.shape[axis + 1 :]) * self.itemsize for axis in range(self.ndim))
+        there = *self.shape[:-1], self.shape[-1] + self.gap
+        return tuple(math.prod(there[axis + 1 :]) * self.itemsize for axis in range(self.ndim))
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
         unread = self._data is None
         address = address_of(_NOTHING if self._data is None else self._data) if self.size else 0
-        place = {"data": (address, unread), "strides": self.strides if unread else None}
+        place = {"data": (address, unread or self.data.readonly), "strides": self.strides}
         return {"version": 3, "shape": self.shape, "typestr": self.dtype.str, **place}
 
     def __getattr__(self, name: str) -> Any:
@@ -94,10 +117,21 @@ class Samples:
 
     def tolist(self) -> list[Any]:
         """As Python's numbers."""
-        if not self.size:  # the shifts of a kernel without taps, which memoryview does not cast
-            return np.asarray(self).tolist()  # type: ignore[no-any-return]
+        if self.gap or not self.size:  # none, as of a kernel without taps, are nothing that memoryview casts
+            return cast(list[Any], np.asarray(self).tolist())
         numbers: list[Any] = self.data.cast(CODES[self.dtype.name], self.shape).tolist()  # type: ignore[call-overload]
         return numbers
+
+    def reshape(self, *shape: Any) -> Any:
+        """As an array's."""
+        wanted: tuple[int, ...] = shape[0] if isinstance(shape[0], tuple) else shape
+        if self.gap or math.prod(wanted) != self.size:
+            return np.asarray(self).reshape(wanted)
+        return self.over(wanted)
+
+    def over(self, shape: tuple[int, ...], gap: int = 0, start: int = 0, stop: int | None = None) -> Samples:
+        """Samples of another shape over the same memory, or some bytes of it."""
+        return Samples(shape, self.dtype, None if self._data is None else self._data[start:stop], gap, self.owner)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -107,11 +141,12 @@ class Samples:
         if not isinstance(index, slice) or index.step is not None or self._data is None:
             return np.asarray(self)[index]
         start, stop, _ = index.indices(len(self))
-        row, count = math.prod(self.shape[1:]) * self.itemsize, max(0, stop - start)
-        return Samples((count, *self.shape[1:]), self.dtype, self._data[start * row : (start + count) * row])
+        row, count = self.strides[0], max(0, stop - start)
+        return self.over((count, *self.shape[1:]), self.gap, start * row, (start + count) * row)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if isinstance(index, slice) and isinstance(value, Samples) and (part := self[index]).shape == value.shape:
+        part = self[index] if isinstance(index, slice) and isinstance(value, Samples) else None
+        if part is not None and (part.shape, part.strides) == (value.shape, value.strides):
             part.data[:] = value.data
         else:
             np.asarray(self)[index] = value
@@ -142,9 +177,10 @@ def copy_pixels(target: Array, to: tuple[slice, slice], source: Array, at: tuple
 class _LentBlock:
     """Hands out a block through the array interface; gives it back when the last array over it has gone."""
 
-    def __init__(self, block: Array, size: int) -> None:
+    def __init__(self, block: Any, size: int) -> None:
         self.block = block
-        self.__array_interface__ = block[:size].__array_interface__
+        data = address_of(block), False
+        self.__array_interface__ = {"version": 3, "data": data, "shape": (size,), "typestr": "|u1"}
 
     def __del__(self) -> None:
         if self.block.nbytes <= LARGEST_IDLE:
@@ -153,19 +189,21 @@ class _LentBlock:
                 del _idle[:-MOST_IDLE]
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any] | SampleType) -> Array:
     """An array as `numpy.empty` makes it, from memory that was used before if some fits; or `Samples`, by its type."""
     size = math.prod(shape) * dtype.itemsize
-    if isinstance(dtype, SampleType):
-        return cast(Array, Samples(shape, dtype, fresh(size)))
+    plain = dtype if isinstance(dtype, SampleType) else None
     if size < SMALLEST:
-        return np.empty(shape, dtype)
+        return cast(Array, Samples(shape, plain, fresh(size))) if plain else np.empty(shape, dtype)
     with _lock:
         fitting = [i for i, block in enumerate(_idle) if size <= block.nbytes <= 2 * size]
         block = _idle.pop(fitting[-1]) if fitting else None
     if block is None:
-        block = np.empty(size, np.uint8)
-    return np.asarray(_LentBlock(block, size)).view(dtype).reshape(shape)
+        block = fresh(size) if plain else np.empty(size, np.uint8)
+    loan = _LentBlock(block, size)
+    if plain:
+        return cast(Array, Samples(shape, plain, bytes_at(address_of(block), size), owner=loan))
+    return np.asarray(loan).view(dtype).reshape(shape)
 
 
 def fresh(size: int) -> memoryview:
@@ -174,10 +212,20 @@ def fresh(size: int) -> memoryview:
         return memoryview(bytearray(size))
     import mmap
 
-    pages = mmap.mmap(-1, size)
-    if hasattr(mmap, "MADV_HUGEPAGE"):  # as NumPy does
+    large = hasattr(mmap, "MADV_HUGEPAGE")
+    try:
+        pages = mmap.mmap(-1, size, **({"flags": mmap.MAP_PRIVATE} if large else {}))  # shared ones are never large
+    except OSError:
+        raise MemoryError from None
+    if large:  # as NumPy does
         pages.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(pages)
+
+
+def bytes_at(address: int, size: int) -> memoryview:
+    """The bytes there, as long as they are: for `Samples` with an owner."""
+    view: memoryview = _view_of(address, size, WRITABLE)
+    return view
 
 
 def address_of(array: Any) -> int:
@@ -204,4 +252,20 @@ def with_padding(array: Array) -> Array | None:
     """
     if array.ndim != 3 or array.shape[2] != 3 or array.strides != (4 * array.shape[1], 4, 1):
         return None
+    if isinstance(array, Samples):
+        return cast(Array, array.over((*array.shape[:2], 4)))
     return np.lib.stride_tricks.as_strided(array, (*array.shape[:2], 4), array.strides)
+
+
+def without_padding(pixels: Array) -> Array:
+    """What `with_padding` gave these pixels for."""
+    if isinstance(pixels, Samples):
+        return cast(Array, pixels.over((*pixels.shape[:2], 3), gap=1))
+    return pixels[:, :, :3]
+
+
+def contiguous(array: Array, dtype: Any = None) -> Array:
+    """As `numpy.ascontiguousarray`; `Samples` stay what they are."""
+    if isinstance(array, Samples) and not array.gap and dtype in (None, array.dtype.name):
+        return array
+    return np.ascontiguousarray(array, dtype)

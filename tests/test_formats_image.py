@@ -10,9 +10,11 @@ import pytest
 from makers import noise, saved
 from PIL import Image
 
+from imgconv import memory
 from imgconv.errors import PictureError
 from imgconv.formats import blocks
-from imgconv.formats.image import SAMPLES, filterable, from_array, to_array
+from imgconv.formats.image import SAMPLES, filterable, from_array, packed, padded, to_array
+from imgconv.memory import Samples, SampleType, address_of, with_padding
 
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
 
@@ -110,6 +112,9 @@ def test_an_array_can_take_the_memory_of_an_image(mode, size, told, monkeypatch)
         block_image = blocks.image_of(block)
         block_image.paste(image)
         image = block_image
+    plain = to_array(image.copy(), plain=True)
+    assert np.array_equal(plain, array)
+    assert isinstance(plain, Samples) == (array.dtype == np.uint8)
     assert np.array_equal(to_array(image, block), array)
 
 
@@ -120,20 +125,22 @@ def test_a_block_that_an_image_has_left_is_not_taken():
 
 
 @pytest.mark.skipif(not blocks.HAS_ARROW, reason="this Pillow does not tell where its pixels are")
-def test_memory_that_an_array_has_taken_is_there_as_long_as_the_array():
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("kept", [lambda array: array, with_padding, lambda array: from_array(packed(array), "RGB")])
+def test_memory_that_an_array_has_taken_is_there_as_long_as_the_array(plain, kept):
     array = noise(1500, 1600, 3)
     data = saved(Image.fromarray(array), "BMP")
     with Image.open(io.BytesIO(data)) as image:
         block = blocks.load(image)
-        taken = to_array(image, block)
-    assert taken.ctypes.data == block.address
+        taken = to_array(image, block, plain=plain)
+    assert address_of(taken) == block.address
     with pytest.raises(ValueError, match="closed image"):
         image.getpixel((0, 0))
-    part = taken[700:]
+    part = kept(taken[700:])
     del block, taken, image
     gc.collect()
     others = [from_array(noise(1500, 1600, 3, seed=seed), "RGB") for seed in range(1, 4)]
-    assert np.array_equal(part, array[700:])
+    assert np.array_equal(np.asarray(part)[:, :, :3], array[700:])
     assert len(others) == 3
 
 
@@ -143,6 +150,23 @@ def test_what_an_array_becomes_later_does_not_change_its_image():
     before = image.tobytes()
     array[:] = 0
     assert image.tobytes() == before
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_an_image_keeps_the_memory_of_samples(mode):
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    array = noise(700, 800, channels)
+    samples = memory.empty(array.shape, SampleType("uint8"))  # lent
+    samples.data[:] = array.tobytes()
+    image = from_array(*padded(samples, mode))
+    where = address_of(samples)
+    del samples
+    gc.collect()
+    others = [memory.empty(array.shape, SampleType("uint8")) for _ in range(3)]
+    for other in others:
+        other.data[:] = bytes(other.nbytes)
+    assert np.array_equal(np.asarray(image).reshape(700, 800, -1)[:, :, :channels], array)
+    assert (where in map(address_of, others)) == (mode == "RGB")  # which was copied
 
 
 def test_an_array_that_does_not_fit_a_mode_is_refused():

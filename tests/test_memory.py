@@ -74,17 +74,21 @@ def test_buffers_that_are_no_arrays_have_addresses_too():
                 view.release()
 
 
-def both(shape, dtype, seed=0):
+def both(shape, dtype, seed=0, gap=0):
     """Samples, and an array with the same."""
-    array = np.random.default_rng(seed).integers(0, 100, shape).astype(dtype)
-    samples = memory.empty(shape, memory.SampleType(dtype))
+    whole = *shape[:-1], shape[-1] + gap
+    array = np.random.default_rng(seed).integers(0, 100, whole).astype(dtype)
+    samples = memory.empty(whole, memory.SampleType(dtype))
     samples.data[:] = array.tobytes()
-    return samples, array
+    return samples.over(shape, gap), array[..., : shape[-1]]
 
 
-@given(shape=st.tuples(*[st.integers(1, 9)] * 3), dtype=st.sampled_from(sorted(memory.CODES)), data=st.data())
-def test_samples_are_what_an_array_is(shape, dtype, data):
-    samples, array = both(shape, dtype)
+@given(
+    shape=st.tuples(*[st.integers(1, 9)] * 3), dtype=st.sampled_from(sorted(memory.CODES)), gap=st.integers(0, 2),
+    data=st.data(),
+)  # fmt: skip
+def test_samples_are_what_an_array_is(shape, dtype, gap, data):
+    samples, array = both(shape, dtype, gap=gap)
     assert (samples.shape, samples.ndim, samples.size, samples.nbytes) == (shape, 3, array.size, array.nbytes)
     assert (samples.itemsize, samples.strides, len(samples)) == (array.itemsize, array.strides, len(array))
     assert samples.dtype == array.dtype == samples.dtype
@@ -94,6 +98,11 @@ def test_samples_are_what_an_array_is(shape, dtype, data):
     np.testing.assert_array_equal(samples[0, :, -1], array[0, :, -1])
     np.testing.assert_array_equal(samples[::2], array[::2])
     assert (samples.sum(), samples.max()) == (array.sum(), array.max())  # whatever else
+    for other in ((array.size,), (-1, shape[2]), (shape[0], -1), shape):
+        np.testing.assert_array_equal(samples.reshape(other), array.reshape(other))
+        np.testing.assert_array_equal(samples.reshape(*other), array.reshape(other))
+    np.testing.assert_array_equal(memory.contiguous(samples, dtype), array)
+    assert (memory.contiguous(samples) is samples) == (gap == 0)
     start, stop = (data.draw(st.one_of(st.none(), st.integers(-9, 9))) for _ in range(2))
     part = samples[start:stop]
     np.testing.assert_array_equal(part, array[start:stop])
@@ -120,6 +129,35 @@ def test_a_kernel_without_taps_is_found_again(tmp_path):
         assert (done.returncode, done.stderr) == (0, "")
         with Image.open(tmp_path / name) as image:
             assert np.array_equal(image, np.full((9, 9), 9))
+
+
+@given(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+def test_the_byte_behind_pixels_is_seen_in_samples_as_in_arrays(size):
+    for pixels in both((*size, 4), "uint8"):
+        colours = memory.without_padding(pixels)
+        assert type(colours) is type(pixels)
+        np.testing.assert_array_equal(colours, np.asarray(pixels)[:, :, :3])
+        np.testing.assert_array_equal(memory.with_padding(colours), pixels)
+        assert memory.address_of(memory.with_padding(colours)) == memory.address_of(pixels)
+        assert memory.with_padding(pixels) is None
+        assert memory.with_padding(both((*size, 3), "uint8")[0]) is None
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [lambda samples: samples[10:20], lambda samples: samples.reshape(-1, 3), lambda samples: np.asarray(samples)[3:],
+     lambda samples: samples.buffer],
+)  # fmt: skip
+def test_memory_of_samples_is_used_again_only_when_nobody_has_it(kept):
+    memory._idle.clear()
+    samples = memory.empty(SHAPE, memory.SampleType("uint8"))
+    where, held = memory.address_of(samples), kept(samples)
+    del samples
+    gc.collect()
+    assert memory.address_of(memory.empty(SHAPE, memory.SampleType("uint8"))) != where
+    del held
+    gc.collect()
+    assert memory.address_of(memory.empty(SHAPE, np.dtype(np.uint8))) == where
 
 
 def test_samples_that_are_not_read_are_one_zero():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from imgconv.formats.write import encode
 from imgconv.kernels.spec import kernel
 from imgconv.kernels.value import Kernel
 from imgconv.masks import to_mask
-from imgconv.memory import with_padding
+from imgconv.memory import Samples, SampleType, with_padding
 from imgconv.recipe import strips as module
 from imgconv.recipe.options import Options
 from imgconv.recipe.recipe import Recipe
@@ -325,5 +326,10 @@ def test_only_who_asks_for_it_gets_pixels_with_a_byte_behind():
     assert np.array_equal(frame.whole(DEFAULT, padded=True).array, given)
     found = frame.whole(DEFAULT).array
     assert found.flags.c_contiguous
+    assert np.array_equal(found, given)
+    frame.about = replace(frame.about, array=Samples(given.shape, SampleType("uint8"), memoryview(given.tobytes())))
+    assert isinstance(frame.whole(DEFAULT, plain=True).array, Samples)
+    found = frame.whole(DEFAULT).array
+    assert type(found) is np.ndarray
     assert np.array_equal(found, given)
     assert Recipe((kernel("edge_enhance"),)).apply(pixels[:, :, :3])[0].flags.c_contiguous

@@ -8,23 +8,22 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imgconv.arrayfile import Array
 from imgconv.batch.job import Work, with_threads
 from imgconv.batch.remote import Remote
 from imgconv.batch.report import Outcome
 from imgconv.batch.targets import Job
 from imgconv.errors import ImgconvError
 from imgconv.formats.limits import memory
-from imgconv.formats.picture import Picture
+from imgconv.formats.picture import Picture, unread
 from imgconv.formats.place import sweep
 from imgconv.formats.read import frames_of
-from imgconv.formats.table import name_for
+from imgconv.formats.table import PADDED, name_for
 from imgconv.formats.write import encode
-from imgconv.memory import Samples, SampleType
+from imgconv.memory import SampleType
 from imgconv.native.kept import compile_seconds
 from imgconv.recipe.strips import filter_frame
 from imgconv.threads import available_cores
@@ -178,9 +177,10 @@ def rehearse(work: Work, jobs: Sequence[Job]) -> None:
     forms = {job.format for job in jobs} | {name_for(job.source.suffix) or "" for job in jobs if job.source}
     for form in forms - {""}:
         with suppress(ImgconvError):
-            # a PNG without NumPy, which its jobs may do without
-            zeros = Samples((8, 8, 3), SampleType("uint8")) if form == "PNG" else np.zeros((8, 8, 3), np.uint8)
-            data, _ = encode(Picture(cast(Array, zeros), "RGB", form), form, work.handling.encoder, 1)
+            # without NumPy, which its jobs may do without
+            zeros = unread((8, 8, 3), SampleType("uint8"))
+            zeros = zeros if form in ("PNG", *PADDED) else np.asarray(zeros)
+            data, _ = encode(Picture(zeros, "RGB", form), form, work.handling.encoder, 1)
             frame = next(frames_of(io.BytesIO(data), len(data), "", threads=1))
             filtered = filter_frame(recipe, frame, work.handling.limits)
             filtered.plan(None, work.handling.limits)

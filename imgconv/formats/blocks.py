@@ -51,16 +51,11 @@ class Block(NamedTuple):
     core: Any
 
 
-class Held:
-    """Lends the memory of an image through the array interface, and keeps it as long as an array is over it."""
+class Lent:
+    """Owns the memory of an image, and keeps it for the next one of that mode and size: Pillow clears what it makes."""
 
-    def __init__(self, block: Block, shape: tuple[int, ...], kind: str) -> None:
+    def __init__(self, block: Block) -> None:
         self.block = block
-        self.__array_interface__ = {"version": 3, "data": (block.address, False), "shape": shape, "typestr": kind}
-
-
-class Lent(Held):
-    """Keeps it for the next image of that mode and size then: Pillow clears what it makes."""
 
     def __del__(self) -> None:
         _spare[:] = [self.block] if self.block.size <= LARGEST_SPARE else []

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
-from imgconv.memory import empty, with_padding
+from imgconv.memory import Samples, SampleType, address_of, bytes_at, contiguous, empty, with_padding, without_padding
 from imgconv.native import kept
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ ONLY_IN_MEMORY = ("RGBX", "RGBa", "La")  # no file has them; bytes that can be f
 CODED = ("LA", "La", "LAB")
 SHARED = ("L", "RGBA", "RGBX", "CMYK", "I;16")  # Pillow makes images of these over the memory of an array
 MOVES = {name: kept.Function("imgconv.formats.pixels_loop", name, (), "ppi") for name in ("pack", "unpack")}
-BYTES = np.dtype(np.uint8)
+BYTES = SampleType("uint8")
 STRIP_BYTES = 2**19  # of an image, taken at once: half of a second-level cache
 
 
@@ -88,40 +87,44 @@ def back_in(mode: str, image: Image.Image) -> Image.Image:
     return image
 
 
-def to_array(image: Image.Image, block: Block | None = None) -> Array:
+def to_array(image: Image.Image, block: Block | None = None, *, plain: bool = False) -> Array:
     """Pixels of an image in a mode of `SAMPLES`, shape (rows, columns) or (rows, columns, channels).
 
     Where they lie in `block` the array has that memory, and the image is closed. Pixels of three samples have Pillow's
-    fourth byte behind them then, see `memory.with_padding`.
+    fourth byte behind them then, see `memory.with_padding`. Where `plain`, those of 8 bits are `memory.Samples`.
     """
     from imgconv.formats import blocks
 
     image.load()
-    dtype = np.dtype(SAMPLES.get(image.mode, "uint8"))
-    columns, rows = image.size
-    if image.mode in CODED or (block is None and columns * rows <= blocks.SMALL):
-        return np.asarray(image, dtype)
-    channels = len(image.getbands())
+    name, channels, (columns, rows) = SAMPLES.get(image.mode, "uint8"), len(image.getbands()), image.size
+    dtype = BYTES if plain and name == BYTES.name else np.dtype(name)
     shape = (rows, columns, channels) if channels > 1 else (rows, columns)
+    if image.mode in CODED or (block is None and columns * rows <= blocks.SMALL):
+        return _copied(image, shape, dtype)
     if block is not None and block.core is image.im:
         image.close()
-        stored = "<u2" if dtype == np.uint16 else dtype.str
-        if channels == 3:
-            return np.asarray(blocks.Lent(block, (rows, columns, 4), stored), dtype)[:, :, :3]
-        return np.asarray(blocks.Lent(block, shape, stored), dtype)
+        pixels = _memory(block, dtype, blocks.Lent(block))
+        return without_padding(pixels) if channels == 3 else pixels
     result = empty(shape, dtype)
     # a crop is an image of Pillow's own, whatever memory this one lies in; a small one stays in the cache
     at_once = max(1, STRIP_BYTES // (4 * columns))
     for top in range(0, rows, at_once):
         block = blocks.block_of(image.im.crop((0, top, columns, min(rows, top + at_once))))
         if block is None:
-            return np.asarray(image, dtype)
+            return _copied(image, shape, dtype)
         part = result[top : top + at_once]
         if channels == 3:
-            _move("pack", part.ctypes.data, block.address, len(part) * columns)
+            _move("pack", address_of(part), block.address, len(part) * columns)
         else:
-            part[...] = _memory(block, dtype)
+            part[:] = _memory(block, dtype)
     return result
+
+
+def _copied(image: Image.Image, shape: tuple[int, ...], dtype: Any) -> Array:
+    """The pixels by Pillow's codecs."""
+    if isinstance(dtype, SampleType):
+        return cast(Array, Samples(shape, dtype, memoryview(image.tobytes())))
+    return np.asarray(image, dtype)
 
 
 def packed(array: Array, *, in_place: bool = False) -> Array:
@@ -130,8 +133,9 @@ def packed(array: Array, *, in_place: bool = False) -> Array:
     if pixels is None:
         return array
     rows, columns, _ = array.shape
-    result = pixels.reshape(-1)[: array.size].reshape(array.shape) if in_place else empty(array.shape, BYTES)
-    _move("pack", result.ctypes.data, pixels.ctypes.data, rows * columns)
+    flat = pixels.reshape(pixels.size)
+    result = flat[: array.size].reshape(array.shape) if in_place else empty(array.shape, array.dtype)
+    _move("pack", address_of(result), address_of(pixels), rows * columns)
     return result
 
 
@@ -143,8 +147,8 @@ def padded(array: Array, mode: str) -> tuple[Array, str]:
         return array, mode
     pixels = with_padding(array)
     if pixels is None:
-        array, pixels = np.ascontiguousarray(array), empty((*array.shape[:2], 4), BYTES)
-        _move("unpack", pixels.ctypes.data, array.ctypes.data, array.size // 3)
+        array, pixels = contiguous(array), empty((*array.shape[:2], 4), array.dtype)
+        _move("unpack", address_of(pixels), address_of(array), array.size // 3)
     return pixels, "RGBX"
 
 
@@ -154,18 +158,19 @@ def from_array(array: Array, mode: str) -> Image.Image:
 
     from imgconv.formats import blocks
 
+    array = contiguous(array, SAMPLES.get(mode, "uint8"))
     if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    array = np.ascontiguousarray(array, SAMPLES.get(mode, "uint8"))
+        array = array.reshape(array.shape[:2])
     channels = Image.getmodebands(mode)
     size = array.shape[1], array.shape[0]
     fits = array.shape[2:] == ((channels,) if channels > 1 else ()) and size[0] * size[1] > blocks.SMALL
     block = blocks.new(mode, size) if fits and mode not in (*SHARED, *CODED) else None
     if block is None:
-        make = Image.frombuffer if mode in SHARED else Image.frombytes
-        return make(mode, size, array, "raw", mode, 0, 1)
+        make: Any = Image.frombuffer if mode in SHARED else Image.frombytes
+        memory = array.buffer if isinstance(array, Samples) else array
+        return cast("Image.Image", make(mode, size, memory, "raw", mode, 0, 1))
     if channels == 3:
-        _move("unpack", block.address, array.ctypes.data, array.shape[0] * array.shape[1])
+        _move("unpack", block.address, address_of(array), array.shape[0] * array.shape[1])
     else:
         _memory(block, array.dtype)[...] = array
     return blocks.image_of(block)
@@ -186,7 +191,7 @@ class Divided:
         if block is None:
             raise MemoryError
         shape = rows.stop - rows.start, columns.stop - columns.start, self.shape[2]
-        return np.asarray(blocks.Held(block, shape, "|u1"))
+        return np.asarray(_memory(block, BYTES)).reshape(shape)
 
 
 def changed(core: Any, change: Callable[[Any, Array], object], *, by_parts: bool = False) -> Any:
@@ -203,8 +208,8 @@ def changed(core: Any, change: Callable[[Any, Array], object], *, by_parts: bool
     if after is None:
         return None
     divided = Divided(core)
-    old = divided if before is None else _memory(before, BYTES).reshape(divided.shape)
-    change(old, _memory(after, BYTES).reshape(divided.shape))
+    old = divided if before is None else np.asarray(_memory(before, BYTES)).reshape(divided.shape)
+    change(old, np.asarray(_memory(after, BYTES)).reshape(divided.shape))
     return after.core
 
 
@@ -218,13 +223,15 @@ def blur_filter(blur: Blur) -> Any:
     return kind((blur.x, blur.y))
 
 
-def _memory(block: Block, dtype: np.dtype[Any]) -> Array:
-    """The pixels of an image as they lie there, as long as it is: shape (rows, columns) or (rows, columns, 4)."""
+def _memory(block: Block, dtype: Any, owner: object = None) -> Array:
+    """The pixels of an image as they lie there, shape (rows, columns) or (rows, columns, 4); they keep what owns it."""
     columns, rows = block.core.size
     several = block.size == 4 * dtype.itemsize * rows * columns
-    memory = (ctypes.c_ubyte * block.size).from_address(block.address)
-    stored = np.dtype("<u2") if dtype == np.uint16 else dtype
-    return np.ndarray((rows, columns, 4) if several else (rows, columns), stored, memoryview(memory))
+    shape = (rows, columns, 4) if several else (rows, columns)
+    flat = Samples((block.size,), BYTES, bytes_at(block.address, block.size), owner=owner or block)
+    if isinstance(dtype, SampleType):
+        return cast(Array, flat.reshape(shape))
+    return np.asarray(flat).view("<u2" if dtype == np.uint16 else dtype).reshape(shape)
 
 
 def _move(kind: str, target: int, source: int, pixels: int) -> None:

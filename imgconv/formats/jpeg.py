@@ -16,14 +16,13 @@ from contextlib import ExitStack
 from functools import cache, cached_property
 from typing import Any, BinaryIO, NamedTuple
 
-import numpy as np
-
 from imgconv.arrayfile import Array
-from imgconv.formats.image import BYTES
+from imgconv.formats.picture import unread
 from imgconv.formats.pillow import Pieces, encoded, save
 from imgconv.formats.place import put
 from imgconv.formats.segments import RESTARTS, coded_together, each
 from imgconv.formats.sink import Sink
+from imgconv.memory import SampleType
 from imgconv.threads import available_cores, in_threads
 
 SMALLEST = 2**20  # pixels; smaller pictures get no restart markers, and one thread
@@ -66,7 +65,7 @@ class JpegSink(Sink):
     @cached_property
     def start(self) -> bytes:  # type: ignore[override]
         """What comes before the pixels: a file of one pixel has it, but for the size."""
-        start = bytearray(_encoded(np.zeros((1, 1, len(self.mode)), BYTES), self.mode, self.everything))
+        start = bytearray(_encoded(_pixel(self.mode), self.mode, self.everything))
         parts = segments(start)
         start[parts.frame + 5 : parts.frame + 9] = self.rows.to_bytes(2, "big") + self.columns.to_bytes(2, "big")
         return bytes(start[: parts.scan])
@@ -131,8 +130,12 @@ def segments(data: bytes | bytearray) -> Segments:
 def _coded_together(mode: str, subsampling: int | None, keep_rgb: bool) -> tuple[int, int]:
     """Columns and rows of the pixels that are coded together: blocks of all channels, whatever their sampling."""
     options = {"keep_rgb": keep_rgb} | ({} if subsampling is None else {"subsampling": subsampling})
-    data = _encoded(np.zeros((1, 1, len(mode)), BYTES), mode, options)
+    data = _encoded(_pixel(mode), mode, options)
     return coded_together(data, segments(data).frame)
+
+
+def _pixel(mode: str) -> Array:
+    return unread((1, 1, len(mode)), SampleType("uint8"))
 
 
 def _encoded(array: Array, mode: str, options: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 from imgconv.arrayfile import Array
 from imgconv.errors import PictureError
 from imgconv.formats.limits import Limits, check_memory, check_whole
-from imgconv.memory import Samples, SampleType
+from imgconv.memory import Samples, SampleType, with_padding
 
 EXIF_MARK = b"Exif\0\0"  # in front of EXIF data in `Picture.info`, as JPEG wants it; other files may go without
 HELD_BYTES = 2**27  # larger pictures are read twice where alpha must be looked at before the rest
@@ -66,16 +66,20 @@ class Frame:
     ) -> None:
         self.about, self.size, self.read, self.again = about, size, read, again
 
-    def whole(self, limits: Limits, *, padded: bool = False) -> Picture:
+    def whole(self, limits: Limits, *, padded: bool = False, plain: bool = False) -> Picture:
         """The picture with all its pixels, without gaps unless they may be `padded` (`memory.with_padding`).
+
+        Where `plain`, they may be `memory.Samples`.
 
         Raises PictureError where they are more than the limits allow.
         """
         if self.read is None:
-            if not padded and not self.about.array.flags.c_contiguous:
+            array = self.about.array
+            if not padded and with_padding(array) is not None:
                 from imgconv.formats.image import packed  # here, because only what Pillow has decoded has gaps
 
-                self.about = replace(self.about, array=packed(self.about.array, in_place=True))
+                array = packed(array, in_place=True)
+            self.about = replace(self.about, array=array if plain else np.asarray(array))
             return self.about
         self.check_whole(limits)
         shape = self.about.array.shape

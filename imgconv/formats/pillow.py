@@ -133,7 +133,7 @@ def _picture(loaded: Loaded) -> Picture:
             image.info["transparency"] *= {2: 85, 4: 17}.get(data[24], 1)  # Pillow widens the pixels, but not the key
         info, notes = _about(loaded)
         prepared = filterable(image)
-        mode, array = prepared.mode, to_array(prepared, block)
+        mode, array = prepared.mode, to_array(prepared, block, plain=True)
         if form == "PPM" and mode == "I":  # Pillow widens 16-bit PGM to 32 bits
             array, mode = array.astype(np.uint16), "I;16"
         if "transparency" in prepared.info:

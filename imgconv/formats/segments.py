@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from imgconv.formats import xmp
-
 LARGEST = 65533  # bytes in a segment
 EXIF, ICC, PHOTOSHOP = b"Exif\0\0", b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 PROFILE = 255 * (LARGEST - len(ICC) - 2)  # which is in so many segments at most
@@ -47,6 +45,8 @@ def about(image: Any, data: bytes) -> dict[str, Any]:
     if photoshop := b"".join(body[len(PHOTOSHOP) :] for _, body in image.applist if body.startswith(PHOTOSHOP)):
         info["photoshop"] = photoshop
     if more := [body[len(XMP_MORE) :] for _, body in image.applist if body.startswith(XMP_MORE)]:
+        from imgconv.formats import xmp  # here, as below, because few pictures have any
+
         if whole := xmp.joined(said.get("xmp", b""), more):
             info["xmp"] = whole
         else:
@@ -66,6 +66,8 @@ def about(image: Any, data: bytes) -> dict[str, Any]:
             kind = " (a video)" if behind[4:8] == b"ftyp" else " (another picture)" if PICTURE in behind else ""
             lost.append(("other", f"{len(behind):,} bytes behind its pixels{kind}"))
         if packet := info.get("xmp", said.get("xmp")):
+            from imgconv.formats import xmp
+
             info["xmp"] = xmp.alone(packet)
     interval = next((int.from_bytes(data[at + 4 : end], "big") for kind, at, end in each(data) if kind == RESTARTS), 0)
     return info | coding(image, frame, interval) | {"lost": tuple(dict.fromkeys(lost))}
@@ -165,6 +167,8 @@ def into_options(options: dict[str, Any]) -> list[str]:
             notes.append(f"its {name} is longer than JPEG holds and left out")
     extra = segment(0xED, PHOTOSHOP, options.pop("photoshop", b""))
     if len(options.get("xmp", b"")) > XMP_BYTES:
+        from imgconv.formats import xmp
+
         packet = options.pop("xmp")
         if parts := xmp.parted(packet):
             options["xmp"], mark, more = parts

@@ -117,7 +117,7 @@ class Chained:
             return False
         level, even = 255, True  # of an even surface there is but one sum
         for c in (plan.correlation for plan in self.plans):
-            total = level * c.weights.sum() / c.scale + c.offset
+            total = level * sum(map(sum, c.weights.tolist())) / c.scale + c.offset
             if not even or c.border == "constant" or not -SURE < total < 255 + SURE:
                 return False
             level, even = round(total), c.border != "keep" or round(total) == level

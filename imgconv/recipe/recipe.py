@@ -89,6 +89,7 @@ class Recipe:
         Raises PictureError when the array is empty, has another shape, or holds what cannot be computed; UsageError
         when an option does not fit the picture, or `out` not the result.
         """
+        array = np.asarray(array)
         kind = array.dtype
         if kind.name == "bfloat16":  # a type that NumPy does not have itself; float32 holds all of its numbers
             array = array.astype(np.float32)

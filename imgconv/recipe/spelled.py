@@ -14,13 +14,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from imgconv.arrayfile import Array
 from imgconv.engine.band import Variant
 from imgconv.engine.correlation import Correlation, Plan
 from imgconv.kernels import folder
-from imgconv.memory import Samples, SampleType, with_padding
+from imgconv.memory import Samples, SampleType, contiguous, with_padding, without_padding
 from imgconv.native import kept
 from imgconv.native.cpu import cpu
 from imgconv.native.kept import clock
@@ -102,12 +100,17 @@ class SpelledRecipe:
         step = self._kept_step(array, mode) if out is None else None
         if step is None:
             return self.made.apply(array, mode, out, padded=padded)
-        started, pixels = clock(), with_padding(array) if padded and step.takes_padding else None
-        view = View(np.ascontiguousarray(array).reshape((*array.shape, 1)[:3]) if pixels is None else pixels)
+        started, pixels = clock(), with_padding(array)
+        if pixels is not None and not (padded and step.takes_padding):
+            from imgconv.formats.image import packed  # here, because few pictures are padded
+
+            array, pixels = packed(array), None
+        view = View(contiguous(array).reshape((*array.shape, 1)[:3]) if pixels is None else pixels)
         samples, clipped, plans = step.run(view, None, self.options.threads, view)
-        result = samples[:, :, : (*array.shape, 1)[2]]
         report = self.report(plans, clock() - started, clipped)
-        return result[:, :, 0] if array.ndim == 2 else result, mode, report
+        if pixels is not None:
+            return without_padding(samples), mode, report
+        return samples.reshape(samples.shape[:2]) if array.ndim == 2 else samples, mode, report
 
     def _kept_step(self, array: Array, mode: str) -> Chained | None:
         """The only step over such pictures, which is kept if it was not; None where there is more to do."""

@@ -78,7 +78,7 @@ class InStrips:
                 self.waited_s += now - started
                 strip = self._filtered(view, wanted)
                 self.filter_s += clock() - now
-                yield strip[:, :, 0] if self.flat else strip
+                yield strip.reshape(strip.shape[:2]) if self.flat else strip
                 started = clock()
 
     def _filtered(self, view: View, rows: Span) -> Array:
@@ -146,7 +146,7 @@ class AtOnce:
 
     def __init__(self, recipe: Recipe, frame: Frame, limits: Limits, *, padded: bool = False) -> None:
         started = clock()
-        picture = frame.whole(limits, padded=padded)
+        picture = frame.whole(limits, padded=padded, plain=True)
         self.waited_s = clock() - started
         self.array, self.mode, self.done = recipe.apply(picture.array, picture.mode, padded=padded)
         self.shape, self.dtype = self.array.shape, self.array.dtype
