@@ -113,7 +113,8 @@ def filtered(
         work = filter_frame(settled, frame, limits, padded=form in PADDED and changes == Changes())
         del frame  # its pixels: encoding takes memory of its own
         remade = count == 1 and form in THUMBNAILS and work.mode in MODES.values() and changes == Changes()
-        plain = form in ("PNG", *PADDED) and changes == Changes()  # which are written without NumPy
+        one = count == 1 and form in ("PNG", *PADDED)
+        plain = (one or form == "RAW") and changes == Changes()  # which are written without NumPy
         pixels = unread(work.shape, work.dtype if plain else np.dtype(work.dtype))
         after = _after(before, pixels, work.mode, handling, outcome, remade=remade)
         if count == 1:

@@ -12,6 +12,7 @@ from imgconv.formats.limits import Limits
 from imgconv.formats.picture import Frame, Picture, unread
 from imgconv.formats.place import put
 from imgconv.formats.sink import PlainSink, Sink
+from imgconv.memory import Samples
 
 
 def frame_of(file: BinaryIO, size: int, form: str, limits: Limits) -> Frame:
@@ -47,7 +48,7 @@ def take(file: BinaryIO, target: Array, dtype: np.dtype[Any]) -> None:
 
 def filled(file: BinaryIO, array: Array) -> int:
     """Reads the samples of an array, and says how many bytes there were."""
-    view = array.reshape(-1).view(np.uint8).data
+    view = array.data if isinstance(array, Samples) else array.reshape(-1).view(np.uint8).data
     there = 0
     while there < len(view) and (count := file.readinto(view[there:])):  # type: ignore[attr-defined]
         there += count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from imgconv.formats.arrays import filled
 from imgconv.formats.limits import Limits, check_whole
 from imgconv.formats.picture import UNCOUNTED, Frame, Picture, unread, wanted_of
 from imgconv.formats.place import put
+from imgconv.memory import Samples, SampleType, empty
 
 # by ffmpeg's names: mode, type in the file, channels
 PIXELS = {
@@ -47,14 +48,14 @@ def frames_of(file: BinaryIO, size: int, raw: Raw, limits: Limits, wanted: Seque
     Raises PictureError where it ends within a frame.
     """
     mode, kind, channels = PIXELS[raw.pixels]
-    stored = np.dtype(kind)
+    stored: Any = SampleType("uint8") if kind == "u1" else np.dtype(kind)
     shape = (raw.rows, raw.columns, channels) if channels > 1 else (raw.rows, raw.columns)
     blank = unread(shape, stored)
     check_whole(blank.nbytes, raw.columns, raw.rows, channels * stored.itemsize, channels * stored.itemsize, limits)
     about = Picture(blank, mode, "RAW", frames=-(-size // blank.nbytes) if size else UNCOUNTED)
     numbers = wanted_of(wanted, about.frames)
     for number in range(1, numbers[-1] + 1):
-        array = np.empty(shape, stored)
+        array = empty(shape, stored)
         there = filled(file, array)
         if not there:
             return
@@ -62,7 +63,7 @@ def frames_of(file: BinaryIO, size: int, raw: Raw, limits: Limits, wanted: Seque
             raise PictureError(f"ends within frame {number}: {there:,} of its {array.nbytes:,} bytes are there")
         if number in numbers:
             info = {"duration": DURATION_MS, "plays": 0}
-            array = np.asarray(array, stored.newbyteorder("="))
+            array = array if kind == "u1" else np.asarray(array, stored.newbyteorder("="))
             yield Frame(Picture(array, mode, "RAW", info, about.frames, number), array.nbytes)
 
 
@@ -72,4 +73,6 @@ class RawSink(AnimationSink):
     step = 1
 
     def write(self, rows: Array) -> None:
-        put(self.file, np.ascontiguousarray(rows, rows.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
+        if not isinstance(rows, Samples):
+            rows = np.ascontiguousarray(rows, rows.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
+        put(self.file, rows.data)
