@@ -501,6 +501,8 @@ def test_no_loop_leaves_its_buffers(method, monkeypatch):
         weights, _ = kinds_of_weights(rng, number)
         if number % 10 == 1:
             weights = np.ones((41, 43))
+        if number % 10 == 2:
+            weights = np.ones((3 + number % 4, 3 + number % 4))
         for dtype in SAMPLE_TYPES:
             src = (rng.random((rng.integers(1, 50), rng.integers(1, 1200), rng.integers(1, 5))) * 200).astype(dtype)
             try:
@@ -584,6 +586,30 @@ def test_sums_of_bytes_are_exact_at_their_limits(taps, size):
     filtered = run.execute(made, source)
     assert np.array_equal(filtered.array, np.clip((sums + 64) // 128, 0, 255))
     assert filtered.clipped == ((sums + 64) // 128 != filtered.array).sum()
+
+
+@pytest.mark.parametrize(
+    ("other", "middle", "scale", "offset"),
+    [
+        (-1, 10, 2, 0), (-1, 9, 1, 0), (-1, 8, 1, 128), (1, 1, 9, 0), (1, 1, 25, 0), (1, 5, 13, 0), (-2, 32, 16, 3),
+        (2, -9, 3, 60), (0, 3, 1, 0), (0, 0, 1, 7), (1, -20, 7, -77), (-5, 110, 4, 0), (-1, 127, 16, 0),
+        (-1, 126, 16, 0), (4, 4, 36, 0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [3, 5])
+def test_weights_that_are_alike_but_for_the_middle_one(other, middle, scale, offset, size):
+    rng = np.random.default_rng(25)
+    weights = np.full((size, size), other)
+    weights[size // 2, size // 2] = middle
+    for width in (*range(1, 101), 700):
+        border, channels = PADDED[width % len(PADDED)], 1 + width % 5
+        source = rng.choice(np.array([0, 1, 100, 254, 255], np.uint8), (1 + width % 11, width, channels))
+        around = oracle.padded(source.astype(int), (size, size), (size // 2, size // 2), border, 0, "same")
+        windows = np.lib.stride_tricks.sliding_window_view(around, (size, size), (0, 1))
+        exact = (2 * (windows * weights).sum((3, 4)) + (2 * offset + 1) * scale) // (2 * scale)
+        filtered = correlate(source, weights, scale, offset, border=border, method="integer")
+        assert np.array_equal(filtered.array, exact.clip(0, 255))
+        assert filtered.clipped == ((exact < 0) | (exact > 255)).sum()
 
 
 def test_all_samples_of_a_wide_picture_are_counted_where_they_are_clipped():

@@ -256,7 +256,7 @@ def test_the_way_of_a_picture_is_the_one_in_contributing(tmp_path):
     walk = text.partition("## The way of a picture")[2].partition("8. Back")[0]
     named = [name for name in re.findall(r"`((?:[a-z_]+\.)+[A-Za-z_.]+)`", walk) if name.split(".")[0] in FLOOR]
     (tmp_path / "photo.png").write_bytes(encode_png(np.zeros((20, 30, 3), np.uint8)))
-    kept.loop(Variant("integer", "pairs", "uint8", (3, 3)).function)
+    kept.loop(Variant("integer", "alike", "uint8", (3, 3)).function)
     shutil.copytree(kept.directory(), tmp_path / "code", ignore=shutil.ignore_patterns("*.plan", "*.lock", "*.part"))
     code = """if True:
         import os, sys, threading

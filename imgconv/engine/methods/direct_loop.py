@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial, reduce
 from itertools import product
+from operator import add
 from typing import Any
 
 from imgconv.engine.band import Band
 from imgconv.engine.methods.band_loop import ROWS_AT_ONCE, Sweep, banded
 from imgconv.engine.methods.row_loop import BYTES, SAMPLES, WHOLE, Sample, divided, divided_pairs, write_row
 from imgconv.native.emit import I8, I16, I64, Code, Pointer, Value, Variable
+
+Halves = list[Value]  # two vectors that together are one of bytes
 
 
 def direct(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None = None) -> Value:
@@ -23,23 +26,27 @@ def integer(code: Code, band: Pointer, dtype: str, shape: tuple[int, int] | None
     return _unrolled(code, band, WHOLE, shape) if shape else _listed(code, band, WHOLE)
 
 
-def pairs(code: Code, address: Pointer, dtype: str, shape: tuple[int, int]) -> Value:
+def pairs(code: Code, address: Pointer, dtype: str, shape: tuple[int, int], *, alike: bool = False) -> Value:
     """8-bit samples as they are, summed in 16 bits: those of two taps in one step, or of one by a long multiply-add.
 
-    The latter takes bytes that have a sign: samples are less by 128, which the base makes up for.
+    The latter takes bytes that have a sign: samples are less by 128, which the base makes up for. Where all weights but
+    the middle one are `alike`, what is summed along a row serves every output row that it lies under.
     """
     band, sample = code.fields(address, Band), BYTES._replace(lanes=code.bytes_at_once.lanes)
     rows, columns = shape
     weights, lanes, high = band.weights.to(I16), sample.lanes, (columns + 1) // 2
     factor, shift, base = weights[rows * high], weights[rows * high + 1], band.base.to(I16)
+    last = weights[high - 1] & 255  # of the first row
+    more = (weights[rows // 2 * high + columns // 4] >> columns // 2 % 2 * 8) - last
+    of_one, of_two, of_middle = (weight.spread(lanes // 2) for weight in (last, last * 257, more & 255))
 
-    def by_pairs(at: Pointer, j: int) -> Callable[[Value], tuple[Value, Value]]:
-        both = [at.load(band.step * min(column, columns - 1), lanes) for column in (2 * j, 2 * j + 1)]
+    def by_pairs(line: Pointer, at: list[Value], j: int) -> Callable[[Value], tuple[Value, Value]]:
+        both = [line.load(at[min(column, columns - 1)], lanes) for column in (2 * j, 2 * j + 1)]
         low, up = both[0].interleaved(both[1])
         return lambda tap: (low.pairs(tap), up.pairs(tap))
 
-    def by_bytes(at: Pointer, j: int) -> Callable[[Value], tuple[Value, Value]]:
-        samples = (at.load(band.step * j, lanes) + -128).to(I16, signed=True)
+    def by_bytes(line: Pointer, at: list[Value], j: int) -> Callable[[Value], tuple[Value, Value]]:
+        samples = (line.load(at[j], lanes) + -128).to(I16, signed=True)
         return lambda tap: (samples * tap.to(I16, signed=True)).halves()
 
     if code.adds_pairs:
@@ -48,6 +55,15 @@ def pairs(code: Code, address: Pointer, dtype: str, shape: tuple[int, int]) -> V
         products, across, tap_lanes, weights = by_bytes, 2 * high, lanes, band.weights.to(I8)
         for tap in range(rows * across):
             base = base + weights[tap].to(I16, signed=True) * 128
+
+    def along(line: Pointer, at: list[Value]) -> tuple[Halves, Halves]:
+        """The sum of a row of taps that are alike, and what the middle one has more."""
+        loaded = [line.load(place, lanes) for place in at]
+        middle = loaded.pop(columns // 2)
+        own = middle.interleaved(middle)
+        sides = [left.interleaved(right) for left, right in zip(loaded[::2], loaded[1::2], strict=True)]
+        times = [[half.pairs(of_two) for half in side] for side in sides]
+        return _summed([half.pairs(of_one) for half in own], *times), [half.pairs(of_middle) for half in own]
 
     def sweep(at_once: int) -> Sweep:
         most = code.number(lanes * (255 // at_once))  # samples whose clipped ones, of all rows, a byte can count
@@ -61,15 +77,26 @@ def pairs(code: Code, address: Pointer, dtype: str, shape: tuple[int, int]) -> V
 
             with code.loop(0, width, most) as begin:
 
-                def sums(x: Value, vectors: int) -> list[list[tuple[Value, Value]]]:
-                    totals = [[(bases, bases)] * vectors for _ in range(at_once)]
-                    for i, j, n in product(range(len(line)), places, range(vectors)):
-                        times = products(line[i] + (begin + x + n * lanes), j)
+                def sums(x: Value, _: int) -> Iterable[list[Halves]]:
+                    at = [begin + x + band.step * j for j in range(columns)]
+                    if alike and code.adds_pairs:
+                        yield from sums_of_alike(at)
+                        return
+                    totals = [[bases, bases] for _ in range(at_once)]
+                    for i, j in product(range(len(line)), places):
+                        times = products(line[i], at, j)
                         for r in range(at_once):
                             if 0 <= i - r < rows:
-                                (left, right), (low, up) = totals[r][n], times(taps[i - r][j])
-                                totals[r][n] = left + low, right + up
-                    return totals
+                                totals[r] = _summed(totals[r], times(taps[i - r][j]))
+                    yield from ([total] for total in totals)
+
+                def sums_of_alike(at: list[Value]) -> Iterable[list[Halves]]:
+                    done: list[tuple[Halves, Halves]] = []  # numbers wrap around: only the sum of all has to fit
+                    for r in range(at_once):
+                        done += [along(row, at) for row in line[len(done) : r + rows]]
+                        if r % 2 == 0:  # what it has in common with the output row below
+                            common = _summed([bases, bases], *(row for row, _ in done[r + 1 : r + rows]))
+                        yield [_summed(common, done[r + r % 2 * (rows - 1)][0], done[r + rows // 2][1])]
 
                 to, count = [starts[r] + begin for r in range(at_once)], most.least(width - begin)
                 over = write_row(code, sample, target, to, count, 1, sums, finish=finish, again=True)
@@ -79,6 +106,13 @@ def pairs(code: Code, address: Pointer, dtype: str, shape: tuple[int, int]) -> V
         return emit
 
     return banded(code, band, sample, {n: sweep(n) for n in (ROWS_AT_ONCE, 1)}, kernel_rows=rows)
+
+
+alike = partial(pairs, alike=True)
+
+
+def _summed(*parts: Sequence[Value]) -> Halves:
+    return [reduce(add, half) for half in zip(*parts, strict=True)]
 
 
 def in_order(code: Code, band: Pointer, dtype: str) -> Value:

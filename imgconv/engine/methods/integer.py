@@ -16,6 +16,7 @@ from imgconv.native.cpu import multiplies_bytes
 VARIANTS = (
     *(Variant("integer", "integer", "uint8", shape) for shape in (None, *SHAPES)),
     *(Variant("integer", "pairs", "uint8", shape) for shape in SHAPES if multiplies_bytes()),
+    *(Variant("integer", "alike", "uint8", shape) for shape in SHAPES if multiplies_bytes()),
 )
 
 
@@ -44,7 +45,7 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
     used = taps[::-1][taps[::-1] != 0]
     pairs = _pairs(taps) if taps.shape in SHAPES else None
     if pairs is not None and multiplies_bytes():
-        variant, ordered = Variant("integer", "pairs", "uint8", taps.shape), pairs
+        variant, ordered = Variant("integer", "alike" if _alike(taps) else "pairs", "uint8", taps.shape), pairs
     else:
         variant = Variant("integer", "integer", "uint8", direct.variant.shape)
         ordered = taps.ravel() if variant.shape else used
@@ -56,7 +57,7 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         cost=used.size * COSTS["integer"] + 3 if pairs is None else pairs.size * COSTS["pairs"] + 2,
         variant=variant,
         weights=np.array([*ordered.ravel(), *division], np.int16),
-        line_type="uint8" if variant.name == "pairs" else "int16",
+        line_type="int16" if variant.name == "integer" else "uint8",
         base=start,
     )
 
@@ -66,6 +67,12 @@ def _pairs(taps: Array) -> Array | None:
     low, high = np.pad(taps, ((0, 0), (0, taps.shape[1] % 2))).astype(np.int64).reshape(len(taps), -1, 2).T
     most = 255 * max((low.clip(0) + high.clip(0)).max(), -(low.clip(max=0) + high.clip(max=0)).min())
     return (low & 255 | high << 8).T.astype(np.int16) if max(np.abs(taps).max() * 2**8, most) < 2**15 else None
+
+
+def _alike(taps: Array) -> bool:
+    """Whether all weights but the middle one are the same, and a byte holds how much more that one is."""
+    others, middle = np.delete(taps, taps.size // 2), taps.ravel()[taps.size // 2]
+    return bool((others == others[0]).all() and abs(middle - others[0]) < 2**7)
 
 
 def _division(low: int, high: int, divisor: int) -> tuple[int, int] | None:

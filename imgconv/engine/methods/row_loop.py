@@ -6,7 +6,7 @@ with one row it uses each loaded vector once. LLVM splits the wide ones into wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import add
 from types import SimpleNamespace
@@ -164,7 +164,7 @@ def write_row(
     starts: list[Value],
     samples: Value,
     block: int,
-    sums: Callable[[Value, int], list[list[Any]]],
+    sums: Callable[[Value, int], Iterable[list[Any]]],
     *,
     finish: Finish | None = None,
     stream: Value | None = None,
