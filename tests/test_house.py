@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from makers import encode_png, saved
+from makers import encode_png
 from PIL import Image
 
 import imgconv
@@ -162,24 +162,24 @@ def test_kernels_load_no_pictures_and_no_compiler():
     assert not loaded_after("kernels") & {"PIL", "numba", "llvmlite", "rich"}
 
 
-@pytest.mark.parametrize("ending", [".txt", ".png", ".jpg", ".raw"])
+@pytest.mark.parametrize("ending", [".txt", ".png", ".jpg", ".bmp", ".webp", ".raw"])
 def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
     source = tmp_path / f"a{ending}"
     if ending == ".txt":
         source.write_text("1 2\n3 4\n")
     elif ending == ".raw":
         source.write_bytes(bytes(3 * 5 * 4 * 3))
-    elif ending == ".jpg":
-        source.write_bytes(saved(Image.new("RGB", (300, 300)), "JPEG"))
-    else:
+    elif ending == ".png":
         source.write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    else:
+        Image.new("RGB", (300, 300)).save(source)
     words = ["apply", str(source), "-k", "edge_enhance", "--overwrite"]
     words += ["--raw", "5x4:rgb24"] if ending == ".raw" else []
     loaded_after(*words)  # compiles, if that is to do
     loaded = loaded_after(*words)
     unwanted = {"numba", "rich", "PIL", "concurrent.futures", "json", "numpy.typing", "queue", "tempfile", "hashlib"}
     unwanted |= {"click.shell_completion", "numpy._typing._array_like"}
-    by_pillow = ending == ".jpg"
+    by_pillow = ending in (".jpg", ".bmp", ".webp")
     assert not loaded & (unwanted - ({"PIL"} if by_pillow else set()))
     assert not link.possible() or "llvmlite" not in loaded
     unused = {"masks", "recipe.masked", "kernels.formulas", "kernels.foreign"}

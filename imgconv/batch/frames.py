@@ -23,6 +23,7 @@ from imgconv.formats.table import (
     GREY_MODES,
     MODES,
     PADDED,
+    PLAIN,
     THUMBNAILS,
     TIMING,
     Changes,
@@ -113,8 +114,7 @@ def filtered(
         work = filter_frame(settled, frame, limits, padded=form in PADDED and changes == Changes())
         del frame  # its pixels: encoding takes memory of its own
         remade = count == 1 and form in THUMBNAILS and work.mode in MODES.values() and changes == Changes()
-        one = count == 1 and form in ("PNG", *PADDED)
-        plain = (one or form == "RAW") and changes == Changes()  # which are written without NumPy
+        plain = ((count == 1 and form in PLAIN) or form == "RAW") and changes == Changes()
         pixels = unread(work.shape, work.dtype if plain else np.dtype(work.dtype))
         after = _after(before, pixels, work.mode, handling, outcome, remade=remade)
         if count == 1:

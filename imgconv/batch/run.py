@@ -21,7 +21,7 @@ from imgconv.formats.limits import memory
 from imgconv.formats.picture import Picture, unread
 from imgconv.formats.place import sweep
 from imgconv.formats.read import frames_of
-from imgconv.formats.table import PADDED, name_for
+from imgconv.formats.table import PLAIN, name_for
 from imgconv.formats.write import encode
 from imgconv.memory import SampleType
 from imgconv.native.kept import compile_seconds
@@ -179,7 +179,7 @@ def rehearse(work: Work, jobs: Sequence[Job]) -> None:
         with suppress(ImgconvError):
             # without NumPy, which its jobs may do without
             zeros = unread((8, 8, 3), SampleType("uint8"))
-            zeros = zeros if form in ("PNG", *PADDED) else np.asarray(zeros)
+            zeros = zeros if form in PLAIN else np.asarray(zeros)
             data, _ = encode(Picture(zeros, "RGB", form), form, work.handling.encoder, 1)
             frame = next(frames_of(io.BytesIO(data), len(data), "", threads=1))
             filtered = filter_frame(recipe, frame, work.handling.limits)

@@ -121,6 +121,7 @@ MODES = {
 }  # fmt: skip
 KINDS = {mode: kind for kind, mode in MODES.items()}
 PADDED = ("JPEG",)  # whose encoder takes RGB with a fourth byte behind each pixel
+PLAIN = ("PNG", "JPEG", "WEBP", "BMP")  # which are written without NumPy, if they are no animations
 THUMBNAILS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF")  # that hold EXIF data as it is, with the directory of its thumbnail
 FLOAT_MODES = ("F", "LA;F", "RGB;F", "RGBA;F")  # by the number of channels; Pillow has the first
 GREY_MODES = ("1", "L", "LA", "I;16", "LA;16", "I", "F", "LA;F")
