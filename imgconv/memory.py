@@ -212,12 +212,13 @@ def fresh(size: int) -> memoryview:
         return memoryview(bytearray(size))
     import mmap
 
-    large = hasattr(mmap, "MADV_HUGEPAGE")
+    # a process that is forked has its own; and the system gives shared ones in small pages
+    private = {"flags": mmap.MAP_PRIVATE} if hasattr(mmap, "MAP_PRIVATE") else {}
     try:
-        pages = mmap.mmap(-1, size, **({"flags": mmap.MAP_PRIVATE} if large else {}))  # shared ones are never large
+        pages = mmap.mmap(-1, size, **private)
     except OSError:
         raise MemoryError from None
-    if large:  # as NumPy does
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # as NumPy does
         pages.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(pages)
 

@@ -1,5 +1,8 @@
 import gc
 import mmap
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -158,6 +161,21 @@ def test_memory_of_samples_is_used_again_only_when_nobody_has_it(kept):
     del held
     gc.collect()
     assert memory.address_of(memory.empty(SHAPE, np.dtype(np.uint8))) == where
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no process is forked here")
+def test_a_forked_process_writes_into_memory_of_its_own():
+    code = (
+        "import os\nfrom imgconv.memory import SMALLEST, fresh\nmemory = fresh(SMALLEST)\n"
+        "child = os.fork()\nmemory[5] = 0 if child else 7\n"
+        "assert not child or os.waitpid(child, 0)[1] == 0\nassert memory[5] == (0 if child else 7)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_memory_that_is_not_there_is_told():
+    with pytest.raises(MemoryError):
+        memory.fresh(2**62)
 
 
 def test_samples_that_are_not_read_are_one_zero():
