@@ -199,6 +199,19 @@ def test_bytes_do_not_depend_on_threads_bands_or_tiles(shape, monkeypatch):
 LOCAL = [border for border in BORDERS if border not in ("wrap", "renormalize")]
 
 
+@pytest.mark.parametrize("parts", [2, 4, 32, 1000])
+@pytest.mark.parametrize("band", [4, 5, 48])
+@pytest.mark.parametrize("before", [0, 3])
+def test_bands_get_smaller_and_cover_every_row_once(parts, band, before):
+    rows = run.Span(7, 1000)
+    bands = list(run._bands(rows, rows.start - before, band, parts))
+    assert [row for span in bands for row in range(*span)] == list(range(*rows))
+    sizes = [span.stop - span.start for span in bands[1:]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes[0], bands[0].stop - bands[0].start) <= max(1003 // parts, band)
+    assert all((span.stop - rows.start + before) % band == 0 for span in bands[:-1])
+
+
 def links(rng, dtype, count, methods=("direct", "auto")):
     """Plans for a chain: any shapes, anchors, borders and paddings that go together."""
     plans = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -163,8 +163,7 @@ class Chain:
 
             return work
 
-        starts = range(rows.start - before, rows.stop, band)
-        bands = (Span(max(start, rows.start), min(start + band, rows.stop)) for start in starts)
+        bands = _bands(rows, rows.start - before, band, 2 * workers if one else count)
         clipped = in_threads(prepare_worker, bands, workers)
         if target.nbytes <= SMALL:
             self._idle += used
@@ -248,6 +247,14 @@ def _band_rows(count: int, halo: int, workers: int, block: int, *, one: bool) ->
     bands = max(1, count // low // workers) * workers
     band = -(-count // bands)
     return band + -band % max(block, 4)  # loops take up to four rows at once
+
+
+def _bands(rows: Span, start: int, band: int, parts: int) -> Iterator[Span]:
+    """Rows to do, first as many bands at once as are a part of what is left: each begins anew, and all end together."""
+    while start < rows.stop:
+        stop = start + max((rows.stop - start) // parts // band, 1) * band
+        yield Span(max(start, rows.start), min(stop, rows.stop))
+        start = stop
 
 
 def _renormalized(chosen: Plan, source: Array, window: Window, threads: int | None) -> tuple[Array, int]:
