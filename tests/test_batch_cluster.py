@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import distributed
@@ -320,3 +321,24 @@ def test_a_result_that_went_with_its_worker_is_asked_for_again():
     assert workers._result_of(Lost()) == ("outcome", "")
     with pytest.raises(OSError, match="gone"):
         workers._result_of(Failed())
+
+
+@pytest.mark.parametrize("taken_away", [False, True])
+def test_a_result_for_nobody_is_deleted(folder, monkeypatch, taken_away):
+    """Whoever wanted it takes the work away first, and cleans up then: what is complete later the worker deletes."""
+    jobs, work = work_on(output="{stem}.hidden.png")
+    states = SimpleNamespace(nthreads=1, tasks={"a": SimpleNamespace(state="executing")})
+    worker = SimpleNamespace(address="here", nanny=None, state=states, get_current_task=lambda: "a", plugins={})
+
+    class Plugin:
+        def work(self, job, threads):
+            outcome = work(job, threads)
+            if taken_away:
+                worker.plugins.clear()
+            return outcome
+
+    worker.plugins["run"] = Plugin()
+    monkeypatch.setattr("distributed.get_worker", lambda: worker)
+    outcome, _ = cluster.filter_file(jobs[0], folder / "named.png", "run", metadata.version("imgconv"), False)
+    assert outcome.status == "done"
+    assert (folder / "0.hidden.png").exists() != taken_away

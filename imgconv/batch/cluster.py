@@ -306,7 +306,9 @@ def filter_file(job: Job, replaced: Path | None, run: str, version: str, journal
     with _in_hand() as number:
         outcome: Outcome = worker.plugins[run].work(job, max(1, worker.state.nthreads // number))
     task = worker.state.tasks.get(worker.get_current_task())
-    if replaced is not None and (outcome.status != "done" or task is None or task.state == "cancelled"):
+    # whoever asked for it has gone when the work has been taken away, and has cleaned up after that
+    unwanted = task is None or task.state == "cancelled" or run not in worker.plugins
+    if replaced is not None and (outcome.status != "done" or unwanted):
         with suppress(OSError):
             os.unlink(str(job.target))
     return outcome, content
