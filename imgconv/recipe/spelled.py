@@ -171,7 +171,7 @@ def _digest(word: str) -> str | None:
 def _stamp() -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of the kernels and of all that plans, which tell them from others as Python does."""
     house = Path(__file__).parents[1]
-    folders = [house, *(house / name for name in ("engine", "engine/methods", "kernels", "recipe")), folder()]
+    folders = [house, *(house / name for name in ("engine", "engine/methods", "kernels", "native", "recipe")), folder()]
     files = [entry for place in folders for entry in os.scandir(place) if entry.name.endswith((".py", ".toml"))]
     numpy = str(getattr(find_spec("numpy"), "origin", ""))
     facts = [(entry.path, entry.stat()) for entry in files] + [(numpy, os.stat(numpy))]
