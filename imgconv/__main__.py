@@ -10,7 +10,7 @@ from _thread import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 
 def _leave(number: int, frame: object) -> None:
@@ -26,29 +26,42 @@ for _number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.
         signal.signal(_number, _leave)
 
 
-class _NumPy(type(sys)):  # type: ignore[misc]
-    """Stands for NumPy until something of it is asked for: importing it takes longer than filtering a small picture."""
+class _StandIn(type(sys)):  # type: ignore[misc]
+    """Stands for a module until something of it is asked for that it does not have: then that module is imported."""
 
-    def __getattr__(self, name: str) -> object:
+    def __init__(self, name: str, has: dict[str, object]) -> None:
+        super().__init__(name)
+        self.__spec__ = next(filter(None, (finder.find_spec(name, None) for finder in sys.meta_path)), None)
+        self.__dict__.update(has)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__path__" and self.__spec__ and self.__spec__.submodule_search_locations is None:
+            raise AttributeError(name)  # "from … import" asks for it, and what is no package has none
+        module: str = self.__name__
         with _importing:
-            if sys.modules["numpy"] is self:
-                del sys.modules["numpy"]
-                self.__dict__.update(_numpy())  # nothing is asked twice
-        found: object = getattr(sys.modules["numpy"], name)
-        return found
+            if sys.modules.get(module, self) is self:
+                sys.modules.pop(module, None)
+                self.__dict__.update(_imported(module))  # nothing is asked twice
+        return getattr(sys.modules[module], name)
 
 
-def _numpy() -> dict[str, object]:
-    """What NumPy has, when it is imported."""
+def _put_in(name: str, **has: object) -> None:
+    if name not in sys.modules:
+        sys.modules[name] = _StandIn(name, has)
+
+
+def _imported(name: str) -> dict[str, object]:
+    """What a module has, when it is imported."""
     from importlib import import_module
 
-    # nobody reads the docstrings of its compiled functions here, which take a tenth of importing it
-    for name in ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars"):
-        sys.modules[name] = type(sys)(name)
-    # nor its types for annotations, of which it imports one itself, and which take another tenth
-    sys.modules["numpy._typing"] = stand_in = type(sys)("numpy._typing")
-    vars(stand_in).update(NDArray=list, __getattr__=_real_type)
-    return vars(import_module("numpy"))
+    if name == "numpy":
+        # nobody reads the docstrings of its compiled functions here, which take a tenth of importing it
+        for part in ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars"):
+            sys.modules[part] = type(sys)(part)
+        # nor its types for annotations, of which it imports one itself, and which take another tenth
+        sys.modules["numpy._typing"] = stand_in = type(sys)("numpy._typing")
+        vars(stand_in).update(NDArray=list, __getattr__=_real_type)
+    return vars(import_module(name))
 
 
 def _real_type(name: str) -> object:
@@ -64,6 +77,17 @@ def _real_type(name: str) -> object:
     return found
 
 
+def _cleaned(text: str) -> str:
+    """As `inspect.cleandoc`: of a line there is little to clean, as of an option's help."""
+    whole: str = sys.modules["inspect"].__getattr__("cleandoc")(text) if "\n" in text else text.expandtabs().lstrip()
+    return whole
+
+
+def _counted(one: str, more: str, number: int) -> str:
+    """As `gettext.ngettext` where nothing is translated."""
+    return one if number == 1 else more
+
+
 def main() -> NoReturn:
     """Runs the command line."""
     import gc
@@ -72,11 +96,18 @@ def main() -> NoReturn:
     gc.disable()
     # NumPy's BLAS starts threads that spin for 0.1 s of CPU at every start, and filtering has no use for them
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if "numpy" not in sys.modules:
-        sys.modules["numpy"] = stand_in = _NumPy("numpy")
-        stand_in.__spec__ = next(filter(None, (finder.find_spec("numpy", None) for finder in sys.meta_path)), None)
+    _put_in("numpy")
+    _put_in("inspect", cleandoc=_cleaned)
+    _put_in("ipaddress")
+    # of these Click takes no more than is here, and whoever else wants them later has them whole
+    _put_in("datetime", datetime=object)
+    _put_in("gettext", gettext=str, ngettext=_counted)
+    _put_in("uuid", UUID=object)
     from imgconv.cli import main as command
 
+    for name in ("datetime", "gettext", "uuid"):
+        if isinstance(sys.modules[name], _StandIn):
+            del sys.modules[name]
     command()
 
 

@@ -28,7 +28,7 @@ MODULES = {
 # from the ground up: a room may import from the floors below it, and from itself
 FLOORS = (
     ("errors",),
-    ("conventions", "arrayfile", "notebook", "threads"),
+    ("conventions", "arrayfile", "notebook", "record", "threads"),
     ("memory",),
     ("native",),
     ("engine",),

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
@@ -26,6 +25,7 @@ from imgconv.formats.read import frames_of
 from imgconv.formats.table import Changes
 from imgconv.formats.write import sink_of
 from imgconv.native.kept import clock, compile_seconds
+from imgconv.record import dataclass
 
 if TYPE_CHECKING:
     from imgconv.formats.raw import Raw

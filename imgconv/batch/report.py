@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from imgconv.batch.targets import Job
+from imgconv.record import dataclass
 
 if TYPE_CHECKING:
     from imgconv.recipe.chained import Report

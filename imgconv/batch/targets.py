@@ -172,12 +172,14 @@ def _frame_at(path: Path | Remote, places: Mapping[tuple[str, str], Job]) -> Job
 def _check_template(template: str, count: int) -> None:
     if template == STREAM:
         return
-    from string import Formatter  # here, because many runs have no template
+    fields = []
+    if not {"{", "}"}.isdisjoint(template):
+        from string import Formatter  # here, because many runs have no template
 
-    try:
-        fields = [(name, spec, kind) for _, name, spec, kind in Formatter().parse(template) if name is not None]
-    except ValueError as problem:
-        raise UsageError(f"--output {template!r}: {problem}") from None
+        try:
+            fields = [(name, spec, kind) for _, name, spec, kind in Formatter().parse(template) if name is not None]
+        except ValueError as problem:
+            raise UsageError(f"--output {template!r}: {problem}") from None
     for name, spec, kind in fields:
         if name not in FIELDS:
             raise UsageError(f"--output {template!r}: {{{name}}} is not one of {{{'} {'.join(FIELDS)}}}")

@@ -19,7 +19,7 @@ from imgconv.peers.task import Unsupported
 DURATION_MS = 40
 FEW = 2  # frames of a first run, which says nothing
 STEP = 8  # columns that the picture moves from frame to frame
-IMGCONV = "{python} -m imgconv apply {source} -k edge_enhance -o {target} --overwrite -q -t {threads}"
+IMGCONV = "{imgconv} apply {source} -k edge_enhance -o {target} --overwrite -q -t {threads}"
 GIF_SCRIPT = f"""
 import sys
 from PIL import Image, ImageFilter, ImageSequence

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
@@ -22,6 +23,7 @@ from imgconv.peers.pillow import with_simd
 from imgconv.peers.table import PEERS
 from imgconv.peers.task import Run
 
+INSTALLED = shutil.which("imgconv", path=sysconfig.get_path("scripts"))  # as it is typed
 SMALL = 512  # rows and columns of the small picture
 LONGEST_S = 120
 NUMBERS = [str(n) for row in EDGE_ENHANCE for n in row]
@@ -63,7 +65,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "imgconv": Command(
-        "{python} -m imgconv apply {source} -k edge_enhance -o {target} --overwrite -q -t {threads} {ending}",
+        "{imgconv} apply {source} -k edge_enhance -o {target} --overwrite -q -t {threads} {ending}",
         f"--co quality={QUALITY}",
     ),
     "Python + Pillow": Command("{python} -c {pillow} {source} {target}"),
@@ -149,8 +151,11 @@ def command_line(command: Command, values: Mapping[str, Any], ending: str) -> li
     path, _ = (program(command) if command.programs else None) or ("", "")
     if (command.programs and not path) or (command.peer and not PEERS[command.peer].installed):
         return None
-    words = command.words.replace("{ending}", command.jpeg if ending == ".jpg" else command.png).split()
-    return [word.format_map({"python": sys.executable, "program": path, **values}) for word in words]
+    words = command.words.replace("{ending}", command.jpeg if ending == ".jpg" else command.png)
+    if INSTALLED is None:
+        words = words.replace("{imgconv}", "{python} -m imgconv")
+    known = {"python": sys.executable, "imgconv": INSTALLED, "program": path, **values}
+    return [word.format_map(known) for word in words.split()]
 
 
 def measure(

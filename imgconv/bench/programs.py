@@ -65,7 +65,7 @@ for name in names * 100:
     work(name)
 print((time.process_time() - started) / len(names) / 100)
 """
-IMGCONV = "{python} -m imgconv apply -k edge_enhance --out-dir {out}"
+IMGCONV = "{imgconv} apply -k edge_enhance --out-dir {out}"
 THREADS = "OpenCV threads"
 INSTALLED = "Pillow Pool, installed()"  # the same script with imgconv.pillow.install()
 SCRIPTS = {

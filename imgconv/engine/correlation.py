@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from imgconv.arrayfile import Array
 from imgconv.conventions import BORDERS, border_text
 from imgconv.engine.band import Variant
 from imgconv.errors import UsageError
 from imgconv.notebook import Look, Shown, matrix
+from imgconv.record import dataclass
 
 PADDINGS = ("same", "valid", "full")
 LARGEST_SHOWN = 15  # rows and columns of weights that a notebook shows
