@@ -31,12 +31,13 @@ class _StandIn(type(sys)):  # type: ignore[misc]
 
     def __init__(self, name: str, has: dict[str, object]) -> None:
         super().__init__(name)
-        self.__spec__ = next(filter(None, (finder.find_spec(name, None) for finder in sys.meta_path)), None)
+        if name == "numpy":  # which is looked for, and has modules of its own
+            self.__spec__ = next(filter(None, (finder.find_spec(name, None) for finder in sys.meta_path)), None)
         self.__dict__.update(has)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "__path__" and self.__spec__ and self.__spec__.submodule_search_locations is None:
-            raise AttributeError(name)  # "from … import" asks for it, and what is no package has none
+        if name == "__path__" and self.__spec__ is None:
+            raise AttributeError(name)  # "from … import" asks for it, and has the same answer of the module
         module: str = self.__name__
         with _importing:
             if sys.modules.get(module, self) is self:
@@ -77,10 +78,16 @@ def _real_type(name: str) -> object:
     return found
 
 
-def _cleaned(text: str) -> str:
+def _cleaned(text: str) -> Any:
     """As `inspect.cleandoc`: of a line there is little to clean, as of an option's help."""
-    whole: str = sys.modules["inspect"].__getattr__("cleandoc")(text) if "\n" in text else text.expandtabs().lstrip()
-    return whole
+    return sys.modules["inspect"].__getattr__("cleandoc")(text) if "\n" in text else text.expandtabs().lstrip()
+
+
+def _annotations(of: object, **how: object) -> Any:
+    """As `inspect.get_annotations`, of which data classes take the plainest part."""
+    if how or not isinstance(of, type):
+        return sys.modules["inspect"].__getattr__("get_annotations")(of, **how)
+    return dict(vars(of).get("__annotations__", {}))
 
 
 def _counted(one: str, more: str, number: int) -> str:
@@ -96,9 +103,9 @@ def main() -> NoReturn:
     gc.disable()
     # NumPy's BLAS starts threads that spin for 0.1 s of CPU at every start, and filtering has no use for them
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _put_in("numpy")
-    _put_in("inspect", cleandoc=_cleaned)
-    _put_in("ipaddress")
+    for name in ("numpy", "ipaddress", "tempfile"):
+        _put_in(name)
+    _put_in("inspect", cleandoc=_cleaned, get_annotations=_annotations)
     # of these Click takes no more than is here, and whoever else wants them later has them whole
     _put_in("datetime", datetime=object)
     _put_in("gettext", gettext=str, ngettext=_counted)

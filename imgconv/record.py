@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["dataclass"]
@@ -17,7 +18,7 @@ else:
 
         def made(kind):
             dataclasses.dataclass(init=False, repr=False, eq=False)(kind)
-            kind.__init__, kind.__repr__ = _init, _repr
+            kind.__init__, kind.__repr__ = _init_of(kind), _repr
             if frozen:
                 kind.__setattr__ = kind.__delattr__ = _refuse
             return kind
@@ -25,25 +26,29 @@ else:
         return made
 
 
-def _init(self: Any, *values: Any, **named: Any) -> None:
-    fields = dataclasses.fields(self)
-    kind, names = type(self).__name__, [field.name for field in fields]
-    twice, unknown = named.keys() & names[: len(values)], named.keys() - names
-    if len(values) > len(names) or twice or unknown:
-        raise TypeError(f"{kind} takes each of {', '.join(names)} once: {', '.join(twice | unknown) or len(values)}")
-    given = dict(zip(names, values, strict=False)) | named
-    for field in fields:
-        if field.name in given:
-            value = given[field.name]
-        elif field.default is not dataclasses.MISSING:
-            value = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            value = field.default_factory()
-        else:
-            raise TypeError(f"{kind} needs {field.name}")
-        self.__dict__[field.name] = value
-    if hasattr(self, "__post_init__"):
-        self.__post_init__()
+def _init_of(kind: Any) -> Callable[..., None]:
+    fields = dataclasses.fields(kind)
+    defaults = {field.name: field.default for field in fields}
+    factories: dict[str, Any] = {field.name: field.default_factory for field in fields}
+    open_names = [name for name, value in defaults.items() if value is dataclasses.MISSING]
+
+    def __init__(self: Any, *values: Any, **named: Any) -> None:
+        own = self.__dict__
+        own.update(defaults)
+        given = dict(zip(defaults, values, strict=False))
+        own.update(given)
+        own.update(named)
+        if len(values) > len(given) or len(own) > len(defaults) or not given.keys().isdisjoint(named):
+            raise TypeError(f"{kind.__name__} takes each of {', '.join(defaults)} once")
+        for name in open_names:
+            if own[name] is dataclasses.MISSING:
+                if factories[name] is dataclasses.MISSING:
+                    raise TypeError(f"{kind.__name__} needs {name}")
+                own[name] = factories[name]()
+        if hasattr(self, "__post_init__"):
+            self.__post_init__()
+
+    return __init__
 
 
 def _repr(self: Any) -> str:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +26,7 @@ from imgconv.batch.cluster import Cluster
 from imgconv.batch.job import Handling, Work
 from imgconv.batch.targets import Targets, is_journaled, make_jobs
 from imgconv.recipe.recipe import recipe_from
+from imgconv.record import dataclass
 
 pytestmark = pytest.mark.filterwarnings("default")  # Dask's own affairs
 

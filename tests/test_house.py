@@ -145,7 +145,8 @@ def loaded_after(*words):
     code = (
         "import os, sys\nsys.argv = ['imgconv', *sys.argv[1:]]\nos._exit = sys.exit\n"
         "from imgconv.__main__ import main\n"
-        "try:\n    main()\nfinally:\n    print('\\n', *sys.modules, file=sys.stderr)"
+        "try:\n    main()\nfinally:\n    print('\\n', file=sys.stderr, *(\n"
+        "        name for name, module in sys.modules.items() if type(module).__name__ != '_StandIn'))"
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -188,7 +189,8 @@ def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
     assert not loaded & {f"imgconv.{module}" for module in unused}
     if ending != ".txt":  # of a kind that was filtered before
         unused = {"engine.plan", "engine.methods", "kernels.spec", "recipe.recipe", "recipe.steps", "formats.convert"}
-        assert not loaded & ({f"imgconv.{module}" for module in unused} | {"numpy._core"})
+        unwanted = {"numpy._core", "inspect", "ipaddress", "uuid", "gettext"}
+        assert not loaded & ({f"imgconv.{module}" for module in unused} | unwanted)
 
 
 def test_numpy_is_there_for_who_asks():
@@ -203,6 +205,33 @@ def test_numpy_is_there_for_who_asks():
         "    sys.exit(sums == [3] * 16)\n"
         "os._exit = leave\nfrom imgconv.__main__ import main\nmain()"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_modules_that_click_hardly_uses_are_there_for_who_asks():
+    code = r"""if True:
+        import os, sys
+        sys.argv = ["imgconv", "--version"]
+        def leave(status: int):
+            import imgconv.engine.band
+            from click.core import inspect as clicks
+            annotated = [clicks.get_annotations(of) for of in (str, imgconv.engine.band.Variant, leave)]
+            texts = ["", " a ", "\ta\tb", " a\n  b\n    c\n", "\n\n a\n b\n"]
+            cleaned = [clicks.cleandoc(text) for text in texts]
+            import datetime, gettext, inspect, ipaddress, tempfile, uuid
+            assert inspect.signature(leave) and tempfile.gettempdir() and gettext.NullTranslations()
+            assert cleaned == [inspect.cleandoc(text) for text in texts], cleaned
+            assert annotated == [inspect.get_annotations(of) for of in (str, imgconv.engine.band.Variant, leave)]
+            assert uuid.UUID(int=0).int == 0 and datetime.datetime(2000, 1, 1).year == 2000
+            assert ipaddress.ip_address("::1").version == 6
+            left = [name for name, module in sys.modules.items() if type(module).__name__ == "_StandIn"]
+            assert left == ["numpy"]
+            sys.exit(1)
+        os._exit = leave
+        from imgconv.__main__ import main
+        main()
+    """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")
 

@@ -11,12 +11,12 @@ kept, the code lives for this process only.
 from __future__ import annotations
 
 import ctypes
-import marshal
 import os
 import stat
 import sys
 import threading
 import time
+from ast import literal_eval
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -244,12 +244,12 @@ def _place(key: str, ending: str) -> Path:
 def value(key: str) -> Any:
     """What `keep_value` has kept under a key, one line of text; None where there is nothing, or nothing sound."""
     kept = _read(_place(key, ".plan"), key)
-    return marshal.loads(kept[1]) if kept else None
+    return literal_eval(kept[1].decode()) if kept else None
 
 
 def keep_value(key: str, value: Any) -> None:
     """Keeps a value of Python's own types, if that is possible and it is small; the oldest of many go."""
-    data = marshal.dumps(value)
+    data = repr(value).encode()
     if len(data) > LARGEST_VALUE:
         return
     with suppress(OSError):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from imgconv.recipe.recipe import Recipe
     from imgconv.recipe.steps import Step
 
-FORMAT = 2
+FORMAT = 1
 LARGEST_FILE = 2**20  # bytes of a kernel
 PLAIN = (str, int, float, bool, type(None))  # options that can be told from each other by what is written for them
 
