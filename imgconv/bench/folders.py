@@ -198,7 +198,7 @@ class _Place:
         self.clean()
         told = self.where / "told"
         ours = self.lines["imgconv"]
-        self.run([ours[0], "-c", SPENT_SCRIPT, str(told), *ours[ours.index("imgconv") + 1 :]], names)
+        self.run([sys.executable, "-c", SPENT_SCRIPT, str(told), *ours[ours.index("apply") :]], names)
         return tuple(map(float, told.read_text().split()))
 
     def locked(self) -> float:
