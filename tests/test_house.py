@@ -193,6 +193,16 @@ def test_a_warm_run_loads_only_what_it_needs(tmp_path, ending):
         assert not loaded & ({f"imgconv.{module}" for module in unused} | unwanted)
 
 
+def test_a_folder_of_plain_pictures_needs_no_numpy(tmp_path):
+    for number in range(8):
+        (tmp_path / f"{number}.png").write_bytes(encode_png(np.full((64, 64, 3), number, np.uint8)))
+    words = ["apply", *map(str, sorted(tmp_path.glob("*.png"))), "-k", "edge_enhance", "-j", "2", "--out-dir"]
+    loaded_after(*words, str(tmp_path / "first"))
+    loaded = loaded_after(*words, str(tmp_path / "second"))
+    assert "imgconv.batch.workers" in loaded
+    assert not loaded & {"numpy._core", "PIL", "tempfile", "imgconv.kernels.spec"}
+
+
 def test_numpy_is_there_for_who_asks():
     code = (
         "import os, sys, threading\nfrom importlib.util import find_spec\nsys.argv = ['imgconv', '--version']\n"

@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makers import noise
 
-from imgconv.cli import cli
+from imgconv.cli import cli, recipes
+from imgconv.cli.apply import apply
 from imgconv.errors import ImgconvError, KernelError
 from imgconv.formats.limits import DEFAULT
 from imgconv.formats.picture import Frame, Picture, reader_of, unread
 from imgconv.formats.table import MODES
 from imgconv.kernels.spec import kernels
+from imgconv.kernels.text import plain_tables
 from imgconv.memory import Samples, SampleType
 from imgconv.native import kept
 from imgconv.recipe import spelled
@@ -142,6 +144,18 @@ def test_what_is_kept_takes_no_kernel_and_no_planner(store, monkeypatch):
     assert applied(again.with_threads(1), array)[:5] == first[:5]
     monkeypatch.undo()
     assert applied(pickle.loads(pickle.dumps(again)), array) == first  # as another process gets it
+
+
+def test_the_text_of_the_kernels_is_kept(store, monkeypatch):
+    words = ("sharpen", "gaussian:sigma=1.5", "1 2; 3 4")
+    text = plain_tables(kernel for word in words for kernel in kernels(word))
+    assert SpelledRecipe(words, Options()).tables == text
+    monkeypatch.setattr(SpelledRecipe, "made", property(lambda self: pytest.fail("was made")))
+    for options in (Options(), Options(threads=1)):
+        assert SpelledRecipe(words, options).tables == text
+    monkeypatch.undo()
+    with apply.make_context("imgconv apply", ["a.png", *(f"-k{word}" for word in words), "--border", "wrap"]) as ctx:
+        assert recipes.key(ctx, SpelledRecipe(words, Options(border="wrap"))) == recipes.key(ctx, None)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ _journal = cache(Journal)
 _descriptors: dict[str, int] = {}
 
 
-def refused(folders: Iterable[Path]) -> str:
+def refused(folders: Iterable[str]) -> str:
     """Why no journal can be kept in one of the folders, which it names; "" where there is one in each, or none yet."""
     for folder in folders:
         path = os.path.join(os.path.realpath(folder), NAME)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -200,7 +201,7 @@ def apply(
         left += f", {len(found.unwanted)} left out as asked" if found.unwanted else ""
         raise UsageError(f"no pictures in {remote.hidden(where)} ({left})")
     if resume or (isinstance(folder, Path) and len(jobs) > 1):
-        targets = _journaled(targets, jobs, quiet=quiet)
+        targets = _journaled(targets, jobs, recipe, quiet=quiet)
     changes, encoder_options = to_changes(depth, background, requantize), parse_encoder_options(encoder)
     handling = Handling(
         encoder_options, metadata, auto_orient, limits._replace(memory=memory), changes, strip_gps=strip_gps, raw=raw
@@ -281,16 +282,17 @@ def _check_words(given: dict[str, Any]) -> None:
         raise UsageError(f"--watch-kernel and {other} do not go together")
 
 
-def _journaled(targets: Targets, jobs: list[Job], *, quiet: bool) -> Targets:
+def _journaled(targets: Targets, jobs: list[Job], recipe: Recipe, *, quiet: bool) -> Targets:
     """The targets with a journal in their folders, where one can be kept. Raises UsageError where --resume needs it."""
     from imgconv.batch import journal
 
-    if why := journal.refused(dict.fromkeys(job.target.parent for job in jobs if isinstance(job.target, Path))):
+    folders = dict.fromkeys(os.path.dirname(job.target) for job in jobs if isinstance(job.target, Path))
+    if why := journal.refused(folders):
         if targets.resume:
             raise UsageError(f"{why}; --resume goes by the journal there")
         if not quiet:
             warn(f"{why}; --resume will not know what has been done")
-    return targets._replace(journal=recipes.key(click.get_current_context()))
+    return targets._replace(journal=recipes.key(click.get_current_context(), recipe))
 
 
 def _say_left_out(found: Inputs, results: list[str], kernel: str, *, as_json: bool, quiet: bool) -> None:

@@ -84,14 +84,14 @@ def _in_full(params: Iterable[click.Parameter], args: list[str]) -> list[str]:
     """
     options = {name: option for option in params if isinstance(option, click.Option) for name in option.opts}
     words: list[str] = []
-    while len(words) < len(args):
-        word, *rest = args[len(words) :]
+    while (at := len(words)) < len(args):
+        word = args[at]
         option = options.get(word.partition("=")[0] if word.startswith("--") else word)
         values = 0 if option is None or "=" in word or option.is_flag or option.count else option.nargs
         several = option is None and word.startswith("-") and word != "-"  # or none that is known
-        if word == "--" or several or len(rest) < values:  # the error has the name that was given
+        if word == "--" or several or len(args) <= at + values:  # the error has the name that was given
             break
-        words += [word if option is None or "=" in word else max(option.opts, key=len), *rest[:values]]
+        words += [word if option is None or "=" in word else max(option.opts, key=len), *args[at + 1 : at + 1 + values]]
     return words + args[len(words) :]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +39,11 @@ def embedded(ctx: click.Context) -> tuple[str, str]:
     return text, ", ".join(f"{name} {version}" for name, version in versions().items())
 
 
-def key(ctx: click.Context) -> str:
+def key(ctx: click.Context, recipe: Any) -> str:
     """What tells this recipe from others, in a journal."""
     from imgconv.native.kept import sha256
 
-    return sha256(recipe_text(ctx).encode())[:16]
+    return sha256(recipe_text(ctx, tables=getattr(recipe, "tables", "")).encode())[:16]
 
 
 def versions() -> dict[str, str]:
@@ -55,28 +54,30 @@ def versions() -> dict[str, str]:
     return {"imgconv": __version__, "python": python_version()} | {name: version(name) for name in ("numpy", "pillow")}
 
 
-def recipe_text(ctx: click.Context, folder: Path | None = None) -> str:
+def recipe_text(ctx: click.Context, folder: Path | None = None, tables: str = "") -> str:
     """The settings of a command that are not defaults, as TOML.
 
     Kernels from files are written with their weights, and a mask in a file is named with its SHA-256. Without a
-    `folder`, in which the recipe will lie, all kernels have their weights, and a mask's file only its name.
+    `folder`, in which the recipe will lie, all kernels have their weights, and a mask's file only its name; the kernels
+    may be `tables` already.
     """
     from imgconv.kernels.text import toml_value
 
-    lines, tables = "", ""
+    lines, all_tables = "", ""
     for option in ctx.command.params:
         value = ctx.params.get(option.name or "")
         if isinstance(option, Setting) and origin(ctx, option) and value is not None:  # all frames, the default
-            weights = _weights(option, value, inline=folder is None)
-            tables += weights
+            weights = tables if option.name == "kernels" else ""
+            weights = weights or _weights(option, value, inline=folder is None)
+            all_tables += weights
             lines += "" if weights else f"{key_of(option)} = {toml_value(_as_toml(option, value, folder))}\n"
-    return lines + tables
+    return lines + all_tables
 
 
 def _weights(option: click.Option, value: Any, *, inline: bool) -> str:
     """Kernels as tables with weights, where they are to have them or a word would not name them elsewhere; else ""."""
     from imgconv.kernels.spec import kernels, names_file
-    from imgconv.kernels.text import toml_text, toml_value
+    from imgconv.kernels.text import plain_tables, toml_tables
 
     if option.name == "vary" and (inline or not isinstance(value, str)):
         from imgconv.kernels.family import family
@@ -86,9 +87,7 @@ def _weights(option: click.Option, value: Any, *, inline: bool) -> str:
     if option.name != "kernels" or not (inline or any(not isinstance(spec, str) or names_file(spec) for spec in value)):
         return ""
     found = [kernel for spec in value for kernel in kernels(spec)]
-    if inline:
-        found = [replace(kernel, about="", title="", source="") for kernel in found]
-    return "".join(f"\n[[kernel]]\nname    = {toml_value(kernel.name)}\n{toml_text(kernel)}" for kernel in found)
+    return plain_tables(found) if inline else toml_tables(found)
 
 
 def _as_toml(option: click.Option, value: Any, folder: Path | None) -> Any:

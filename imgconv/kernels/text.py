@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
 from typing import Any
 
 from imgconv.arrayfile import number_text
@@ -21,6 +21,16 @@ def toml_text(kernel: Kernel) -> str:
     width = max(len(cell) for row in cells for cell in row)
     rows = "".join(f"    [{', '.join(cell.rjust(width) for cell in row)}],\n" for row in cells)
     return "".join(f"{key:7} = {text}\n" for key, text in _fields(kernel, f"[\n{rows}]", _quoted).items())
+
+
+def toml_tables(kernels: Iterable[Kernel]) -> str:
+    """Kernels as a recipe has them."""
+    return "".join(f"\n[[kernel]]\nname    = {toml_value(kernel.name)}\n{toml_text(kernel)}" for kernel in kernels)
+
+
+def plain_tables(kernels: Iterable[Kernel]) -> str:
+    """The same without what is for people."""
+    return toml_tables(replace(kernel, about="", title="", source="") for kernel in kernels)
 
 
 def json_text(kernel: Kernel) -> str:

@@ -47,8 +47,8 @@ class SpelledRecipe:
     def __init__(self, words: tuple[str, ...], options: Options) -> None:
         self.words, self.options = words, options
         self._key = _key(words, options)
-        # name and number of the kernels, and what their files hold; by the kind of a picture, the plans of the only
-        # step, if that is all
+        # name and number of the kernels, and what their files hold; their text; by the kind of a picture, the plans of
+        # the only step, if that is all
         self._kept: dict[Any, Any] = (kept.value(self._key) if self._key else None) or {}
         self._plans: dict[Any, tuple[Plan, ...]] = {}
         if not self._kept or any(_digest(word) != digest for word, digest in self._kept["files"].items()):
@@ -79,6 +79,20 @@ class SpelledRecipe:
     def name(self) -> str:
         """The kernels' names, as a file name has them."""
         return str(self._kept["name"])
+
+    @property
+    def tables(self) -> str:
+        """The kernels with their weights, as a recipe that is written down has them."""
+        if "tables" not in self._kept:
+            from imgconv.kernels.text import plain_tables
+
+            self._keep("tables", plain_tables(self.made.kernels))
+        return str(self._kept["tables"])
+
+    def _keep(self, what: Any, value: Any) -> None:
+        self._kept[what] = value
+        if self._key is not None:
+            kept.keep_value(self._key, self._kept)
 
     def with_threads(self, threads: int) -> SpelledRecipe:
         """The recipe with so many threads in one picture."""
@@ -119,8 +133,7 @@ class SpelledRecipe:
         kind = mode, *array.shape[2:], array.dtype.name
         if kind not in self._kept:
             self._plans[kind] = self._lasting_plans(array, mode)
-            self._kept[kind] = tuple(map(_packed, self._plans[kind]))
-            kept.keep_value(self._key, self._kept)
+            self._keep(kind, tuple(map(_packed, self._plans[kind])))
         elif kind not in self._plans:
             self._plans[kind] = tuple(map(_plan, self._kept[kind]))
         plans, (rows, columns, channels) = self._plans[kind], (*array.shape, 1)[:3]
