@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imgconv.arrayfile import number_text
-from imgconv.kernels.value import Kernel
+
+if TYPE_CHECKING:
+    from imgconv.kernels.value import Kernel
 
 ORDER = ("title", "about", "weights", "scale", "offset", "anchor", "border", "like", "blur", "source")
-DEFAULTS = {field.name: field.default for field in fields(Kernel)}
 
 
 def toml_text(kernel: Kernel) -> str:
@@ -42,12 +43,12 @@ def json_text(kernel: Kernel) -> str:
 
 def _fields(kernel: Kernel, weights: str, quoted: Callable[[str], str]) -> dict[str, str]:
     """What TOML and JSON both say of a kernel, key by key; what goes without saying is left out."""
-    texts = {}
+    texts, defaults = {}, {field.name: field.default for field in fields(kernel)}
     for key in ORDER:
         value = getattr(kernel, key)
         if key == "weights":
             texts[key] = weights
-        elif value != DEFAULTS[key] and not (key == "blur" and value.lacks):
+        elif value != defaults[key] and not (key == "blur" and value.lacks):
             value = value.numbers if key == "blur" else value
             texts[key] = quoted(value) if isinstance(value, str) else _nested(value)
     return texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,6 @@ from imgconv.arrayfile import Array
 from imgconv.conventions import LIKES, is_finite, is_pair, parse_border
 from imgconv.errors import KernelError
 from imgconv.notebook import Look, Shown
-from imgconv.record import dataclass
 
 if TYPE_CHECKING:
     import numpy.typing as npt
