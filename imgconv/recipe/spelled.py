@@ -51,12 +51,12 @@ class SpelledRecipe:
         # the only step, if that is all
         self._kept: dict[Any, Any] = (kept.value(self._key) if self._key else None) or {}
         self._plans: dict[Any, tuple[Plan, ...]] = {}
-        if not self._kept or any(_digest(word) != digest for word, digest in self._kept["files"].items()):
+        if not self._kept or any(_file_digest(word) != digest for word, digest in self._kept["files"].items()):
             from imgconv.kernels.spec import names_file
 
-            files = {word: _digest(word) for word in words if self._key and names_file(word)}
+            files = {word: _file_digest(word) for word in words if self._key and names_file(word)}
             self._kept = {"name": self.made.name, "kernels": len(self.made.kernels), "files": files}
-            if None in files.values() or any(_digest(word) != digest for word, digest in files.items()):
+            if None in files.values() or any(_file_digest(word) != digest for word, digest in files.items()):
                 self._key = None  # it was changed meanwhile
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -169,7 +169,7 @@ def _key(words: Sequence[str], options: Options) -> str | None:
         return None
 
 
-def _digest(word: str) -> str | None:
+def _file_digest(word: str) -> str | None:
     """Of what a kernel's file holds; None where it is no file, or a large one."""
     path = word.strip()
     try:
