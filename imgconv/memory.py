@@ -118,6 +118,13 @@ class Samples:
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
 
+    def __eq__(self, other: object) -> Any:
+        """Of each sample, as an array's."""
+        return np.asarray(self) == other
+
+    def __ne__(self, other: object) -> Any:
+        return np.asarray(self) != other
+
     def tolist(self) -> list[Any]:
         """As Python's numbers."""
         if self.gap or not self.size:  # none, as of a kernel without taps, are nothing that memoryview casts

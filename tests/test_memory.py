@@ -101,6 +101,10 @@ def test_samples_are_what_an_array_is(shape, dtype, gap, data):
     np.testing.assert_array_equal(samples[0, :, -1], array[0, :, -1])
     np.testing.assert_array_equal(samples[::2], array[::2])
     assert (samples.sum(), samples.max()) == (array.sum(), array.max())  # whatever else
+    for other in (samples, array, array[:1, :1, :1], array.max(), array.tolist()):
+        np.testing.assert_array_equal(samples == other, array == np.asarray(other))
+        np.testing.assert_array_equal(samples != other, array != np.asarray(other))
+        np.testing.assert_array_equal(other == samples, array == np.asarray(other))
     for other in ((array.size,), (-1, shape[2]), (shape[0], -1), shape):
         np.testing.assert_array_equal(samples.reshape(other), array.reshape(other))
         np.testing.assert_array_equal(samples.reshape(*other), array.reshape(other))
@@ -185,6 +189,8 @@ def test_samples_that_are_not_read_are_one_zero():
     assert unread[1:].shape == (4, 10**9, 3)
     with pytest.raises(AttributeError):
         unread.nothing  # noqa: B018
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(unread)  # nor is an array's
     assert not np.asarray(unread).flags.writeable
 
 
