@@ -10,6 +10,7 @@ import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
+from textwrap import dedent, indent
 
 import numpy as np
 import pytest
@@ -140,18 +141,23 @@ def test_nothing_evaluates_text_or_unpickles():
         assert not {"pickle", "marshal", "shelve"} & {name for name, _ in imports(path)}, module
 
 
+def at_its_end(code, *words, cwd=None):
+    """What code prints on standard error, run by a command that has done its work, where its process would end."""
+    script = (
+        "import os, sys\nsys.argv = ['imgconv', *sys.argv[1:]]\ndef leave(status):\n    assert status == 0\n"
+        f"{indent(dedent(code), '    ')}\n    sys.exit(7)\nos._exit = leave\nfrom imgconv.__main__ import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=cwd, check=False)
+    assert done.returncode == 7, done.stderr
+    return done.stderr
+
+
 def loaded_after(*words):
     """Every module that a command has imported when it ends."""
-    code = (
-        "import os, sys\nsys.argv = ['imgconv', *sys.argv[1:]]\nos._exit = sys.exit\n"
-        "from imgconv.__main__ import main\n"
-        "try:\n    main()\nfinally:\n    print('\\n', file=sys.stderr, *(\n"
-        "        name for name, module in sys.modules.items() if type(module).__name__ != '_StandIn'))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "imgconv.cli" in done.stderr.split(), done.stderr
-    return set(done.stderr.split())
+    code = "print(*(n for n, module in sys.modules.items() if type(module).__name__ != '_StandIn'), file=sys.stderr)"
+    loaded = at_its_end(code, *words).split()
+    assert "imgconv.cli" in loaded
+    return set(loaded)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["apply", "--help"], ["completion", "bash"]])
@@ -204,72 +210,60 @@ def test_a_folder_of_plain_pictures_needs_no_numpy(tmp_path):
 
 
 def test_numpy_is_there_for_who_asks():
-    code = (
-        "import os, sys, threading\nfrom importlib.util import find_spec\nsys.argv = ['imgconv', '--version']\n"
-        "def leave(status):\n    assert 'numpy._core' not in sys.modules and find_spec('numpy').origin\n"
-        "    import numpy as np\n    assert np.__version__ and np.__file__\n    sums = []\n"
-        "    many = [threading.Thread(target=lambda: sums.append(np.ones(3).sum())) for _ in range(16)]\n"
-        "    [thread.start() for thread in many]\n    [thread.join() for thread in many]\n"
-        "    from numpy.lib.format import magic\n    import numpy.linalg\n    import numpy\n"
-        "    assert not hasattr(np, 'nothing') and np.ones is numpy.ones is sys.modules['numpy'].ones\n"
-        "    sys.exit(sums == [3] * 16)\n"
-        "os._exit = leave\nfrom imgconv.__main__ import main\nmain()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "")
+    code = """
+        import threading
+        from importlib.util import find_spec
+        assert "numpy._core" not in sys.modules and find_spec("numpy").origin
+        import numpy as np
+        assert np.__version__ and np.__file__
+        sums = []
+        many = [threading.Thread(target=lambda: sums.append(np.ones(3).sum())) for _ in range(16)]
+        [thread.start() for thread in many]
+        [thread.join() for thread in many]
+        from numpy.lib.format import magic
+        import numpy.linalg
+        import numpy
+        assert not hasattr(np, "nothing") and np.ones is numpy.ones is sys.modules["numpy"].ones
+        assert sums == [3] * 16
+    """
+    assert at_its_end(code, "--version") == ""
 
 
 def test_modules_that_click_hardly_uses_are_there_for_who_asks():
-    code = r"""if True:
-        import os, sys
-        sys.argv = ["imgconv", "--version"]
-        def leave(status: int):
-            import imgconv.engine.band
-            from click.core import inspect as clicks
-            annotated = [clicks.get_annotations(of) for of in (str, imgconv.engine.band.Variant, leave)]
-            texts = ["", " a ", "\ta\tb", " a\n  b\n    c\n", "\n\n a\n b\n"]
-            cleaned = [clicks.cleandoc(text) for text in texts]
-            import datetime, gettext, inspect, ipaddress, tempfile, uuid
-            assert inspect.signature(leave) and tempfile.gettempdir() and gettext.NullTranslations()
-            assert cleaned == [inspect.cleandoc(text) for text in texts], cleaned
-            assert annotated == [inspect.get_annotations(of) for of in (str, imgconv.engine.band.Variant, leave)]
-            assert uuid.UUID(int=0).int == 0 and datetime.datetime(2000, 1, 1).year == 2000
-            assert ipaddress.ip_address("::1").version == 6
-            left = [name for name, module in sys.modules.items() if type(module).__name__ == "_StandIn"]
-            assert left == ["numpy"]
-            sys.exit(1)
-        os._exit = leave
-        from imgconv.__main__ import main
-        main()
+    code = r"""
+        import imgconv.engine.band
+        from click.core import inspect as clicks
+        annotated = [clicks.get_annotations(of) for of in (str, imgconv.engine.band.Variant, main)]
+        texts = ["", " a ", "\ta\tb", " a\n  b\n    c\n", "\n\n a\n b\n"]
+        cleaned = [clicks.cleandoc(text) for text in texts]
+        import datetime, gettext, inspect, ipaddress, tempfile, uuid
+        assert inspect.signature(main) and tempfile.gettempdir() and gettext.NullTranslations()
+        assert cleaned == [inspect.cleandoc(text) for text in texts], cleaned
+        assert annotated == [inspect.get_annotations(of) for of in (str, imgconv.engine.band.Variant, main)]
+        assert uuid.UUID(int=0).int == 0 and datetime.datetime(2000, 1, 1).year == 2000
+        assert ipaddress.ip_address("::1").version == 6
+        left = [name for name, module in sys.modules.items() if type(module).__name__ == "_StandIn"]
+        assert left == ["numpy"]
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert at_its_end(code, "--version") == ""
 
 
 def test_numpys_types_are_there_for_who_asks():
-    code = (
-        "import sys\nsys.argv = ['imgconv', 'kernels']\n"
-        "def leave(status):\n    from numpy.typing import ArrayLike, NDArray\n    import numpy._typing as real\n"
-        "    assert (ArrayLike, NDArray) == (real.ArrayLike, real.NDArray) and NDArray is not list\n"
-        "    assert not hasattr(real, 'nothing')\n    sys.exit('numpy.linalg' in sys.modules)\n"
-        "import os\nos._exit = leave\nfrom imgconv.__main__ import main\nmain()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "")
+    code = """
+        from numpy.typing import ArrayLike, NDArray
+        import numpy._typing as real
+        assert (ArrayLike, NDArray) == (real.ArrayLike, real.NDArray) and NDArray is not list
+        assert not hasattr(real, "nothing")
+        assert "numpy.linalg" in sys.modules
+    """
+    assert at_its_end(code, "kernels") == ""
 
 
 @pytest.mark.parametrize("words", [["apply", "a.png", "-k", "blur", "--overwrite"], ["kernels", "show", "blur"]])
 def test_garbage_is_collected_once_all_is_imported(tmp_path, words):
     (tmp_path / "a.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
-    code = (
-        "import gc, os, sys\nsys.argv = ['imgconv', *sys.argv[1:]]\nos._exit = sys.exit\n"
-        "from imgconv.__main__ import main\n"
-        "try:\n    main()\nfinally:\n    print(gc.isenabled(), gc.get_freeze_count() > 1000, file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path, check=True
-    )
-    assert done.stderr == "True True\n"
+    code = "import gc\nprint(gc.isenabled(), gc.get_freeze_count() > 1000, file=sys.stderr)"
+    assert at_its_end(code, *words, cwd=tmp_path) == "True True\n"
 
 
 def test_every_module_is_there_without_what_only_unix_has():
