@@ -78,16 +78,22 @@ def _real_type(name: str) -> object:
     return found
 
 
-def _cleaned(text: str) -> Any:
+def _cleaned(text: str) -> str:
     """As `inspect.cleandoc`: of a line there is little to clean, as of an option's help."""
-    return sys.modules["inspect"].__getattr__("cleandoc")(text) if "\n" in text else text.expandtabs().lstrip()
+    if "\n" not in text:
+        return text.expandtabs().lstrip()
+    from inspect import Signature, cleandoc  # noqa: F401 -- what the stand-in does not have makes it the module
+
+    return cleandoc(text)
 
 
-def _annotations(of: object, **how: object) -> Any:
+def _annotations(of: object, **how: Any) -> dict[str, Any]:
     """As `inspect.get_annotations`, of which data classes take the plainest part."""
-    if how or not isinstance(of, type):
-        return sys.modules["inspect"].__getattr__("get_annotations")(of, **how)
-    return dict(vars(of).get("__annotations__", {}))
+    if isinstance(of, type) and not how:
+        return dict(vars(of).get("__annotations__", {}))
+    from inspect import Signature, get_annotations  # noqa: F401
+
+    return get_annotations(of, **how)  # type: ignore[arg-type]
 
 
 def _counted(one: str, more: str, number: int) -> str:

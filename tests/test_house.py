@@ -233,6 +233,7 @@ def test_modules_that_click_hardly_uses_are_there_for_who_asks():
     code = r"""
         import imgconv.engine.band
         from click.core import inspect as clicks
+        from inspect import cleandoc
         annotated = [clicks.get_annotations(of) for of in (str, imgconv.engine.band.Variant, main)]
         texts = ["", " a ", "\ta\tb", " a\n  b\n    c\n", "\n\n a\n b\n"]
         cleaned = [clicks.cleandoc(text) for text in texts]
@@ -240,6 +241,7 @@ def test_modules_that_click_hardly_uses_are_there_for_who_asks():
         assert inspect.signature(main) and tempfile.gettempdir() and gettext.NullTranslations()
         assert cleaned == [inspect.cleandoc(text) for text in texts], cleaned
         assert annotated == [inspect.get_annotations(of) for of in (str, imgconv.engine.band.Variant, main)]
+        assert [cleandoc(text) for text in texts] == cleaned
         assert uuid.UUID(int=0).int == 0 and datetime.datetime(2000, 1, 1).year == 2000
         assert ipaddress.ip_address("::1").version == 6
         left = [name for name, module in sys.modules.items() if type(module).__name__ == "_StandIn"]
