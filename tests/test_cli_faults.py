@@ -100,6 +100,37 @@ def test_where_only_ascii_is_printed_the_line_is_ascii(jobs):
         assert "Error" not in imgconv(*words, env=environment).stderr
 
 
+# folders that may not be entered or written to
+
+
+# as root may do everywhere, but for its capabilities
+NO_RIGHTS = "import ctypes\nctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-o", "shut/x.png"], "shut/x.png: permission denied; nothing was written"),
+        (["-o", "shut/in/x.png", "--overwrite"], "shut/in/x.png: permission denied; nothing was written"),
+        (["-o", "read/{stem}.png"], "read/0.png: permission denied; nothing was written"),
+        (["-o", "away.png", "--overwrite"], "away.png: permission denied; nothing was written"),
+        (["--out-dir", "read"], "read/0.blur.png: permission denied; nothing was written"),
+        (["--out-dir", "shut/new"], "shut/new: permission denied"),
+        (["--report", "shut/in/x.html"], "shut/in/x.html: permission denied; nothing was written"),
+    ],
+)
+def test_a_folder_that_may_not_be_entered_or_written_to_is_said_before(words, told):
+    Path("shut/in").mkdir(parents=True)
+    Path("shut").chmod(0)
+    Path("read").mkdir(mode=0o500)
+    Path("away.png").symlink_to("read/x.png")
+    for dry in (["-n"], []):
+        done = after(NO_RIGHTS, "apply", "0.png", "-k", "blur", *words, *dry)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", f"imgconv: {told}\n")
+    Path("shut").chmod(0o700)
+    assert results() == [*Path("shut/in").iterdir()] == [*Path("read").iterdir()] == []
+
+
 @pytest.mark.parametrize("inputs", ["0.png", "-r ."])
 def test_a_folder_that_has_been_deleted_is_said(inputs):
     done = shell(f"mkdir gone; cd gone; rmdir ../gone; imgconv apply {inputs} -k blur --out-dir out")

@@ -20,7 +20,7 @@ from imgconv.batch.targets import Job, Targets, content_of, is_journaled, is_ski
 from imgconv.conventions import METADATA
 from imgconv.errors import ImgconvError, PictureError, WriteError, reason, unforeseen
 from imgconv.formats.limits import DEFAULT, Limits, limits_for, memory
-from imgconv.formats.place import PIECE, followed, make_folder, placed, put, sweep_once, sync
+from imgconv.formats.place import PIECE, check_place, followed, make_folder, placed, put, sweep_once, sync
 from imgconv.formats.read import frames_of
 from imgconv.formats.table import Changes
 from imgconv.formats.write import sink_of
@@ -92,6 +92,18 @@ def with_threads(recipe: Recipe, threads: int | None) -> Recipe:
     if threads is None or recipe.options.threads is not None:
         return recipe
     return recipe.with_threads(threads)
+
+
+def foreseen(job: Job, targets: Targets) -> str:
+    """What is known to go wrong with a job before anything is read, as its outcome will say it; "" where nothing is."""
+    try:
+        if isinstance(job.source, Path) and not job.problem:
+            remote.opened(job.source)[0].close()
+        if isinstance(job.target, Path):
+            check_place(job.target, makes=targets.out_dir is not None)
+    except ImgconvError as problem:
+        return _named(str(problem), job)
+    return job.problem
 
 
 def _ended(steps: Generator[BinaryIO, None, Outcome]) -> Outcome:

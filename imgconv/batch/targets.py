@@ -16,6 +16,7 @@ from imgconv.batch import journal, remote
 from imgconv.batch.remote import Remote, full, place
 from imgconv.errors import PictureError, UsageError, reason
 from imgconv.formats.decode import Begun
+from imgconv.formats.place import lacks_folder
 from imgconv.formats.table import ENCODER_OPTIONS, START_BYTES, by_name, endings, format_of, is_written, name_for
 
 STREAM = "-"
@@ -279,16 +280,14 @@ def _check_clashes(jobs: Sequence[Job], targets: Targets, real: Callable[[str], 
             raise UsageError(f"{job.target}: is an input; --in-place writes over it")
         if isinstance(job.target, Remote):
             if targets.resume:
-                raise UsageError(
-                    f"{job.target}: --resume keeps its journal in a folder; --skip-existing leaves results"
-                )
+                raise UsageError(f"{job.target}: --resume keeps a journal in a folder; --skip-existing leaves results")
             existing += [job.target] if job.target in there else []
             continue
         if not isinstance(here, str) and not os.path.isfile(job.target):
             raise UsageError(f"{job.target}: is {'a folder' if os.path.isdir(job.target) else 'not a regular file'}")
         if os.path.lexists(job.target) and not targets.may_be_there(job.target):
             existing.append(job.target)
-        if targets.out_dir is None and not os.path.isdir(real(os.path.dirname(job.target))):
+        if targets.out_dir is None and lacks_folder(job.target):
             raise UsageError(f"{job.target}: there is no folder {job.target.parent}; --out-dir makes one")
     if existing:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""

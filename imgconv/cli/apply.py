@@ -350,20 +350,25 @@ def _do(
 
 
 def _plan(jobs: list[Job], recipe: Recipe, targets: Targets, as_json: bool) -> int:
-    """Says what would be done; what would fail is failed already, and what exists is left out, but for scripts."""
+    """Says what would be done, and what is known to fail; what exists is left out, but for scripts."""
+    from imgconv.batch.job import foreseen
     from imgconv.batch.targets import is_skipped
 
+    ended = DONE
     for job in jobs:
-        status = "failed" if job.problem else "skipped" if is_skipped(job, targets) else "planned"
-        line: dict[str, Any] = {"input": job.input, "output": job.output, "kernel": recipe.name, "status": status}
-        if job.problem:
-            warn(job.problem)
-            line |= {"output": None, "error": job.problem}
+        skipped = is_skipped(job, targets)
+        problem = "" if skipped else foreseen(job, targets)
+        status = "skipped" if skipped else "failed" if problem else "planned"
+        output = None if job.problem else job.output
+        line: dict[str, Any] = {"input": job.input, "output": output, "kernel": recipe.name, "status": status}
+        if problem:
+            warn(problem)
+            line["error"], ended = problem, FAILED
         if as_json:
             print_json(line)
         elif status == "planned":
             print_line(f"{job.input} → {job.output}")
-    return FAILED if any(job.problem for job in jobs) else DONE
+    return ended
 
 
 def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:

@@ -34,14 +34,17 @@ overwrite_page_option = click.option("--overwrite", is_flag=True, help="Replace 
 
 
 def check_report(path: str | None, *, overwrite: bool) -> None:
-    """Raises UsageError where a page could not be written in the end."""
+    """Raises UsageError or WriteError where a page could not be written in the end."""
     if path is None:
         return
+    from imgconv.formats.place import check_place, lacks_folder
+
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report {path}: is a page, so its name ends in .html")
-    if not os.path.isdir(os.path.dirname(path) or "."):
+    if lacks_folder(Path(path)):
         raise UsageError(f"--report {path}: there is no folder {os.path.dirname(path)}")
     check_free(path, overwrite=overwrite)
+    check_place(Path(path))
 
 
 def write_report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -314,6 +315,34 @@ def _place(part: str, target: str, *, overwrite: bool) -> None:
         if os.path.lexists(target):
             raise FileExistsError from None
         os.replace(part, target)
+
+
+def lacks_folder(path: Path) -> bool:
+    """Whether the folder that a file is to lie in is not there; where that cannot be seen, `placed` says why."""
+    try:
+        return not stat.S_ISDIR(os.stat(path.parent).st_mode)
+    except OSError as problem:
+        return not isinstance(problem, PermissionError)
+
+
+def check_place(path: Path, *, makes: bool = False) -> None:
+    """Raises the WriteError of `placed`, and of `make_folder` where that `makes` one, as far as it is known before."""
+    folder, end = os.path.dirname(followed(os.fspath(path))[0]) or ".", "; nothing was written"
+    if makes and not os.path.isdir(path.parent):
+        path, end = path.parent, ""
+        there = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
+        if not os.path.isdir(there):
+            raise WriteError(f"{path}: {there} is no folder")
+        folder = os.fspath(there)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(path)
+        os.stat(folder)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(number, os.strerror(number))
+    except OSError as problem:
+        raise WriteError(f"{path}: {reason(problem)}{end}") from None
 
 
 def make_folder(folder: Path) -> None:
