@@ -19,7 +19,7 @@ def _leave(number: int, frame: object) -> None:
     os._exit(128 + number)
 
 
-_importing = RLock()
+_looking = RLock()
 # while the rest is being imported, a signal ends the process without a traceback
 for _number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # Windows has none
     if signal.getsignal(_number) != signal.SIG_IGN:
@@ -38,12 +38,7 @@ class _StandIn(type(sys)):  # type: ignore[misc]
     def __getattr__(self, name: str) -> Any:
         if name == "__path__" and self.__spec__ is None:
             raise AttributeError(name)  # "from … import" asks for it, and has the same answer of the module
-        module: str = self.__name__
-        with _importing:
-            if sys.modules.get(module, self) is self:
-                sys.modules.pop(module, None)
-                self.__dict__.update(_imported(module))  # nothing is asked twice
-        return getattr(sys.modules[module], name)
+        return getattr(_real(self.__name__), name)
 
 
 def _put_in(name: str, **has: object) -> None:
@@ -51,18 +46,31 @@ def _put_in(name: str, **has: object) -> None:
         sys.modules[name] = _StandIn(name, has)
 
 
-def _imported(name: str) -> dict[str, object]:
-    """What a module has, when it is imported."""
+def _real(name: str) -> Any:
+    """The module itself, which takes its stand-in's place, imported if it was not."""
     from importlib import import_module
 
-    if name == "numpy":
-        # nobody reads the docstrings of its compiled functions here, which take a tenth of importing it
-        for part in ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars"):
-            sys.modules[part] = type(sys)(part)
-        # nor its types for annotations, of which it imports one itself, and which take another tenth
-        sys.modules["numpy._typing"] = stand_in = type(sys)("numpy._typing")
-        vars(stand_in).update(NDArray=list, __getattr__=_real_type)
-    return vars(import_module(name))
+    with _looking:
+        stand_in = sys.modules.get(name)
+        if isinstance(stand_in, _StandIn):
+            if name == "numpy":
+                _spare_numpy()
+            del sys.modules[name]
+    # outside the lock: another thread may be importing it by now, and want a stand-in's module for that
+    real = import_module(name)
+    if isinstance(stand_in, _StandIn):
+        stand_in.__dict__.update(vars(real))  # nothing is asked twice
+    return real
+
+
+def _spare_numpy() -> None:
+    """Takes from the import of NumPy what nobody needs here."""
+    # the docstrings of its compiled functions, which take a tenth of it
+    for name in ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars"):
+        sys.modules[name] = type(sys)(name)
+    # and its types for annotations, of which it imports one itself, and which take another tenth
+    sys.modules["numpy._typing"] = stand_in = type(sys)("numpy._typing")
+    vars(stand_in).update(NDArray=list, __getattr__=_real_type)
 
 
 def _real_type(name: str) -> object:
@@ -78,22 +86,16 @@ def _real_type(name: str) -> object:
     return found
 
 
-def _cleaned(text: str) -> str:
+def _cleaned(text: str) -> Any:
     """As `inspect.cleandoc`: of a line there is little to clean, as of an option's help."""
-    if "\n" not in text:
-        return text.expandtabs().lstrip()
-    from inspect import Signature, cleandoc  # noqa: F401 -- what the stand-in does not have makes it the module
-
-    return cleandoc(text)
+    return _real("inspect").cleandoc(text) if "\n" in text else text.expandtabs().lstrip()
 
 
-def _annotations(of: object, **how: Any) -> dict[str, Any]:
+def _annotations(of: object, **how: object) -> Any:
     """As `inspect.get_annotations`, of which data classes take the plainest part."""
-    if isinstance(of, type) and not how:
-        return dict(vars(of).get("__annotations__", {}))
-    from inspect import Signature, get_annotations  # noqa: F401
-
-    return get_annotations(of, **how)  # type: ignore[arg-type]
+    if how or not isinstance(of, type) or "__annotations__" not in vars(of):
+        return _real("inspect").get_annotations(of, **how)
+    return dict(vars(of)["__annotations__"])
 
 
 def _counted(one: str, more: str, number: int) -> str:

@@ -147,7 +147,9 @@ def at_its_end(code, *words, cwd=None):
         "import os, sys\nsys.argv = ['imgconv', *sys.argv[1:]]\ndef leave(status):\n    assert status == 0\n"
         f"{indent(dedent(code), '    ')}\n    sys.exit(7)\nos._exit = leave\nfrom imgconv.__main__ import main\nmain()"
     )
-    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=cwd, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=cwd, check=False, timeout=300
+    )
     assert done.returncode == 7, done.stderr
     return done.stderr
 
@@ -233,7 +235,7 @@ def test_modules_that_click_hardly_uses_are_there_for_who_asks():
     code = r"""
         import imgconv.engine.band
         from click.core import inspect as clicks
-        from inspect import cleandoc
+        from inspect import cleandoc, get_annotations
         annotated = [clicks.get_annotations(of) for of in (str, imgconv.engine.band.Variant, main)]
         texts = ["", " a ", "\ta\tb", " a\n  b\n    c\n", "\n\n a\n b\n"]
         cleaned = [clicks.cleandoc(text) for text in texts]
@@ -242,10 +244,26 @@ def test_modules_that_click_hardly_uses_are_there_for_who_asks():
         assert cleaned == [inspect.cleandoc(text) for text in texts], cleaned
         assert annotated == [inspect.get_annotations(of) for of in (str, imgconv.engine.band.Variant, main)]
         assert [cleandoc(text) for text in texts] == cleaned
+        assert [get_annotations(of) for of in (str, imgconv.engine.band.Variant, main)] == annotated
         assert uuid.UUID(int=0).int == 0 and datetime.datetime(2000, 1, 1).year == 2000
         assert ipaddress.ip_address("::1").version == 6
         left = [name for name, module in sys.modules.items() if type(module).__name__ == "_StandIn"]
         assert left == ["numpy"]
+    """
+    assert at_its_end(code, "--version") == ""
+
+
+def test_threads_that_import_the_same_module_do_not_wait_for_each_other():
+    code = """
+        import importlib, threading
+        def later(name):
+            thread = threading.Thread(target=exec, args=("import numpy; numpy.zeros(1)",), daemon=True)
+            thread.start()
+            thread.join(5)  # by then it has begun to import it
+            return import_module(name)
+        import_module, importlib.import_module = importlib.import_module, later
+        import numpy
+        assert numpy.ones(1)[0] == 1
     """
     assert at_its_end(code, "--version") == ""
 
