@@ -162,6 +162,20 @@ def test_everything_is_compiled_before_it_is_needed(store, monkeypatch, cores):
     assert [entry.state for entry in kept.entries(functions)] == ["sound"] * len(functions)
 
 
+@posix
+def test_compiling_everything_ends_at_once_where_nothing_can_be_kept(tmp_path):
+    code = (
+        "import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "sys.argv = ['imgconv', 'doctor', 'warm']\nfrom imgconv.__main__ import main\nmain()"
+    )
+    environment = os.environ | {"IMGCONV_CACHE_DIR": str(tmp_path / "kept")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    told = f"{FUNCTIONS[0]} cannot be kept: {tmp_path / 'kept'}: file too large\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+    assert [*(tmp_path / "kept").iterdir()] == []
+
+
 def test_no_process_stays_when_everything_is_compiled(tmp_path):
     """One that stays holds standard output open, so that whoever reads it waits for ever."""
     code = (

@@ -80,11 +80,21 @@ def warm() -> int:
     workers = min(available_cores(), len(functions))
     pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
-        for function, seconds in zip(functions, pool.map(kept.prepare, functions), strict=True):
+        for function, (seconds, problem) in zip(functions, pool.map(_prepared, functions), strict=True):
+            if problem:  # the disk is full, say
+                click.echo(f"{function} cannot be kept: {problem}", err=True)
+                return FAILED
             click.echo(f"{function!s:26} {'compiled in ' + duration(seconds) if seconds else 'was there'}")
     finally:
         pool.shutdown(cancel_futures=True)
     return DONE
+
+
+def _prepared(function: Function) -> tuple[float, str | None]:
+    """The seconds that compiling took, and why what was compiled could not be kept."""
+    from imgconv.native import kept
+
+    return kept.prepare(function), kept.unkept()
 
 
 def _functions() -> list[Function]:
