@@ -72,6 +72,7 @@ class Plan(Shown):
     # rows and columns of the result, counted from the first that the loop computes, after which sums are taken anew: a
     # part of a picture has the same sums to the last bit if it begins on the grid
     grid: tuple[int, int] = (1, 1)
+    block: int = 1  # rows of the result, counted likewise, that are computed together or not at all
     portable: bool = True  # the same sums on every machine: not where LAPACK has a part in them
 
     def _look(self) -> Look:

@@ -123,7 +123,7 @@ class Chain:
             target = empty((count, *self.target_shape[1:]), source.dtype)
         workers = workers_for(target.size * sum(stage.plan.cost for stage in self.stages), count, threads)
         one, stage = len(self.stages) == 1, self.stages[0]
-        block = stage.block if one else 1
+        block = stage.plan.block if one else 1
         before = (rows.start + stage.window[0].start - stage.inner[0].start) % block  # bands begin where blocks do
         band = _band_rows(count + before, self.halo, workers, block, one=one)
         used: list[list[ThreadLoop]] = []

@@ -116,11 +116,6 @@ class Stage:
                 inner = [Span(rows.start, rows.start), Span(columns.start, columns.start)]
             self.inner = inner[0], inner[1]
 
-    @property
-    def block(self) -> int:
-        """Rows of the inner window that are computed together or not at all."""
-        return self.plan.grid[0] if self.plan.method == "fourier" else 1
-
     def needed(self, rows: Span) -> Span:
         """The source rows that target rows `rows` are computed from, those on which they lie included."""
         height, start = self.shape[0], self.window[0].start

@@ -58,6 +58,7 @@ def plan(c: Correlation, dtype: str, direct: Plan) -> Plan | str:
         ring_lines=size,
         halo=(kept - 1, kept - 1),
         grid=(kept, 1),
+        block=kept,
     )
 
 
