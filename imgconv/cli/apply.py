@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,18 +31,19 @@ from imgconv.cli.options import (
     to_metadata,
     to_raw,
 )
-from imgconv.cli.progress import Progress, count, human_line, summary_lines
+from imgconv.cli.progress import Progress, count, details, human_line, summary_lines
 from imgconv.cli.report import check_report, report_option, section_of, write_report_of
-from imgconv.cli.sources import given_lines, origins, setting, use_recipe
+from imgconv.cli.sources import given_lines, setting, use_recipe
 from imgconv.conventions import METADATA
 from imgconv.errors import UsageError
 from imgconv.formats.table import ARRAY_ENDINGS, DEPTHS, ENCODER_OPTIONS, FORMATS, parse_encoder_options
 
 if TYPE_CHECKING:
     from imgconv.batch.inputs import Inputs
-    from imgconv.batch.job import Work
+    from imgconv.batch.job import Handling, Work
     from imgconv.batch.report import Count, Outcome
     from imgconv.batch.targets import Job, Targets
+    from imgconv.formats.decode import Begun
     from imgconv.formats.limits import Limits
     from imgconv.formats.raw import Raw
     from imgconv.recipe.recipe import Recipe
@@ -160,12 +161,7 @@ def apply(
     """
     ctx = click.get_current_context()
     _check_words(ctx.params)
-    from imgconv.formats.decode import begin
-
-    # the first picture is decoded while the rest is being imported
-    early = len(inputs) == 1 and list_file is None and inputs[0] != "-" and options["threads"] != 1 and raw is None
-    early = early and not (dry_run or skip_existing or newer or resume or watch or watch_kernel or cluster)
-    begun = begin(Path(inputs[0]), options["threads"]) if early else None
+    begun = _begun(ctx.params)
     settle = partial(make_recipe, kernels, limits=limits, auto_orient=auto_orient, portable=embed, **options)
     recipe = settle()
     if save_recipe is not None and not inputs and list_file is None:
@@ -174,7 +170,7 @@ def apply(
     from imgconv.batch import remote
     from imgconv.batch.inputs import Inputs, Patterns, find_inputs, listed_in
     from imgconv.batch.job import Handling, Work
-    from imgconv.batch.targets import Targets, check_embedding, check_encoder_options, make_jobs
+    from imgconv.batch.targets import Targets, make_jobs
 
     names = [*inputs, *(listed_in(list_file, nul=nul) if list_file is not None else ())]
     if list_file == "-" and "-" in names:
@@ -202,20 +198,13 @@ def apply(
         raise UsageError(f"no pictures in {remote.hidden(where)} ({left})")
     if resume or (isinstance(folder, Path) and len(jobs) > 1):
         targets = _journaled(targets, jobs, recipe, quiet=quiet)
-    changes, encoder_options = to_changes(depth, background, requantize), parse_encoder_options(encoder)
     handling = Handling(
-        encoder_options, metadata, auto_orient, limits._replace(memory=memory), changes, strip_gps=strip_gps, raw=raw
-    )
-    if jobs:
-        check_encoder_options(jobs, encoder_options)
-    if embed:
-        handling = handling._replace(embedded=recipes.embedded(ctx))
-        check_embedding(jobs)
+        parse_encoder_options(encoder), metadata, auto_orient, limits._replace(memory=memory),
+        to_changes(depth, background, requantize), strip_gps=strip_gps, raw=raw,
+        embedded=recipes.embedded(ctx) if embed else None,
+    )  # fmt: skip
     to_stdout = any(job.target is None and not job.problem for job in jobs)
-    if to_stdout and as_json:
-        raise UsageError("--json and a picture on standard output do not go together")
-    if to_stdout and not dry_run and sys.stdout.isatty() and any(job.format not in ("TEXT", "CSV") for job in jobs):
-        raise UsageError("a picture is not written to a terminal; redirect it, or give --output")
+    _check_jobs(jobs, handling, ctx.params, to_stdout=to_stdout)
     if save_recipe is not None:
         recipes.save_recipe(ctx, save_recipe, overwrite=overwrite)
     _say_left_out(found, results, recipe.name, as_json=as_json, quiet=quiet)
@@ -232,17 +221,9 @@ def apply(
     if begun is not None and jobs and begun.path == jobs[0].source:
         jobs[0] = jobs[0]._replace(begun=begun)
     work = Work(recipe, targets, handling, "" if report is None else "whole" if len(jobs) == 1 else "small")
-    if cluster is None:
-        from imgconv.batch.run import run
-
-        by: Callable[..., Generator[Outcome]] = partial(run, most=most)
-    else:
-        from imgconv.batch.cluster import run_on
-
-        by = partial(run_on, cluster)
     do = partial(
-        _do, by=by, keep_going=keep_going, to_stdout=to_stdout, as_json=as_json, quiet=quiet, verbose=verbose,
-        explain=explain, preview=preview and not to_stdout,
+        _do, by=_runner(cluster, most), keep_going=keep_going, to_stdout=to_stdout, as_json=as_json, quiet=quiet,
+        verbose=verbose, explain=explain, preview=preview and not to_stdout,
     )  # fmt: skip
     sections: list[dict[str, Any]] = []
     ended = do(jobs, work, len(results) + len(found.others) + len(found.unwanted), sections=sections)
@@ -280,6 +261,43 @@ def _check_words(given: dict[str, Any]) -> None:
     if given["watch_kernel"] and (watch or report or "-" in inputs):
         other = "--watch" if watch else "--report" if report else "standard input"
         raise UsageError(f"--watch-kernel and {other} do not go together")
+
+
+def _begun(given: dict[str, Any]) -> Begun | None:
+    """The only picture, where it is sure to be wanted: it is decoded while the rest is being imported."""
+    from imgconv.formats.decode import begin
+
+    alone = len(given["inputs"]) == 1 and given["list_file"] is None and given["inputs"][0] != "-"
+    other = ("dry_run", "skip_existing", "newer", "resume", "watch", "watch_kernel", "cluster", "raw")
+    if not alone or given["threads"] == 1 or any(given[name] for name in other):
+        return None
+    return begin(Path(given["inputs"][0]), given["threads"])
+
+
+def _check_jobs(jobs: list[Job], handling: Handling, given: dict[str, Any], *, to_stdout: bool) -> None:
+    """Raises UsageError for options that do not go with the formats of the jobs, or with standard output."""
+    from imgconv.batch.targets import check_embedding, check_encoder_options
+
+    if jobs:
+        check_encoder_options(jobs, handling.encoder)
+    if handling.embedded:
+        check_embedding(jobs)
+    if to_stdout and given["as_json"]:
+        raise UsageError("--json and a picture on standard output do not go together")
+    binary = any(job.format not in ("TEXT", "CSV") for job in jobs)
+    if to_stdout and binary and not given["dry_run"] and sys.stdout.isatty():
+        raise UsageError("a picture is not written to a terminal; redirect it, or give --output")
+
+
+def _runner(cluster: str | None, most: int | None) -> Callable[..., Generator[Outcome]]:
+    """What has the jobs done: processes here, or the workers of a cluster."""
+    if cluster is None:
+        from imgconv.batch.run import run
+
+        return partial(run, most=most)
+    from imgconv.batch.cluster import run_on
+
+    return partial(run_on, cluster)
 
 
 def _journaled(targets: Targets, jobs: list[Job], recipe: Recipe, *, quiet: bool) -> Targets:
@@ -369,18 +387,3 @@ def _plan(jobs: list[Job], recipe: Recipe, targets: Targets, as_json: bool) -> i
         elif status == "planned":
             print_line(f"{job.input} → {job.output}")
     return ended
-
-
-def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:
-    """The lines below: for `explain` every setting of each kernel, then how each was computed, and why."""
-    if outcome.filter_s is None:
-        return
-    if explain:
-        from imgconv.cli.settings import setting_lines
-
-        given = origins(click.get_current_context())
-        for kernel, settings in recipe.settled(picture=bool(outcome.mode)):
-            yield from setting_lines(kernel, settings, recipe.options, outcome, given)
-    if outcome.strip_rows:
-        yield f"in strips of {outcome.strip_rows} rows, which were read, filtered and written in turn"
-    yield from outcome.plans

@@ -12,12 +12,15 @@ from contextlib import ExitStack, suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
 
+import click
+
 from imgconv.cli import console, one_line, stop_again
 
 if TYPE_CHECKING:
     from imgconv.batch.report import Count, Outcome
     from imgconv.batch.run import Pending
     from imgconv.batch.targets import Job
+    from imgconv.recipe.recipe import Recipe
 
 REFRESH_S = 0.1
 NAMES = 4  # of files in work that are shown
@@ -53,6 +56,22 @@ def human_line(outcome: Outcome) -> str:
     if outcome.clipped:
         steps.append(f"{percent(outcome.clipped / math.prod(after) / (outcome.frames or 1))} clipped")
     return f"{job.input} → {target}   {size} {kind}   {' · '.join(steps)}"
+
+
+def details(outcome: Outcome, recipe: Recipe, explain: bool) -> Iterator[str]:
+    """The lines below it: for `explain` every setting of each kernel, then how each was computed, and why."""
+    if outcome.filter_s is None:
+        return
+    if explain:
+        from imgconv.cli.settings import setting_lines
+        from imgconv.cli.sources import origins
+
+        given = origins(click.get_current_context())
+        for kernel, settings in recipe.settled(picture=bool(outcome.mode)):
+            yield from setting_lines(kernel, settings, recipe.options, outcome, given)
+    if outcome.strip_rows:
+        yield f"in strips of {outcome.strip_rows} rows, which were read, filtered and written in turn"
+    yield from outcome.plans
 
 
 def summary_lines(ended: Count, total: int, passed_over: int, seconds: float) -> Iterator[str]:
