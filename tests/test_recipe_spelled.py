@@ -190,6 +190,28 @@ def test_a_file_counts_by_what_it_holds(store, tmp_path, monkeypatch):
         SpelledRecipe((str(path),), Options())
 
 
+def test_a_file_that_changes_meanwhile_is_what_it_was_at_the_start(store, tmp_path):
+    path, text, arrays = tmp_path / "k.txt", "1 2\n3 4\n", [noise(20, 30, 3), noise(20, 30, 1)]
+    path.write_text(text)
+    expected = [applied(Recipe((*kernels(path),), Options()), array)[0] for array in arrays]
+    applied(SpelledRecipe((str(path),), Options()), arrays[0])  # whose plan is kept
+    for _ in range(2):
+        recipe = SpelledRecipe((str(path),), Options())
+        path.write_text("9 9\n9 9\n")
+        assert [applied(recipe, array)[0] for array in arrays] == expected
+        assert "[3, 4]" in recipe.tables
+        path.write_text(text)
+
+
+@pytest.mark.parametrize("size", [0, spelled.LARGEST_FILE])
+def test_a_file_is_read_once(store, tmp_path, size):
+    path, array = tmp_path / "k.txt", noise(20, 30, 3)
+    path.write_text("1 2\n3 4\n" + size * " ")
+    recipe = SpelledRecipe((str(path),), Options())
+    path.unlink()
+    assert applied(recipe.with_threads(1), array)[0] == applied(Recipe((*kernels("1 2; 3 4"),), Options()), array)[0]
+
+
 def test_changed_sources_count(store, monkeypatch, tmp_path):
     array = noise(20, 30, 3)
     applied(SpelledRecipe(("blur",), Options()), array)

@@ -29,13 +29,14 @@ def format_of(path: Path) -> str:
     raise KernelError(f"{path}: not a kernel file; its name should end in {', '.join(ENDINGS)}")
 
 
-def read_kernels(path: Path) -> list[Kernel]:
+def read_kernels(path: Path, data: bytes | None = None) -> list[Kernel]:
     """The kernels in a file, whose ending tells the format: one, or those of an ImageMagick string.
 
-    Raises KernelError when it cannot be read or holds none; the text names the file and says what would be right.
+    It is not read again where `data` is what it holds. Raises KernelError when it cannot be read or holds none; the
+    text names the file and says what would be right.
     """
     form = format_of(path)
-    data = read_bytes(path, LARGEST_FILE[form], KernelError)
+    data = read_bytes(path, LARGEST_FILE[form], KernelError) if data is None else data
     try:
         return parse(data, form, path.stem)
     except (ValueError, KernelError) as problem:

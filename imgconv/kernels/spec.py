@@ -64,10 +64,11 @@ def kernel(spec: KernelLike) -> Kernel:
     return first
 
 
-def kernels(spec: KernelLike) -> list[Kernel]:
+def kernels(spec: KernelLike, data: bytes | None = None) -> list[Kernel]:
     """All kernels that `spec` means: one, or those of an ImageMagick string such as "3x3@: …" or "3x1: …; 1x3: …".
 
-    Raises KernelError when there is no such kernel or it cannot be read.
+    A file is not read again where `data` is what it holds. Raises KernelError when there is no such kernel or it
+    cannot be read.
     """
     if isinstance(spec, Kernel):
         return [spec]
@@ -95,7 +96,7 @@ def kernels(spec: KernelLike) -> list[Kernel]:
 
         return [formula(text)]
     if names_file(text):
-        return read_kernels(Path(text))
+        return read_kernels(Path(text), data)
     return [_named(text)]
 
 

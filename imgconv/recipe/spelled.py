@@ -47,17 +47,22 @@ class SpelledRecipe:
     def __init__(self, words: tuple[str, ...], options: Options) -> None:
         self.words, self.options = words, options
         self._key = _key(words, options)
-        # name and number of the kernels, and what their files hold; their text; by the kind of a picture, the plans of
+        # name and number of the kernels, and digests of their files; their text; by the kind of a picture, the plans of
         # the only step, if that is all
         self._kept: dict[Any, Any] = (kept.value(self._key) if self._key else None) or {}
         self._plans: dict[Any, tuple[Plan, ...]] = {}
-        if not self._kept or any(_file_digest(word) != digest for word, digest in self._kept["files"].items()):
+        # what the files hold, of which the kernels are made, whatever becomes of the files meanwhile
+        self._files = {word: _content(word) for word in self._kept.get("files", ())}
+        if not self._kept or self._digests() != self._kept["files"]:
             from imgconv.kernels.spec import names_file
 
-            files = {word: _file_digest(word) for word in words if self._key and names_file(word)}
-            self._kept = {"name": self.made.name, "kernels": len(self.made.kernels), "files": files}
-            if None in files.values() or any(_file_digest(word) != digest for word, digest in files.items()):
-                self._key = None  # it was changed meanwhile
+            self._files = {word: _content(word) for word in words if self._key and names_file(word)}
+            if None in self._files.values():
+                self._key = None
+            self._kept = {"name": self.made.name, "kernels": len(self.made.kernels), "files": self._digests()}
+
+    def _digests(self) -> dict[str, str]:
+        return {word: kept.sha256(data) for word, data in self._files.items() if data is not None}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self.made), (self.made.kernels, self.options)  # elsewhere there may be no such file, or another CPU
@@ -68,7 +73,8 @@ class SpelledRecipe:
         from imgconv.kernels.spec import kernels
         from imgconv.recipe.recipe import Recipe
 
-        return Recipe(tuple(kernel for word in self.words for kernel in kernels(word)), self.options)
+        found = (kernels(word, self._files.get(word)) for word in self.words)
+        return Recipe(tuple(kernel for some in found for kernel in some), self.options)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -96,7 +102,11 @@ class SpelledRecipe:
 
     def with_threads(self, threads: int) -> SpelledRecipe:
         """The recipe with so many threads in one picture."""
-        return SpelledRecipe(self.words, replace(self.options, threads=threads))
+        other = object.__new__(SpelledRecipe)
+        vars(other).update(vars(self), options=replace(self.options, threads=threads))
+        if "made" in vars(self):
+            other.made = self.made.with_threads(threads)
+        return other
 
     def strip_step(self, frame: Frame) -> tuple[Step, About] | None:
         """As `Recipe.strip_step`."""
@@ -169,13 +179,13 @@ def _key(words: Sequence[str], options: Options) -> str | None:
         return None
 
 
-def _file_digest(word: str) -> str | None:
-    """Of what a kernel's file holds; None where it is no file, or a large one."""
+def _content(word: str) -> bytes | None:
+    """What a kernel's file holds; None where it is no file, or a large one."""
     path = word.strip()
     try:
         if not os.path.isfile(path) or os.path.getsize(path) > LARGEST_FILE:
             return None
-        return kept.sha256(Path(path).read_bytes())
+        return Path(path).read_bytes()
     except OSError:
         return None
 
