@@ -144,6 +144,13 @@ def test_every_formula_is_explained(name):
     assert kernel(f"{name}:").name == name
 
 
+def test_a_formula_needs_no_docstring(monkeypatch):
+    """As python -OO leaves none."""
+    monkeypatch.setattr(FORMULAS["gaussian"], "__doc__", None)
+    assert explain("gaussian")[0] == ""
+    assert np.array_equal(kernel("gaussian:2").weights, kernel("gaussian:sigma=2").weights)
+
+
 RANGES = [
     (name, key, parameter.doc)
     for name in FORMULAS

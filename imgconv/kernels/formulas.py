@@ -56,7 +56,8 @@ def parameters(name: str) -> dict[str, Any]:
 
 def explain(name: str) -> tuple[str, list[str], dict[str, str]]:
     """A formula's docstring: its first line, the lines of its definition, and its sections by their heading."""
-    about, *definition, source = inspect.cleandoc(FORMULAS[name].__doc__ or "").split("\n\n")
+    text = inspect.cleandoc(FORMULAS[name].__doc__ or "") or "\n\n"  # python -OO leaves nothing of it
+    about, *definition, source = text.split("\n\n")
     entries = groupby(parameters_of(name).items(), lambda entry: entry[1].doc)
     sections = {
         "Parameters": "\n".join(f"{', '.join(key for key, _ in alike)}\n    {doc}" for doc, alike in entries),
