@@ -20,7 +20,7 @@ from imgconv.formats.png import codec as module
 from imgconv.formats.png.codec import PngSink, decoder_of
 from imgconv.formats.png.deflate import adler_of_both, deflated
 from imgconv.formats.table import MODES
-from imgconv.native import kept
+from imgconv.native import compiler
 
 SIZES = [(1, 1), (1, 7), (7, 1), (3, 2), (65, 33), (400, 301)]
 KINDS = [(dtype, channels) for dtype, channels in MODES]
@@ -433,7 +433,7 @@ def test_checksums_are_put_together_right():
 
 def test_the_loops_need_nothing_from_outside():
     for function in (module.FILTER, module.UNFILTER):
-        _, code = kept._module(function)
+        _, code = compiler.module_of(function)
         declared = [line for line in str(code).splitlines() if line.startswith("declare ")]
         assert all("@llvm." in line for line in declared), declared
         assert "external" not in str(code)

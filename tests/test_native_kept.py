@@ -13,7 +13,7 @@ from imgconv.cli.doctor import doctor
 from imgconv.engine.band import Variant
 from imgconv.engine.methods import VARIANTS
 from imgconv.formats.image import MOVES
-from imgconv.native import kept
+from imgconv.native import compiler, kept
 
 FUNCTIONS = [variant.function for variant in VARIANTS]
 VARIANT = Variant("direct", "direct", "uint8", (3, 3)).function
@@ -140,13 +140,13 @@ def test_loops_need_no_symbol_from_outside_and_never_fuse():
         Variant("direct", "direct", "float64", (5, 5)).function,
         Variant("box", "box", "uint8").function,
     ):
-        _, module = kept._module(variant)
+        _, module = compiler.module_of(variant)
         declared = re.findall(r"^declare .*@([\w.]+)\(", str(module), re.MULTILINE)
         assert declared
         assert all(name.startswith("llvm.") for name in declared)
         assert "external" not in str(module)
         if words := {"x86_64": (r"v?mulp[sd]", "vfmadd"), "aarch64": ("fmul", "fmla")}.get(platform.machine()):
-            code = kept._target().emit_assembly(module)
+            code = compiler.target_machine().emit_assembly(module)
             assert re.search(words[0], code)
             assert words[1] not in code
 

@@ -8,7 +8,7 @@ import pytest
 
 from imgconv.engine.band import Variant
 from imgconv.formats.png.codec import FILTER
-from imgconv.native import kept, link
+from imgconv.native import compiler, kept, link
 from imgconv.native.cpu import Cpu
 
 pytestmark = pytest.mark.skipif(not link.possible(), reason="objects are linked on Linux only, x86-64 and AArch64")
@@ -51,8 +51,8 @@ def aarch64(monkeypatch):
     triple = "aarch64-unknown-linux-gnu"
     target = llvm.Target.from_triple(triple).create_target_machine(reloc="pic", codemodel="small", opt=3)
     made = Cpu("", "", frozenset({"asimd"}))
-    monkeypatch.setattr(kept, "cpu", lambda: made)
-    monkeypatch.setattr(kept, "_target", lambda: target)
+    monkeypatch.setattr(compiler, "cpu", lambda: made)
+    monkeypatch.setattr(compiler, "target_machine", lambda: target)
 
     def compile_(module):
         module = llvm.parse_assembly(module) if isinstance(module, str) else module
@@ -109,7 +109,7 @@ def test_code_of_aarch64_reaches_what_it_means(aarch64, gap):
 
 def test_loops_of_aarch64_are_understood(aarch64):
     for function in (Variant("box", "box", "uint8").function, FILTER):
-        symbol, module = kept._module(function)
+        symbol, module = compiler.module_of(function)
         image, start, helpers = link.linked(aarch64(module), symbol)
         assert helpers.keys() <= set(link.HELPERS)
         assert 64 in reached(image, start)  # where the code begins behind the object's header
