@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def loaded(data, threads):
         image = Image.open(io.BytesIO(data))
         blocks.load(image, data, threads)
     except Exception as problem:
-        return repr(problem)
+        return re.sub(" at 0x[0-9a-f]+", "", repr(problem))  # of the file, which may lie anywhere
     return image.mode, image.size, image.tobytes()
 
 
