@@ -3,6 +3,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # a script's background ignores Ctrl-C, and what it starts would, too; tests send it
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -11,6 +12,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for name in [name for name in os.environ if name.startswith("IMGCONV_") and name != "IMGCONV_CACHE_DIR"]:
     del os.environ[name]
 os.environ["XDG_CONFIG_HOME"] = os.devnull
+
+# how long an example takes is the machine's affair
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure(config):
