@@ -23,7 +23,7 @@ from imgconv.peers.pillow import with_simd
 from imgconv.peers.table import PEERS
 from imgconv.peers.task import Run
 
-INSTALLED = shutil.which("imgconv", path=sysconfig.get_path("scripts"))  # as it is typed
+TYPED = shutil.which("imgconv", path=sysconfig.get_path("scripts"))  # imgconv as it is typed, if it is installed
 SMALL = 512  # rows and columns of the small picture
 LONGEST_S = 120
 NUMBERS = [str(n) for row in EDGE_ENHANCE for n in row]
@@ -152,9 +152,9 @@ def command_line(command: Command, values: Mapping[str, Any], ending: str) -> li
     if (command.programs and not path) or (command.peer and not PEERS[command.peer].installed):
         return None
     words = command.words.replace("{ending}", command.jpeg if ending == ".jpg" else command.png)
-    if INSTALLED is None:
+    if TYPED is None:
         words = words.replace("{imgconv}", "{python} -m imgconv")
-    known = {"python": sys.executable, "imgconv": INSTALLED, "program": path, **values}
+    known = {"python": sys.executable, "imgconv": TYPED, "program": path, **values}
     return [word.format_map(known) for word in words.split()]
 
 

@@ -339,7 +339,8 @@ def check_place(path: Path, *, makes: bool = False) -> None:
             os.lstat(path)
         os.stat(folder)
         if not os.access(folder, os.W_OK | os.X_OK):
-            number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+            fixed = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY  # Windows has none
+            number = errno.EROFS if fixed else errno.EACCES
             raise OSError(number, os.strerror(number))
     except OSError as problem:
         raise WriteError(f"{path}: {reason(problem)}{end}") from None
